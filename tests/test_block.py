@@ -361,5 +361,6 @@ def test_file_of_another_shape_is_refused(saved, organism, change):
 
 
 def test_missing_file_is_named(tmp_path, organism):
-    with pytest.raises(OSError, match="none.safetensors"):
-        Block.load(tmp_path / "none.safetensors", [0], organism, SAMPLING)
+    path = tmp_path / "none.safetensors"
+    with pytest.raises(Refused, match=f"{path}: no such states; make them with"):
+        Block.load(path, [0], organism, SAMPLING)

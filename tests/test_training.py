@@ -272,6 +272,18 @@ def test_each_seed_stops_by_itself():
     assert result.steps.tolist() == [stop(start, 0.2) for start in starts]
 
 
+def test_seeds_batched_as_on_a_gpu_stop_alike(monkeypatch):
+    starts, limits = (3.0, 1.5, 0.0), {"thresholds": (0.0,), "cap": 30}
+    alone = run(*starts, **limits)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    trainer.cache_clear()
+    batched = run(*starts, **limits)
+    trainer.cache_clear()
+    assert len(set(alone.steps)) == 3
+    for one, other in zip(jax.tree.leaves(alone), jax.tree.leaves(batched), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
 def test_stops_once_the_malign_count_is_reached():
     """Looked at every `EVERY` steps, so at the first of these with x at or below -0.5."""
     expected = next(t for t in range(0, 40, EVERY) if way(0.3, 41)[t] <= -0.5)

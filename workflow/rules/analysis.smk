@@ -54,7 +54,7 @@ rule figure:
     output:
         svg=report(
             f"{RESULTS}/figures/{{figure}}.svg",
-            caption="../report/{figure}.rst",
+            caption="../report/figure.rst",
             category="2. Figures",
             labels={"figure": "{figure}"},
         ),

