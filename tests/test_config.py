@@ -223,3 +223,20 @@ def test_whole_number_written_with_a_point_is_refused_or_taken(config):
     except Refused:
         return
     assert matrix.blocks == ["0-3", "4-7"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("maintain_weight", 1), ("suppress_loss", "probability"), ("learning_rate", 0.0003)],
+)
+def test_published_budget_is_refused_with_other_numbers_by_default(config, name, value):
+    config["toy"]["defaults"][name] = value
+    with pytest.raises(Refused, match=f"toy.defaults.{name}: .*published"):
+        Matrix(config)
+
+
+def test_numbers_that_differ_a_little_are_two_cells(config):
+    rates = [0.00012345678, 0.00012345699]
+    entry = {"method": ["adversarial"], "scope": ["all"], "budget": ["matched"]}
+    config["toy"]["sets"]["main"] = [{**entry, "learning_rate": rates}]
+    assert sum("learning_rate" in cell for cell in Matrix(config).cells) == 2

@@ -152,6 +152,9 @@ def test_adding_sets_and_seeds_changes_no_cell(matrix, config):
 def test_first_stage_does_not_hang_on_what_only_later_ones_use(matrix, config, section, key, value):
     assert config["toy"][section][key] != value
     config["toy"][section][key] = value
+    # The published budget refuses other numbers than the published ones.
+    matched = {"method": ["suppress"], "scope": ["target"], "budget": ["matched"]}
+    config["toy"]["sets"]["main"] = [matched]
     assert Matrix(config).spec("toy/unknown", "0-3") == matrix.spec("toy/unknown", "0-3")
 
 

@@ -55,6 +55,12 @@ def test_the_same_files_are_identical(committed, tmp_path):
     assert (rows["malign_points"].dropna() == 0).all()
 
 
+def test_a_cell_of_another_network_has_no_reference(committed, tmp_path):
+    now = review.reference([cell(tmp_path / "now")]).assign(parameters=35_000)
+    rows = review.compare(now, read_csv(committed))
+    assert set(rows["verdict"]) == {"no reference"}
+
+
 def test_one_block_is_compared_on_its_own_seeds(committed, tmp_path):
     (row,) = verdicts(committed, [cell(tmp_path / "now")])
     assert (row["verdict"], row["seeds"], row["n"]) == ("identical", 4, 4 * 4096)

@@ -192,6 +192,13 @@ def test_a_run_in_which_nothing_installed_still_has_a_table(tmp_path):
     assert markdown(paths).count("1 of 1 not installed") == 3
 
 
+def test_a_network_of_another_size_has_no_published_figure(matrix):
+    measured = measurements.read(matrix)
+    measured.cells["parameters"] = 35_000
+    rows = table.build(measured, table.read_published(PUBLISHED))
+    assert rows["published"].isna().all() and rows["source"].isna().all()
+
+
 def test_an_organism_that_never_installed_stands_among_others(matrix, tmp_path, monkeypatch):
     stages = [synthetic.record(0, "unknown", 50), synthetic.record(0, "known", 9, "not installed")]
     cell = synthetic.coordinates(None, None, "matched", {"width": 8})

