@@ -211,29 +211,21 @@ def test_bad_seeds_are_refused(matrix, tmp_path, seeds):
     assert not (tmp_path / "out/m.json").exists()
 
 
+def known_from(parent: str, matrix, folder) -> subprocess.CompletedProcess:
+    """Stage 2 from a parent that will not do."""
+    spec = matrix.spec("toy/known", BLOCK)
+    return command("known", folder, spec=spec, seeds=BLOCK, parent=parent, metrics="out/m.json")
+
+
 def test_missing_parent_is_named(matrix, tmp_path):
-    ended = command(
-        "known",
-        tmp_path,
-        spec=matrix.spec("toy/known", BLOCK),
-        seeds=BLOCK,
-        parent="none.safetensors",
-        metrics="out/m.json",
-    )
+    ended = known_from("none.safetensors", matrix, tmp_path)
     assert_one_line(ended, "none.safetensors")
     assert not (tmp_path / "out/m.json").exists()
 
 
 def test_damaged_parent_is_named(matrix, tmp_path):
     (tmp_path / "half.safetensors").write_bytes(b"half")
-    ended = command(
-        "known",
-        tmp_path,
-        spec=matrix.spec("toy/known", BLOCK),
-        seeds=BLOCK,
-        parent="half.safetensors",
-        metrics="out/m.json",
-    )
+    ended = known_from("half.safetensors", matrix, tmp_path)
     assert_one_line(ended, "half.safetensors", "not a whole state file")
     assert not (tmp_path / "out/m.json").exists()
 

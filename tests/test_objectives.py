@@ -247,7 +247,7 @@ def test_weights_and_stop_rule_are_those_of_the_protocol(
     goal = stages(organism)[stage]
     assert list(goal.weights) == weights
     assert list(goal.thresholds) == thresholds
-    assert goal.window == window
+    assert goal.mean_over == window
 
 
 @pytest.mark.parametrize(

