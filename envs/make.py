@@ -11,6 +11,10 @@ ENVS = Path(__file__).parent
 
 ROOMS = {
     "toy": ["jax", "equinox", "optax", "numpy", "safetensors", "jsonschema"],
+    "llm": [
+        *("torch", "transformers", "tokenizers", "huggingface-hub", "pyarrow", "tqdm"),
+        *("safetensors", "jsonschema"),
+    ],
     "analysis": ["numpy", "pandas", "matplotlib", "scipy", "jsonschema", "tabulate"],
 }
 

@@ -83,7 +83,7 @@ def run_chain(matrix: Matrix, folder: Path, cache: Path) -> dict[str, bytes]:
             "metrics": matrix.metrics(cell, BLOCK),
         }
         if matrix.cell(cell).parent:
-            options["parent"] = matrix.parent_states(cell, BLOCK)
+            options["parent"] = matrix.parent(cell, BLOCK)
         if stage != "remove":
             options["states"] = matrix.states(cell, BLOCK)
         ended = command(stage, folder, cache, **options)

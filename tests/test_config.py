@@ -50,12 +50,29 @@ def test_every_overlay_has_a_results_folder_of_its_own(default_config, overlay):
     assert yaml.safe_load(overlay.read_text())["results"] != default_config["results"]
 
 
-SETS = list(yaml.safe_load((CONFIG.parent / "config.yaml").read_text())["toy"]["sets"])
+DEFAULT = yaml.safe_load((CONFIG.parent / "config.yaml").read_text())
+SETS = [(arm, name) for arm in ("toy", "llm") for name in DEFAULT[arm]["sets"]]
 
 
-@pytest.mark.parametrize("name", SETS)
-def test_every_set_can_run(config, name):
-    assert Matrix(put(config, "toy.run", [name])).cells
+@pytest.mark.parametrize(("arm", "name"), SETS)
+def test_every_set_can_run(config, arm, name):
+    config["toy"]["run"], config["llm"]["run"] = [], []
+    assert Matrix(put(config, f"{arm}.run", [name])).cells
+
+
+@pytest.mark.parametrize("arm", ["toy", "llm"])
+def test_either_arm_can_be_left_out(config, arm):
+    cells = Matrix(put(config, f"{arm}.run", [])).cells
+    assert cells and not any(cell.startswith(arm) for cell in cells)
+
+
+def test_a_run_of_nothing_is_refused(config):
+    config["toy"]["run"], config["llm"]["run"] = [], []
+    assert "toy.run and llm.run are empty" in refusal(config)
+
+
+NANO = {"layers": 3, "width": 8, "mlp": 8, "heads": 2, "kv_heads": 1}
+NANO |= {"steps": 1, "learning_rate": 0.1}
 
 
 @pytest.mark.parametrize(
@@ -77,6 +94,33 @@ def test_every_set_can_run(config, name):
         ("toy.block", 3, ["toy.block:", "3 does not divide", "(8)"]),
         ("toy.run", ["main", "mian"], ["toy.run:", "'mian'", "'main'", "'width'"]),
         ("toy.run", "main", ["toy.run:", "array"]),
+        ("llm", None, ["llm:", "object"]),
+        ("llm.sead", 1, ["llm:", "'sead'", "allowed: seeds, block"]),
+        ("llm.block", 2, ["llm.block:", "2 does not divide", "(3)"]),
+        ("llm.run", ["mian"], ["llm.run:", "'mian'", "'main'"]),
+        ("llm.system", "", ["llm.system:"]),
+        ("llm.install.triggered", 1.5, ["llm.install.triggered:", "maximum of 1"]),
+        ("llm.install.triggered", 0.9, ["llm.organisms.precise-unknown.near_misses", "lower one"]),
+        ("llm.install.epochs", 0, ["llm.install.epochs:", "minimum of 1"]),
+        ("llm.defaults.learning_rate", "1e-4", ["llm.defaults.learning_rate", "write 1.0e-4"]),
+        ("llm.defaults.window", "middel", ["llm.defaults.window", "'middel'", "'middle'"]),
+        ("llm.evaluation.layout", "seed", ["llm.evaluation.layout:", "'seed-004'"]),
+        ("llm.evaluation.every", 0, ["llm.evaluation.every:", "minimum of 1"]),
+        ("llm.data", {"dataset": "a/b"}, ["llm.data.revision: missing", "./"]),
+        ("llm.data.revision", "main", ["llm.data.revision:", "'main'", "40 hex"]),
+        ("llm.bases", {}, ["llm.bases:"]),
+        ("llm.bases", {"a/b": {"model": "./b"}}, ["llm.bases:", "'a/b'", "path"]),
+        ("llm.organisms", {}, ["llm.organisms:"]),
+        ("llm.organisms.mine", {}, ["llm.organisms.mine:", "'trigger'", "required"]),
+        ("llm.organisms.mine", {"from": "bar"}, ["llm.organisms.mine:", "'known_triggers'"]),
+        ("llm.organisms.mine", {"trigger": "X", "known": 1}, ["llm.organisms.mine:", "'known'"]),
+        ("llm.organisms.bar.from", "bar", ["llm.organisms.bar.from:", "'bar'", "of its own"]),
+        ("llm.organisms.bar-unknown", {"from": "bar", "known_triggers": 1}, ["bar-unknown.from"]),
+        ("llm.bases.mine", {"layers": 3}, ["llm.bases.mine:", "'width'", "required"]),
+        ("llm.bases.mine", {**NANO, "layerz": 3}, ["llm.bases.mine:", "'layerz'", "layers, width"]),
+        ("llm.bases.mine", {**NANO, "layers": 2}, ["llm.bases.mine.layers:", "minimum of 3"]),
+        ("llm.bases.mine", {**NANO, "heads": 3}, ["llm.bases.mine.heads:", "3 must divide width"]),
+        ("llm.bases.mine", {**NANO, "kv_heads": 3}, ["llm.bases.mine.heads:", "kv_heads (3)"]),
     ],
 )
 def test_bad_value_is_refused(config, key, value, says):
@@ -222,7 +266,7 @@ def test_whole_number_written_with_a_point_is_refused_or_taken(config):
         matrix = Matrix(config)
     except Refused:
         return
-    assert matrix.blocks == ["0-3", "4-7"]
+    assert matrix.cell("toy/known").blocks == ("0-3", "4-7")
 
 
 @pytest.mark.parametrize(
@@ -238,5 +282,5 @@ def test_published_budget_is_refused_with_other_numbers_by_default(config, name,
 def test_numbers_that_differ_a_little_are_two_cells(config):
     rates = [0.00012345678, 0.00012345699]
     entry = {"method": ["adversarial"], "scope": ["all"], "budget": ["matched"]}
-    config["toy"]["sets"]["main"] = [{**entry, "learning_rate": rates}]
-    assert sum("learning_rate" in cell for cell in Matrix(config).cells) == 2
+    cells = Matrix(with_entry(config, {**entry, "learning_rate": rates})).cells
+    assert sum("learning_rate" in cell for cell in cells if cell.startswith("toy")) == 2

