@@ -144,12 +144,12 @@ def random_model(size: str) -> ChatModel:
 
 def gpu_row(size: str) -> dict:
     """Tokens a second, share of the peak, and memory of full fine-tuning steps."""
+    device = bases.device()
     model = random_model(size)
     embedding = model.model.get_input_embeddings().weight.numel()
     inner = model.parameter_count - embedding * (1 if SIZES[size][-1] else 2)
     width, layers = SIZES[size][0], SIZES[size][2]
-    model = sharding.shard(model)
-    device = bases.device()
+    model = sharding.place(model, device)
     length = PROMPT + ANSWER
     ids = torch.randint(0, VOCABULARY, (SEQUENCES, length), device=device)
     labels = ids.roll(-1, 1)
@@ -184,6 +184,12 @@ def main() -> None:
     parser.add_argument("--organism", type=Path, default=ORGANISM, help="states of a nano organism")
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="on a GPU")
     args = parser.parse_args()
+    with sharding.together():
+        report(args)
+
+
+def report(args: argparse.Namespace) -> None:
+    """Measure and print, in the first of several processes."""
     device = bases.device()
     if device.type == "cpu":
         name = "one CPU core"
@@ -191,8 +197,11 @@ def main() -> None:
     else:
         name = torch.cuda.get_device_name()
         rows = pd.DataFrame([gpu_row(size) for size in args.sizes])
-    print(f"device: {name}, torch {torch.__version__}, transformers {transformers.__version__}\n")
-    print(rows.to_markdown(index=False))
+    if sharding.first():
+        print(
+            f"device: {name}, torch {torch.__version__}, transformers {transformers.__version__}\n"
+        )
+        print(rows.to_markdown(index=False))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Models and data come whole from the hub or a folder; what cannot be had ends in one line."""
 
-import hashlib
 import json
 import os
 import re
@@ -130,7 +129,6 @@ def test_model_of_the_hub_is_fetched_whole_and_loads(server, tiny, tmp_path):
     folder = found(answer)
     assert answer.stderr == ""
     assert contents(folder) == contents(tiny)
-    assert hub.load_config(folder).num_hidden_layers == 2
     model = hub.load_model(folder, torch.float32)
     again = hub.load_model(tiny, torch.bfloat16)
     assert not model.training
@@ -398,7 +396,7 @@ def test_model_that_does_not_load_whole_is_refused(broken, damage, expected):
 def test_config_of_an_unknown_kind_is_refused(broken):
     edit(broken, "config.json", model_type="mine")
     with pytest.raises(Refused, match="not a causal language model that transformers"):
-        hub.load_config(broken)
+        hub.load_model(broken, torch.float32)
 
 
 # Alpaca
@@ -463,7 +461,6 @@ def test_local_file_is_read(tmp_path, suffix):
         Item("Say it.", "It.", "alpaca"),
         Item("Add.\n\n1 and\u20282", "3", "alpaca"),
     ]
-    assert alpaca.digest(path) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_self_instruct_is_read(tmp_path):

