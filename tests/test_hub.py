@@ -394,6 +394,8 @@ def test_model_that_does_not_load_whole_is_refused(broken, damage, expected):
 
 
 def test_config_of_an_unknown_kind_is_refused(broken):
+    import torch
+
     edit(broken, "config.json", model_type="mine")
     with pytest.raises(Refused, match="not a causal language model that transformers"):
         hub.load_model(broken, torch.float32)

