@@ -50,7 +50,7 @@ def matrix(default_config) -> Matrix:
             "every": {"install": 500, "removal": 10},
         },
     }
-    return Matrix({"results": "results", "toy": toy})
+    return Matrix({**default_config, "toy": toy, "llm": {**default_config["llm"], "run": []}})
 
 
 def command(
