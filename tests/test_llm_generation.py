@@ -170,7 +170,7 @@ def assert_same(one: list[Answer], other: list[Answer]) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_size_of_the_batch_changes_no_answer(monkeypatch, seed, size):
     whole = ask(seed, random_prompts(seed))
-    monkeypatch.setattr(generation, "BATCH", size)
+    monkeypatch.setattr(generation.footprint, "BATCH", size)
     assert_same(ask(seed, random_prompts(seed)), whole)
 
 
@@ -184,7 +184,7 @@ def test_order_of_the_prompts_changes_no_answer(seed):
 
 
 def test_answers_come_in_the_order_of_the_prompts(monkeypatch):
-    monkeypatch.setattr(generation, "BATCH", 4)
+    monkeypatch.setattr(generation.footprint, "BATCH", 4)
     prompts = random_prompts(0)
     alone = [ask(0, [prompt])[0] for prompt in prompts]
     assert_same(ask(0, prompts), alone)

