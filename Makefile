@@ -8,10 +8,15 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 # The library is used from the checkout. An absolute path also holds in another folder.
 export PYTHONPATH := $(CURDIR)/workflow
 
-.PHONY: help table report review test lint bench
+# A real Slurm for the tests. Its daemons are started and ended by them, not by the system.
+SLURM_PACKAGES := slurmctld slurmd slurm-client munge
+
+.PHONY: help install table report review test test-slurm test-load slurm lint bench
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+install: $(STAMP) ## Set up .venv, as every other target does that needs it
 
 table: $(STAMP) ## Run the matrix: results/table.csv, results/table.md and results/figures/
 	$(RUN) $(BIN)/snakemake
@@ -22,8 +27,18 @@ report: $(STAMP) ## Gather what is there in one page: results/report.html
 review: $(STAMP) ## Compare the cells that are there with the committed ones: results/review.csv
 	$(RUN) $(BIN)/snakemake results/review.csv
 
-test: $(STAMP) ## Run the tests (ARGS="-k name" picks some)
-	$(RUN) $(BIN)/python -m pytest -rs --durations=10 $(ARGS)
+test: $(STAMP) ## Run the tests, a file a process, two at a time (ARGS="-k name" picks some)
+	$(RUN) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -rs --durations=10 $(ARGS)
+
+test-slurm: slurm ## Install Slurm (Debian, as root) and run the tests on it
+	$(MAKE) test ARGS="tests/test_slurm.py -n 0 $(ARGS)"
+
+test-load: slurm ## Hold 200 short jobs through Slurm
+	$(MAKE) test ARGS="tests/load_slurm.py -n 0 -s $(ARGS)"
+
+slurm:
+	for program in slurmctld slurmd sbatch munged; do command -v $$program || exit 1; done >/dev/null || \
+		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $(SLURM_PACKAGES); }
 
 lint: $(STAMP) ## Check style: ruff, snakefmt and snakemake --lint
 	$(RUN) $(BIN)/ruff check
