@@ -37,7 +37,7 @@ test-load: slurm ## Hold 200 short jobs through Slurm
 	$(MAKE) test ARGS="tests/load_slurm.py -n 0 -s $(ARGS)"
 
 slurm:
-	for program in slurmctld slurmd sbatch munged; do command -v $$program || exit 1; done >/dev/null || \
+	(for program in slurmctld slurmd sbatch munged; do command -v $$program || exit 1; done) >/dev/null || \
 		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $(SLURM_PACKAGES); }
 
 lint: $(STAMP) ## Check style: ruff, snakefmt and snakemake --lint

