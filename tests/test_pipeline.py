@@ -287,7 +287,7 @@ def test_workstation_gives_jobs_at_once_gpus_of_their_own(copy):
 def test_a_cell_that_no_gpu_holds_is_refused(copy):
     (copy / LLM_CELL).unlink()
     (copy / "config/small.yaml").write_text("on_gpu: [llm]\ngpu_memory_gb: 1\n")
-    text = snakemake(copy, "-n", *OVERLAY, "config/small.yaml", ok=False)
+    text = snakemake(copy, "-n", *OVERLAY, "config/small.yaml", "--", LLM_CELL, ok=False)
     assert "config: gpu_memory_gb: 1, and llm/nano-smoke" in text
 
 
