@@ -43,12 +43,12 @@ METHOD = {"sees": "blind", "scopes": ["all"], "budgets": ["matched"], "parent": 
 
 
 def remove(block, seed, spec):
-    with Path("started").open("a") as file:
+    with Path("started-" + spec["cell"]["method"]).open("a") as file:
         print(seed.seed, file=file)
     finetuning.finetune(block, seed, spec)
     BESIDE
 """
-FIRST = "Path('started').read_text() == '0\\n'"
+FIRST = "Path('started-slow').read_text() == '0\\n'"
 SLOW = METHOD.replace("BESIDE", f"time.sleep(120 * ({FIRST}))")  # the first time
 LARGE = METHOD.replace("BESIDE", "held = b'x' * BYTES; time.sleep(4)")
 STEADY = METHOD.replace("BESIDE", "time.sleep(15 * seed.seed)")  # seed 0 is done at once
@@ -103,8 +103,8 @@ def measured(folder: Path, cell: str) -> list[dict]:
 
 
 def started(folder: Path) -> str:
-    """The seeds that the methods above began to train, in order."""
-    path = folder / "started"
+    """The seeds that `steady` began to train, in order."""
+    path = folder / "started-steady"
     return "".join(path.read_text().split()) if path.exists() else ""
 
 
