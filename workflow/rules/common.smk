@@ -32,7 +32,19 @@ TABLES = [
 ARMS = {cell.split("/")[0] for cell in matrix.cells}
 FIGURE_NAMES = [
     *(["ablation", "trajectory"] if "toy" in ARMS else []),
-    *(["scale", "trajectory-llm", "resistance"] if "llm" in ARMS else []),
+    *(
+        [
+            "scale",
+            "trajectory-llm",
+            "resistance",
+            "removal",
+            "redteam",
+            "relearn",
+            "layers",
+        ]
+        if "llm" in ARMS
+        else []
+    ),
 ]
 FIGURES = [
     f"{RESULTS}/figures/{name}.{form}"

