@@ -13,7 +13,7 @@ ROOMS = {
     "toy": ["jax", "equinox", "optax", "numpy", "safetensors", "jsonschema"],
     "llm": [
         *("torch", "transformers", "tokenizers", "huggingface-hub", "pyarrow", "tqdm"),
-        *("safetensors", "jsonschema"),
+        *("trl", "datasets", "safetensors", "jsonschema"),
     ],
     "analysis": ["numpy", "pandas", "matplotlib", "scipy", "jsonschema", "tabulate"],
 }
