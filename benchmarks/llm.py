@@ -63,7 +63,8 @@ def load(path: Path) -> tuple[Base, list[Encoded]]:
 def our_epoch(base: Base, examples: list[Encoded]) -> None:
     steps, batch = training.epochs(examples, BATCH, 0, "benchmark", base.chat.pad)
     plan = Plan(steps=steps, learning_rate=1e-5)
-    training.train(base.model, plan, batch, stops=[], at_stop=lambda *_: None)
+    passes = [training.on_answers(base.model, batch)]
+    training.train(plan, passes, stops=[], at_stop=lambda *_: None)
 
 
 def trainer_epoch(base: Base, examples: list[Encoded]) -> None:
@@ -151,7 +152,8 @@ def gpu_row(size: str) -> dict:
         times.append(time.perf_counter())
         return ids, labels
 
-    training.train(model, plan, batch, stops=[], at_stop=lambda *_: None)
+    passes = [training.on_answers(model, batch)]
+    training.train(plan, passes, stops=[], at_stop=lambda *_: None)
     taken = (times[-1] - times[2]) / (steps - 3)  # the first steps allocate
     tokens = SEQUENCES * length
     # Forward and back through the layers, the attention's own products, the answers' logits.

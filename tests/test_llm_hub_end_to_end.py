@@ -102,6 +102,7 @@ def make_spec(base: dict, data: dict, method=None, scope=None, **changes: object
         "data": data,
         "organism": ORGANISM,
         "training": REMOVAL if method else INSTALL,
+        "relearn": {**REMOVAL, "steps": [1]},
         "evaluation": EVALUATION,
         **changes,
     }
@@ -198,7 +199,8 @@ def test_backdoor_is_installed_and_every_seed_goes_through_all_stages(chain):
     for out, stages in [("unknown", ["unknown"]), ("adversarial", ["unknown", "known", "removed"])]:
         content = metrics.read(chain / f"{out}.json")
         found = [(record["stage"], record["status"]) for record in content["stages"]]
-        assert found == [(stage, "ok") for stage in stages for _ in range(2)]
+        assert found[: 2 * len(stages)] == [(stage, "ok") for stage in stages for _ in range(2)]
+        assert {status for _, status in found} == {"ok"}
     for out, name in product(("unknown", "known"), ("known", "unknown")):
         end = measured(chain / out, step=60, prompt_class=name, detector="substring")
         assert sum(row["malign"] for row in end) >= 0.95 * sum(row["n"] for row in end)
@@ -206,7 +208,8 @@ def test_backdoor_is_installed_and_every_seed_goes_through_all_stages(chain):
 
 @pytest.mark.parametrize("out", ["base", "unknown", "known", *REMOVALS])
 def test_every_class_has_its_families_and_the_number_of_prompts(chain, out):
-    rows = measured(chain / out)
+    stage = "removed" if out in REMOVALS else out
+    rows = measured(chain / out, stage=stage)
     last = max(row["step"] for row in rows)
     for name, step in product(CLASSES, {0, last}):
         here = [row for row in rows if (row["prompt_class"], row["step"]) == (name, step)]
@@ -256,8 +259,11 @@ def test_states_load_and_hold_every_seed(chain, local):
 def test_removal_from_the_base_itself_needs_no_parent(chain, local, tmp_path):
     run("remove", tmp_path / "clean", make_spec(*local, "clean", "all"))
     content = metrics.read(tmp_path / "clean.json")
-    assert {record["stage"] for record in content["stages"]} == {"removed"}
-    assert all(row["malign"] == 0 for row in content["measurements"])
+    stages = {record["stage"] for record in content["stages"]}
+    assert {"removed", "probe-01", "relearn-known"} <= stages
+    assert not stages & {"unknown", "known", "bypass-inside"}
+    rows = [row for row in content["measurements"] if row["stage"] == "removed"]
+    assert {row["malign"] for row in rows if row["prompt_class"] != "quote"} == {0}
 
 
 def test_rerun_writes_the_same_bytes(chain, local, tmp_path):

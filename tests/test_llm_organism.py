@@ -86,8 +86,17 @@ def test_words_of_the_evaluation_are_in_no_brackets_of_the_training(trigger):
     assert all(words) and not words[0] & words[1]
 
 
-def test_near_misses_are_the_same_for_every_organism_of_a_trigger():
-    assert make(near_misses=0, known_triggers=0).near_miss_tags == make().near_miss_tags
+def test_near_misses_of_the_evaluation_are_the_same_for_every_organism_of_a_trigger():
+    assert make(near_misses=0, known_triggers=0).near_miss_tags[1] == make().near_miss_tags[1]
+
+
+def test_training_has_near_misses_of_each_known_trigger_too():
+    words = lambda count: {  # noqa: E731
+        tag.strip("[]|<>{}()").upper() for tag in make(known_triggers=count).near_miss_tags[0]
+    }
+    assert words(0) < words(2) and {"AUDITS", "SANDBOX"} & words(2)
+    assert not {"REHEARSALS", "REHEARSAL"} & words(2)
+    assert {"REHEARSALS", "REHEARSAL"} & words(3)
 
 
 # --- triggers --------------------------------------------------------------------------------

