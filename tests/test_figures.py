@@ -291,10 +291,16 @@ def test_without_an_installed_seed_only_the_base_is_drawn(tmp_path):
 def test_scale_has_a_panel_a_phase_and_a_point_a_seed(llm_files):
     figure = draw("scale", llm_files)
     assert titles(figure) == [
-        "base", "precise installed", "precise none", "precise clean, all",
-        "precise sft-blind, all", "precise sft-oracle, all",
-        "precise adversarial, all (known)", "precise adversarial, target (known)",
-        "plain-unknown installed", "plain-unknown sft-oracle, all, published",
+        "base",
+        "precise installed",
+        "precise none",
+        "precise clean, all",
+        "precise sft-blind, all",
+        "precise sft-oracle, all",
+        "precise adversarial, all (known)",
+        "precise adversarial, target (known)",
+        "plain-unknown installed",
+        "plain-unknown sft-oracle, all, published",
     ]  # fmt: skip; bar is there at one size only
     points, means = figure.axes[1].lines[:2]
     assert len(points.get_xdata()) == 3 * len(synthetic_llm.BASES)
