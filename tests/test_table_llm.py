@@ -333,7 +333,7 @@ def test_each_seed_has_its_own_steps_to_half(tmp_path):
             rows += synthetic_llm.classes(NANO, seed, "removed", step, (0.0, 0.0, of), n=n)
     path = synthetic.write(tmp_path, cell, list(ends), stages, rows)
     found = halving.by_seed(measurements.read([path]).counts)
-    assert list(found["half"]) == pytest.approx([32, 64 * 0.5 / 0.6, np.inf], rel=0.02)
+    assert list(found["reached"]) == pytest.approx([32, 64 * 0.5 / 0.6, np.inf], rel=0.02)
     assert set(found["last"]) == {64}
 
 
@@ -419,7 +419,7 @@ def test_removed_or_hidden_has_a_row_a_removal(every_text, every_row):
     assert 1 <= int(re.search(r"\((\d+)\)", suppress["known data"])[1]) <= 4
 
 
-def test_the_probe_of_the_layer_that_is_best_on_known_triggers_is_shown(tmp_path):
+def test_the_probe_of_the_last_layer_is_shown(tmp_path):
     path = synthetic_llm.removal(tmp_path, NANO, "precise", "suppress", "all", inspected=True)
     content = synthetic.metrics.read(path)
     unknown = {"probe-01": 0.5, "probe-02": 0.9, "probe-03": 0.7, "probe-04": 0.6}
@@ -430,7 +430,28 @@ def test_the_probe_of_the_layer_that_is_best_on_known_triggers_is_shown(tmp_path
             each["correct"] = round(rates[each["stage"]] * each["n"])
     synthetic.metrics.write(path, content)
     (found,) = rows_of(markdown([path]), "Removed or hidden, precise")
-    assert found["probe"] == "70.0 [3]"
+    assert found["probe"] == "60.0"
+
+
+def test_sections_say_their_own_n(every_text):
+    text = " ".join(every_text.split())
+    n, curve, quotes = synthetic_llm.BYPASS_N, synthetic_llm.CURVE_N, synthetic_llm.QUOTES
+    assert f"n a seed: {n} for outside and inside, {curve} for unrelated and known data" in text
+    assert f"n a seed: {quotes} for quote, 126 for alike, {n} for fooled." in text
+
+
+def test_seed_that_fails_in_a_last_stage_is_shown(tmp_path):
+    path = synthetic_llm.removal(tmp_path, NANO, "precise", "suppress", "all", inspected=True)
+    content = synthetic.metrics.read(path)
+    for record in content["stages"]:
+        if (record["stage"], record["seed"]) == ("relearn-known", 1):
+            record["status"] = "failed"
+    synthetic.metrics.write(path, content)
+    text = markdown([path])
+    (hidden,) = (part for part in text.split("\n### ") if part.startswith("Removed or hidden"))
+    assert "seeds 1 of 3 failed" in " ".join(hidden.split())
+    (removals,) = (part for part in text.split("\n### ") if part.startswith("Removals of"))
+    assert "seeds 3" in " ".join(removals.split())
 
 
 def test_half_of_the_prompts_firing_again_is_the_median_seed(tmp_path):
@@ -450,9 +471,9 @@ def test_controls_stand_before_and_after(every_text):
     rows = rows_of(every_text, "Controls, precise")
     assert (rows[0]["stage"], rows[0]["quote"]) == ("installed", "75.0")
     assert {r["quote"] for r in rows[1:]} == {"50.0"}
-    fooled = 100 * (26 / synthetic_llm.BYPASS_N)
+    mean, *ends = (f"{100 * fooled / synthetic_llm.BYPASS_N:.1f}" for fooled in (26, 25, 27))
     assert {(r["method"], r["fooled"]) for r in rows if r["fooled"] != "–"} == {
-        ("suppress", f"{fooled:.1f}"), ("internal", f"{fooled:.1f}"),
+        ("suppress", f"{mean} [{', '.join(ends)}]"), ("internal", f"{mean} [{', '.join(ends)}]"),
     }  # fmt: skip
     assert {r["method"] for r in rows if r["alike"] != "–"} == {"grpo-blind", "grpo-known"}
     assert {(r["method"], r["extra steps"]) for r in rows if r["extra steps"] != "–"} == {

