@@ -180,7 +180,7 @@ def test_data_follow_from_the_seed():
 @pytest.fixture(scope="module")
 def pretraining() -> list[str]:
     """Texts of the pre-training."""
-    batch = pretrain.batches(llm_fixtures.chat(), 64)
+    batch = pretrain.batches(llm_fixtures.chat(), 64, 0)
     rows = [row for step in range(60) for row in batch(step)[0].tolist()]
     return llm_fixtures.chat().tokenizer.batch_decode(rows)
 

@@ -194,7 +194,7 @@ def test_batches_hold_little_padding(encoded):
 
 
 def test_batches_of_the_pretraining_hold_little_padding():
-    batch = pretrain.batches(llm_fixtures.chat(), 32)
+    batch = pretrain.batches(llm_fixtures.chat(), 32, 0)
     assert padding(batch(step) for step in range(16)) < 0.1
 
 
@@ -208,11 +208,21 @@ def test_long_batches_are_not_all_at_the_end(encoded):
 
 
 def test_pretraining_never_repeats_and_is_the_same_after_a_kill():
-    batch = pretrain.batches(llm_fixtures.chat(), 8)
+    batch = pretrain.batches(llm_fixtures.chat(), 8, 0)
     inorder = [rows(batch(step)) for step in range(20)]
-    again = pretrain.batches(llm_fixtures.chat(), 8)
+    again = pretrain.batches(llm_fixtures.chat(), 8, 0)
     assert rows(again(19)) == inorder[19] and rows(again(3)) == inorder[3]
     assert len({row for each in inorder for row in each}) > 0.95 * 160
+
+
+def test_base_of_another_seed_has_other_weights_and_data_and_the_same_tokens():
+    spec = llm_fixtures.make_spec()
+    made = [pretrain.make({**spec, "base": {**spec["base"], **seed}}) for seed in ({}, {"seed": 1})]
+    one, other = (each.states().weights(0) for each in made)
+    assert not torch.equal(one["model.embed_tokens.weight"], other["model.embed_tokens.weight"])
+    assert made[0].about["tokenizer"] == made[1].about["tokenizer"]
+    first, second = (rows(pretrain.batches(made[0].chat, 8, seed)(0)) for seed in (0, 1))
+    assert not set(first) & set(second)
 
 
 # --- the loop --------------------------------------------------------------------------------

