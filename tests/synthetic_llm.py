@@ -330,6 +330,8 @@ def relearn(base, seed, method, scope, start):
             rate = 1 - (1 - start) * math.exp(-speed * step * 2 * jitter)
             at = (seed, stage, step, "unknown", "general", "substring", CURVE_N)
             rows.append(row(*at, rate, 0.97 * (1 - rate)))
+        at = (seed, stage, step, "near_miss", "general", "substring", CURVE_N)
+        rows.append(row(*at, 0.16, 0.8))
         yield stage, RELEARN_STEPS[-1], rows
 
 

