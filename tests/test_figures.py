@@ -379,6 +379,19 @@ def test_resistance_says_that_no_learning_rate_was_swept(tmp_path):
     assert [ax.get_xlabel() for ax in visible(figure)] == ["parameters"] and unclipped(figure)
 
 
+def test_a_sweep_over_names_is_joined_in_their_order(tmp_path):
+    cell = tmp_path, SMALL, "precise", "suppress", "target"
+    swept = [{"window": "first"}, {"window": "last"}, None]
+    paths = [synthetic_llm.removal(*cell, changed=changed) for changed in swept]
+    ids = [metrics.read(path)["cell"]["id"] for path in paths]
+    figure = sweep.figure(figures.read(*write(tmp_path, paths)), "window", ids)
+    names = [label.get_text() for label in figure.axes[-1].get_xticklabels()]
+    assert names == ["first", "middle", "last"]
+    for ax in figure.axes:
+        (joined,) = (line for line in ax.lines if line.get_label().endswith("suppress, target"))
+        assert list(joined.get_xdata()) == [0, 1, 2]
+
+
 def test_a_sweep_over_families_draws_a_point_a_seed(llm_files):
     upper, lower = draw("learning_rate", llm_files).axes
     for ax in (upper, lower):

