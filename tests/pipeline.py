@@ -25,7 +25,7 @@ def checkout(folder: Path) -> Path:
 
 
 def snakemake(
-    folder: Path, *arguments: str, ok: bool = True, timeout: float = 600, **environment: str
+    folder: Path, *arguments: str, ok: bool = True, timeout: float = 1800, **environment: str
 ) -> str:
     """Run Snakemake in a checkout; returns all that it printed."""
     done = subprocess.run(

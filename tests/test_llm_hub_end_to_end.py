@@ -144,7 +144,7 @@ def run_apart(environment: dict, *command: object, **options: object):
         env={**kept, "PYTHONPATH": str(LIBRARY), "NO_PROXY": "127.0.0.1", **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
     )
 
 

@@ -53,7 +53,7 @@ def python(*arguments, fails=False) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=400,
     )
     assert (done.returncode != 0) == fails, done.stderr
     return done.stderr

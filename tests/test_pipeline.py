@@ -243,7 +243,7 @@ def test_killed_job_runs_again_on_the_same_command(copy, cell):
     (copy / cell).unlink()
     process = start(copy, cell, *OVERLAY)
     os.kill(job_of(copy), signal.SIGKILL)
-    assert process.wait(timeout=60) != 0
+    assert process.wait(timeout=120) != 0
     assert not (copy / cell).exists()
     snakemake(copy, cell, *OVERLAY)
     assert bytes_of(copy) == before
@@ -262,7 +262,7 @@ def test_killed_snakemake_with_its_orphan_alive_ends_the_same(copy):
     rerun = start(copy, *OVERLAY)
     time.sleep(4)
     os.kill(orphan, signal.SIGCONT)
-    assert rerun.wait(timeout=300) == 0
+    assert rerun.wait(timeout=900) == 0
     assert bytes_of(copy) == before
     assert (copy / RESULTS / "table.csv").read_bytes() == table
 

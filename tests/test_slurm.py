@@ -96,7 +96,7 @@ def own_submit(own_slurm, environment):
         yield submit
 
 
-def until(true: Callable[[], object], what: str, seconds: float = 120) -> None:
+def until(true: Callable[[], object], what: str, seconds: float = 240) -> None:
     """Wait for something; Slurm does not answer at any time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -149,7 +149,7 @@ def running(slurm: Slurm, folder: Path) -> int:
     return len(jobs_of(slurm, folder, "RUNNING"))
 
 
-def finish(process: subprocess.Popen, folder: Path, seconds: float = 300) -> str:
+def finish(process: subprocess.Popen, folder: Path, seconds: float = 600) -> str:
     """What Snakemake printed, once it has ended well."""
     assert process.wait(timeout=seconds) == 0, (folder / "snakemake.out").read_text()
     return (folder / "snakemake.out").read_text()
@@ -157,7 +157,7 @@ def finish(process: subprocess.Popen, folder: Path, seconds: float = 300) -> str
 
 def finish_requeued(slurm: Slurm, process: subprocess.Popen, folder: Path) -> None:
     """Wait for the end of a run with a job that waits to be started again."""
-    until(lambda: slurm.hurry() or process.poll() is not None, "the end of the matrix", 300)
+    until(lambda: slurm.hurry() or process.poll() is not None, "the end of the matrix", 600)
     finish(process, folder)
 
 
@@ -203,7 +203,7 @@ def submitted(slurm, submit, tmp_path_factory) -> tuple[Path, subprocess.Popen]:
 def matrix(submitted) -> Path:
     """The checkout once its matrix has ended."""
     folder, process = submitted
-    finish(process, folder, 900)
+    finish(process, folder, 1800)
     return folder
 
 
@@ -266,10 +266,11 @@ def test_preempted_job_goes_on_from_its_checkpoint(copy, own_slurm, own_submit, 
 def test_interrupt_cancels_the_jobs(copy, slurm, submit):
     cells = forget(copy, "clean", "sft-blind")
     process = submit(copy, *OVERLAY, "--", *cells)
-    until(lambda: running(slurm, copy) == 2, "two jobs at once")
+    # One may wait for its turn: other checkouts have jobs in this queue.
+    until(lambda: len(jobs_of(slurm, copy)) == 2 and running(slurm, copy), "two jobs, one running")
     os.kill(process.pid, signal.SIGINT)
-    assert process.wait(timeout=60) == 1
-    until(lambda: len(jobs_of(slurm, copy, "CANCELLED")) == 2, "both to be cancelled", 20)
+    assert process.wait(timeout=120) == 1
+    until(lambda: len(jobs_of(slurm, copy, "CANCELLED")) == 2, "both to be cancelled", 60)
     assert not any((copy / cell).exists() for cell in cells)
     assert planned(copy, *OVERLAY, "--", *cells) == {"llm_removal": 2}
 
