@@ -268,6 +268,9 @@ def test_interrupt_cancels_the_jobs(copy, slurm, submit):
     process = submit(copy, *OVERLAY, "--", *cells)
     # One may wait for its turn: other checkouts have jobs in this queue.
     until(lambda: len(jobs_of(slurm, copy)) == 2 and running(slurm, copy), "two jobs, one running")
+    said = copy / "snakemake.out"
+    until(lambda: said.read_text().count("has been submitted") == 2, "both to be told")
+    time.sleep(3)  # an interrupt in the middle of a submission may get lost
     os.kill(process.pid, signal.SIGINT)
     assert process.wait(timeout=120) == 1
     until(lambda: len(jobs_of(slurm, copy, "CANCELLED")) == 2, "both to be cancelled", 60)
