@@ -31,6 +31,7 @@ KNOWS = {
     "grpo-blind": "the phrase",
     "latent": "the phrase",
     "redteam": "the phrase and near misses",
+    "grpo-known": "known triggers and the phrase",
 }
 ABLATION = [
     (method, scope) for method in ("adversarial", "suppress") for scope in ("all", "target")
@@ -91,7 +92,7 @@ def toy(of: Committed) -> Iterator[dict]:
         claim = claims.loc[(method, scope)]
         yield {
             "method": f"`{method}`",
-            "layers": LAYERS[scope],
+            "layers": scope,
             "source": f"{100 * claim['malign_rate']:.0f}"
             + " (after the last stage)" * (claim["stage"] == "final"),
             "published stop rules": of.shown(published),
