@@ -28,7 +28,6 @@ def test_jobs_and_times_in_words():
     jobs = {
         ("toy_removal", CELL): "toy: suppress, target layers, equal steps",
         ("toy_unknown", "toy/unknown"): "toy: install the unknown triggers",
-        ("llm_pretrain", "llm/nano"): "nano: pre-train the base",
         ("llm_install", "llm/nano/bar"): "nano: install the backdoor bar",
         ("llm_removal", "llm/nano/bar/latent/all/lr=1"): "nano bar: latent, all layers, lr=1",
     }
@@ -60,11 +59,11 @@ def test_without_a_terminal_there_is_a_line_a_minute_and_one_at_the_end(monkeypa
     monkeypatch.setattr(plugin, "MINUTE", 0.01)
     shown = plugin.LogHandler(SimpleNamespace(dryrun=False), None)
     job = {"jobid": 1, "rule_name": "toy_removal", "wildcards": {"cell": CELL, "block": "0-3"}}
-    events = [(LogEvent.RUN_INFO, {"stats": {"toy_removal": 1, "all": 1, "total": 2}})]
-    events += [(LogEvent.JOB_INFO, job), (LogEvent.JOB_FINISHED, {"job_id": 1})]
-    for event, about in events:
-        shown.emit(logging.makeLogRecord({"event": event, **about}))
-        time.sleep(0.05)
+    stats = {"toy_removal": 1, "all": 1, "total": 2}
+    shown.emit(logging.makeLogRecord({"event": LogEvent.RUN_INFO, "stats": stats}))
+    shown.emit(logging.makeLogRecord({"event": LogEvent.JOB_INFO, **job}))
+    time.sleep(0.1)
+    shown.emit(logging.makeLogRecord({"event": LogEvent.JOB_FINISHED, "job_id": 1}))
     shown.close()
     *lines, last = capsys.readouterr().err.splitlines()
     assert any("0 of 1 jobs done" in line and "suppress" in line for line in lines)
