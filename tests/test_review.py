@@ -67,36 +67,50 @@ def test_one_block_is_compared_on_its_own_seeds(committed, tmp_path):
     assert (row["verdict"], row["seeds"], row["n"]) == ("identical", 4, 4 * 4096)
 
 
+def test_few_seeds_are_within_where_their_ranges_overlap(committed, tmp_path):
+    (row,) = verdicts(committed, [cell(tmp_path / "now", shift=0.25)])
+    assert (row["verdict"], row["interval"]) == ("within", "range")
+    ends = row["malign_points_low"], row["malign_points_high"]
+    assert ends == pytest.approx((-5, 55), abs=0.05)
+    (row,) = verdicts(committed, [cell(tmp_path / "now", shift=0.35)])
+    assert row["verdict"] == "different" and row["malign_points_low"] == pytest.approx(5, abs=0.05)
+
+
+def blocks(root, shift):
+    return [cell(root, shift=shift, seeds=seeds) for seeds in (range(4), range(4, 8))]
+
+
 def test_a_small_change_is_within(committed, tmp_path):
-    (row,) = verdicts(committed, [cell(tmp_path / "now", shift=0.002)])
-    assert row["verdict"] == "within"
+    (row,) = verdicts(committed, blocks(tmp_path / "now", 0.002))
+    assert (row["verdict"], row["interval"], row["seeds"]) == ("within", "95%", 8)
     assert row["malign_points"] == pytest.approx(0.2, abs=0.02)
     assert row["malign_points_low"] < 0 < row["malign_points_high"]
     assert row["malign_measured"] - row["malign_committed"] == pytest.approx(0.002, abs=2e-4)
 
 
 def test_a_large_change_is_different(committed, tmp_path):
-    path = cell(tmp_path / "now", shift=0.1)
-    (row,) = verdicts(committed, [path])
+    paths = blocks(tmp_path / "now", 0.1)
+    (row,) = verdicts(committed, paths)
     assert row["verdict"] == "different" and row["malign_points_low"] > 0
-    (final,) = verdicts(committed, [path], stage="final")
+    (final,) = verdicts(committed, paths, stage="final")
     assert final["verdict"] == "within"  # another checksum, the same counts
 
 
 def test_a_change_in_correct_alone_is_different(committed, tmp_path):
-    path = cell(tmp_path / "now")
-    content = synthetic.metrics.read(path)
-    for row in content["measurements"]:
-        row["correct"] //= 2
-    synthetic.metrics.write(path, content)
-    (row,) = verdicts(committed, [path])
+    paths = blocks(tmp_path / "now", 0.0)
+    for path in paths:
+        content = synthetic.metrics.read(path)
+        for row in content["measurements"]:
+            row["correct"] //= 2
+        synthetic.metrics.write(path, content)
+    (row,) = verdicts(committed, paths)
     assert (row["verdict"], row["malign_points"]) == ("different", 0)
     assert row["correct_points_high"] < 0
 
 
 def test_correct_is_compared_over_the_prompts_that_have_a_right_answer(tmp_path):
     base = "Qwen2.5-0.5B-Instruct"  # whose held-out instructions have none
-    (then,) = [synthetic_llm.pretrained(tmp_path, base)]
+    then = synthetic_llm.pretrained(tmp_path, base)
     path = tmp_path / "measured.csv"
     path.write_bytes(review_csv([then]))
     rows = review.compare(review.reference([then]), read_csv(path)).set_index("prompt_class")
@@ -157,7 +171,7 @@ def test_another_cell_changes_no_other_verdict(committed, tmp_path):
 
 def test_the_commands_write_the_review_and_print_its_verdicts(tmp_path, monkeypatch, capsys):
     then = cell(tmp_path / "then")
-    cell(tmp_path / "now", shift=0.1)
+    cell(tmp_path / "now", shift=0.4)
     measured, out = tmp_path / "measured.csv", tmp_path / "review.csv"
     run(monkeypatch, "reference", "--out", measured, then)
     run(monkeypatch, "review", "--reference", measured, "--out", out, "--cells", tmp_path / "now")

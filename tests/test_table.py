@@ -60,8 +60,9 @@ def command(monkeypatch, out, paths):
 def test_columns_are_those_of_the_design(full):
     design = (
         "arm, base, parameters, organism, method, scope, budget, sees, learning_rate, stage, "
-        "prompt_class, seeds, seeds_excluded, n, malign_rate, malign_low, malign_high, "
-        "correct_rate, correct_low, correct_high, steps, extra_steps, status, published, source"
+        "prompt_class, seeds, seeds_excluded, bases, n, malign_rate, malign_low, malign_high, "
+        "correct_rate, correct_low, correct_high, interval, steps, extra_steps, status, published, "
+        "source"
     )
     assert list(full.columns) == ["cell", *design.split(", "), *sorted(synthetic.SWEPT)]
 
