@@ -110,7 +110,7 @@ def pairs(seed, stage, step, fooled=0.02):
     ]
 
 
-def curve(seed, stage, steps, start, end, every=50):
+def curve(seed, stage, steps, start, end, every=125):
     """A measurement every `every` steps on the way from one rate to another."""
     rows = []
     for step in range(0, steps, every):
@@ -177,7 +177,7 @@ def organisms(root, seeds) -> list[Path]:
     ]:
         rows = []
         for seed, steps in [(r["seed"], r["steps"]) for r in stages if r["stage"] == stage]:
-            start, every = (0.0, 500) if stage == "unknown" else (0.99, 50)
+            start, every = (0.0, 2000) if stage == "unknown" else (0.99, 100)
             rows += curve(seed, stage, steps, start, rate, every)
             rows += classes(seed, stage, steps, rate, known=0.0 if stage == "unknown" else 0.98)
             rows += classes(seed, "bypass", 0, 0.99)
