@@ -124,12 +124,8 @@ def test_a_sweep_runs_over_its_values_in_order(files, coordinate, values):
     figure = draw(coordinate, files)
     assert [label.get_text() for label in figure.axes[-1].get_xticklabels()] == values
     assert legend(figure)[0] == "suppress, target"
-
-
-def test_a_sweep_shows_its_own_cells_only(files):
-    figure = sweep.figure(figures.read(*files), "window_start", SWEEPS["window_start"][:2])
-    values = [label.get_text() for label in figure.axes[-1].get_xticklabels()]
-    assert values == ["2", "5"]
+    figure = sweep.figure(figures.read(*files), coordinate, SWEEPS[coordinate][:2])
+    assert len(figure.axes[-1].get_xticklabels()) == 2  # of the cells that were asked for
 
 
 def test_what_is_not_there_is_refused(files):

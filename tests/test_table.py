@@ -145,12 +145,6 @@ def test_a_capped_seed_counts_and_is_said(tmp_path):
     assert "1 of 4 capped" in text and "*80.0" in text
 
 
-def test_a_parents_cap_is_not_the_removals(tmp_path):
-    path = synthetic.removal(tmp_path, *CELL, RATES)
-    assert '"unknown", "steps": 14001, "extra_steps": 0, "status": "capped"' in path.read_text()
-    assert row(build([path]))["status"] == "ok"
-
-
 @pytest.mark.parametrize("status", ["failed", "not installed"])
 def test_a_cell_without_a_seed_left_says_why(tmp_path, status):
     path = synthetic.removal(tmp_path, *CELL, RATES, statuses=dict.fromkeys(SEEDS, status))
@@ -207,25 +201,10 @@ def test_the_first_detector_counts_and_families_are_summed(tmp_path):
     assert (found["n"], found["malign_rate"]) == (200, pytest.approx(0.3))
 
 
-def test_a_curve_is_not_a_result(matrix):
-    counts = measurements.tidy(measurements.read(matrix[:6]))
-    assert set(counts[counts["kind"] == "result"]["n"]) == {synthetic.N}
-    assert set(counts[counts["kind"] == "curve"]["n"]) == {synthetic.CURVE_N}
-
-
 def test_neither_the_order_of_files_nor_another_cell_changes_a_row(matrix, full):
     fewer = [path for path in matrix[::-1] if "/suppress/target/matched/" not in str(path)]
     rest = full[full["cell"] != "toy/suppress/target/matched"].reset_index(drop=True)
     pd.testing.assert_frame_equal(build(fewer), rest)
-
-
-def test_every_seed_of_few_and_of_the_published_cells_is_listed(tmp_path, text):
-    path = synthetic.removal(tmp_path, "internal", "target", "matched", RATES)
-    by_seed = [listed["malign"] for listed in rows_of(markdown([path]), "By seed")]
-    assert by_seed == ["50.0   60.0   70.0   80.0", "10.0   20.0   30.0   40.0"]
-    many = rows_of(text, "By seed")
-    assert len(many) == 8 and {listed["seeds"] for listed in many} == {"0-7"}
-    assert "*98.0" in many[6]["malign"]
 
 
 def test_the_ablation_is_printed_as_in_its_source(text):
@@ -236,12 +215,6 @@ def test_the_ablation_is_printed_as_in_its_source(text):
         ["target", "published: malign", "0.0 (after final)", "55.0"],
     ]
     assert "8 seeds a cell, n = 4,096 prompts" in " ".join(text.split())
-
-
-def test_relearning_that_never_happens_shows_the_cap(text):
-    rows = rows_of(text, "Every removal, published budget")
-    found = [(r["method"], r["scope"], r["stage"]) for r in rows if r["relearn"] == ">200"]
-    assert found == [("suppress", "target", "final")]
 
 
 def test_the_command_writes_the_same_bytes_twice(matrix, tmp_path, monkeypatch):

