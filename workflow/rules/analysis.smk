@@ -78,7 +78,7 @@ rule figure:
     log:
         f"{RESULTS}/logs/figures/{{figure}}.log",
     wildcard_constraints:
-        figure="|".join(FIGURE_NAMES),
+        figure="|".join(FIGURE_NAMES) or "none",
     conda:
         "../../envs/analysis.yaml"
     params:

