@@ -9,6 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RESULTS = "results-tiny"
+SNAKEMAKE = ("-m", "snakemake")
 OVERLAY = ("--configfile", "tests/tiny.yaml")
 
 
@@ -29,7 +30,7 @@ def snakemake(
 ) -> str:
     """Run Snakemake in a checkout; returns all that it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments],
+        [sys.executable, *SNAKEMAKE, *arguments],
         cwd=folder,
         env={**os.environ, **environment},
         text=True,
@@ -56,14 +57,16 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in files if len(f.suffixes) == 1}
 
 
-def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen:
-    """Snakemake in a session of its own, so that killing it leaves its jobs alive.
+def start(
+    folder: Path, *arguments: str, program: tuple[str, str] = SNAKEMAKE, **environment: str
+) -> subprocess.Popen:
+    """Start Snakemake in a session of its own, so that killing it leaves its jobs alive.
 
     What it prints goes to `snakemake.out` in the folder.
     """
     with (folder / "snakemake.out").open("wb") as out:
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", *arguments],
+            [sys.executable, *program, *arguments],
             cwd=folder,
             env={**os.environ, **environment},
             stdout=out,

@@ -47,7 +47,7 @@ KillWait=2
 SlurmdTimeout=10
 ReturnToService=2
 SchedulerType=sched/backfill
-SchedulerParameters=batch_sched_delay=0,sched_interval=5,bf_interval=5
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
 SlurmdParameters=config_overrides
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
@@ -84,14 +84,28 @@ ConstrainCores=yes
 ConstrainDevices=no
 """
 
+# A Snakemake that looks at its Slurm jobs every second. The plugin has no option for that: it waits
+# ten seconds longer after each look at which no job has ended, and a test would wait with it.
+IMPATIENT = """
+import asyncio
+from snakemake.cli import main
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+
+async def a_second(self):
+    await asyncio.sleep(1)
+
+RemoteExecutor.sleep = a_second
+main()
+"""
+
 
 def missing() -> str | None:
     """Why Slurm cannot run here, and the mend; None if it can."""
     absent = [name for name in DAEMONS + CLIENTS if not _find(name)]
     if absent:
-        return f"{', '.join(absent)} not found: make test-slurm installs them"
+        return f"{', '.join(absent)} not found: make slurm installs them"
     if os.geteuid() != 0:
-        return "only root can start slurmd: run make test-slurm as root"
+        return "only root can start slurmd: run the tests as root"
     return None
 
 
