@@ -37,8 +37,8 @@ def training(jobs: dict[str, int]) -> dict[str, int]:
 
 def with_overlay(folder: Path, text: str) -> tuple[str, ...]:
     """Write one more overlay; returns the options that read it."""
-    (folder / "config/mine.yaml").write_text(text)
-    return (*OVERLAY, "config/mine.yaml")
+    (folder / "mine.yaml").write_text(text)
+    return (*OVERLAY, "mine.yaml")
 
 
 # --- one run from the config to the figures ---------------------------------------------------
@@ -155,7 +155,7 @@ llm:
       - {base: [nano-tiny], organism: [precise-unknown], method: [my-own], scope: [all],
          budget: [matched]}
 """
-LISTS = ("test_config.py", "test_matrix.py", "test_matrix_jobs.py", "test_matrix_llm.py")
+LISTS = ("test_config.py", "test_matrix.py", "test_matrix_llm.py")
 
 
 def test_a_new_method_is_one_file_and_one_config_line(copy):

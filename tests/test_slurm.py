@@ -162,12 +162,11 @@ def test_cells_through_slurm_are_the_local_ones(copy, slurm, submit, finished):
 def test_whole_matrix_outlives_a_restart_of_the_controller(slurm, submit, finished, tmp_path):
     """Its toy removals, which are short, share a job."""
     folder = checkout(tmp_path / "checkout")
-    more = {
-        "run": ["tiny", "more"],
-        "sets": {"more": [{"method": ["none"], "budget": ["published"]}]},
-    }
-    (folder / "config/more.yaml").write_text(yaml.safe_dump({"toy": more}))
-    process = submit(folder, *OVERLAY, "config/more.yaml", "--", TABLE)
+    more = {"more": [{"method": ["none"], "budget": ["published"]}]}
+    (folder / "more.yaml").write_text(
+        yaml.safe_dump({"toy": {"run": ["tiny", "more"], "sets": more}})
+    )
+    process = submit(folder, *OVERLAY, "more.yaml", "--", TABLE)
     until(lambda: jobs_of(slurm, folder, "RUNNING"), "a job of the matrix")
     slurm.stop_controller()
     time.sleep(8)
@@ -186,10 +185,10 @@ def test_whole_matrix_outlives_a_restart_of_the_controller(slurm, submit, finish
 
 def on_gpu(folder: Path) -> tuple[str, ...]:
     """Options with which language models ask for GPUs, in partitions that the profile lists."""
-    (folder / "config/gpu.yaml").write_text("on_gpu: [llm]\n")
+    (folder / "gpu.yaml").write_text("on_gpu: [llm]\n")
     partitions = ("--slurm-partition-config", "slurm/partitions.yaml")
     one_core = ("--default-resources", "cpus_per_gpu=1")
-    return (*partitions, *one_core, *OVERLAY, "config/gpu.yaml")
+    return (*partitions, *one_core, *OVERLAY, "gpu.yaml")
 
 
 @pytest.mark.slow
@@ -250,8 +249,8 @@ def with_methods(folder: Path, methods: dict[str, str], **config: object) -> tup
     entry |= {"method": [*methods, "sft-blind"], "budget": ["matched"]}
     llm = {"seeds": 2, "block": 2, "run": ["mine"], "sets": {"mine": [entry]}}
     config |= {"toy": {"run": []}, "llm": llm}
-    (folder / "config/mine.yaml").write_text(yaml.safe_dump(config))
-    return (*OVERLAY, "config/mine.yaml", "--", *map(PAIR.format, methods))
+    (folder / "mine.yaml").write_text(yaml.safe_dump(config))
+    return (*OVERLAY, "mine.yaml", "--", *map(PAIR.format, methods))
 
 
 def assert_as_blind(folder: Path, method: str) -> None:
