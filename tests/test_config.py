@@ -106,7 +106,6 @@ NANO |= {"steps": 1, "learning_rate": 0.1}
         ("toy.run", ["main", "mian"], "toy.run: 'mian' is not one of .*'main', .*'width'"),
         ("toy.run", "main", "toy.run: "),
         ("toy.sets.loss", [{**NONE, "width": [0]}], "toy.sets.loss.0.width.0: "),  # it does not run
-        ("llm.block", 2, "llm.block: 2 does not divide"),
         ("llm.run", ["mian"], "llm.run: 'mian'"),
         ("llm.system", "", "llm.system: "),
         ("llm.install.triggered", 1.5, "llm.install.triggered: "),

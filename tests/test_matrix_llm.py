@@ -103,13 +103,30 @@ def test_a_removal_comes_after_its_base_and_organisms_and_trains_as_its_budget_s
 
 
 def test_each_block_of_seeds_has_bases_of_its_own(config, llm):
-    llm["seeds"], llm["block"] = 6, 3
+    llm["seeds"], llm["block"] = 8, 3
     matrix = matrix_of(config, **BLIND)
+    blocks = ("0-2", "3-5", "6-7")
+    assert {cell.blocks for cell in matrix.cells.values()} == {blocks}
     for child, parent in zip(CHAIN[1:], CHAIN, strict=False):
-        for block in ("0-2", "3-5"):
-            states = f"results/models/{parent}/seeds-{block}.safetensors"
-            assert matrix.parent(child, block) == states
-    assert len(matrix.all_metrics) == len(CHAIN) * 2
+        states = [f"results/models/{parent}/seeds-{block}.safetensors" for block in blocks]
+        assert [matrix.parent(child, block) for block in blocks] == states
+    assert len(matrix.all_metrics) == len(CHAIN) * len(blocks)
+
+
+def test_an_entry_may_have_fewer_seeds_in_whole_blocks(config, llm):
+    """A cell of two entries has the seeds of the one that has more."""
+    llm["seeds"], llm["block"] = 8, 3
+    before = matrix_of(config, **BLIND).cells
+    few = matrix_of(config, **BLIND, seeds=3).cells
+    assert {cell.blocks for cell in few.values()} == {("0-2",)}
+    assert [cell.spec for cell in few.values()] == [cell.spec for cell in before.values()]
+    llm["sets"]["more"] = [{**llm["sets"]["mine"][0], "method": ["sft-oracle"], "seeds": 6}]
+    llm["run"] = ["more", "mine"]
+    both = Matrix(config).cells
+    assert [both[cell].blocks for cell in CHAIN] == [("0-2", "3-5")] * 3 + [("0-2",)]
+    for seeds in (4, 9):
+        with pytest.raises(Refused, match=f"^config: llm.sets.mine.0.seeds: {seeds}"):
+            matrix_of(config, **BLIND, seeds=seeds)
 
 
 def test_one_base_from_the_hub_serves_all_seeds_and_its_cells_say_so(config, llm):
