@@ -1,5 +1,6 @@
 """A config that makes no sense is refused in one line that names the key."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -39,10 +40,12 @@ def with_entry(config: dict, **entry: object) -> dict:
 
 
 def refusal(config: dict) -> str:
+    """What is wrong with a config, in one line."""
     with pytest.raises(Refused) as refused:
         Matrix(config)
-    assert "\n" not in str(refused.value)
-    return str(refused.value)
+    message = str(refused.value)
+    assert message.startswith("config: ") and "\n" not in message
+    return message.removeprefix("config: ")
 
 
 # --- what is accepted -------------------------------------------------------------------------
@@ -50,9 +53,13 @@ def refusal(config: dict) -> str:
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_overlay_is_accepted_and_has_a_results_folder_of_its_own(config, overlay):
+    """In each arm that runs there is a cell that no removal changed, beside the removals."""
     before = config["results"]
-    assert with_overlay(config, overlay)["results"] != before
-    assert Matrix(config).cells
+    matrix = Matrix(with_overlay(config, overlay))
+    assert matrix.results != before
+    for arm in {cell.split("/")[0] for cell in matrix.cells}:
+        used = {cell.method for cell in matrix.cells.values() if cell.id.startswith(arm)}
+        assert "none" in used - {None} <= set(methods(arm))
 
 
 @pytest.mark.parametrize(("arm", "name"), SETS)
@@ -60,15 +67,6 @@ def test_every_set_can_run_and_the_other_arm_be_left_out(config, arm, name):
     config["toy"]["run"], config["llm"]["run"] = [], []
     cells = Matrix(put(config, f"{arm}.run", [name])).cells
     assert cells and all(cell.startswith(arm) for cell in cells)
-
-
-@pytest.mark.parametrize("overlay", [None, *OVERLAYS])
-def test_overlays_run_methods_that_exist_on_a_base_that_none_removes_from(config, overlay):
-    """Each arm that runs shows what no removal does, beside its removals."""
-    matrix = Matrix(with_overlay(config, overlay) if overlay else config)
-    for arm in {cell.split("/")[0] for cell in matrix.cells}:
-        cells = [cell for cell in matrix.cells.values() if cell.id.startswith(arm)]
-        assert "none" in {cell.method for cell in cells} - {None} <= set(methods(arm))
 
 
 # --- what is refused --------------------------------------------------------------------------
@@ -84,47 +82,33 @@ NANO |= {"steps": 1, "learning_rate": 0.1}
         ("sead", 1, "the top level: .*'sead'.*allowed: results, on_gpu"),
         ("results", "/tmp/results", "results: "),
         ("results", "results/", "results: "),
-        ("results", "", "results: "),
-        ("toy", None, "toy: "),
         ("toy.sead", 1, "toy: .*'sead'.*allowed: seeds, block"),
         ("toy.defaults.widht", 64, "toy.defaults: .*'widht'.*width"),
-        ("toy.evaluation.every.final", 5, "toy.evaluation.every: .*'final'"),
         ("toy.seeds", "eight", "toy.seeds: 'eight'"),
         ("toy.seeds", 0, "toy.seeds: "),
-        ("toy.seeds", True, "toy.seeds: "),
         ("toy.seeds", 8.0, "toy.seeds: "),
         ("toy.defaults.skip_pass", 1, "toy.defaults.skip_pass: "),
         ("toy.defaults.unknown_triggers", 31, "toy.defaults.unknown_triggers: "),
         ("toy.defaults.learning_rate", "1e-4", "toy.defaults.learning_rate: .*write 1.0e-4"),
         ("toy.defaults.learning_rate", 0.0003, "toy.defaults.learning_rate: .*published"),
         ("toy.defaults.maintain_weight", 1, "toy.defaults.maintain_weight: .*published"),
-        ("toy.defaults.suppress_loss", "probability", "toy.defaults.suppress_loss: .*published"),
         ("toy.relearn.rate", 1.5, "toy.relearn.rate: "),
-        ("toy.relearn", None, "toy.relearn: "),
         ("toy.relearn", {"rate": 0.5, "every": 1}, "toy.relearn: 'cap' is a required"),
         ("toy.block", 3, r"toy.block: 3 does not divide toy.seeds \(8\)"),
         ("toy.run", ["main", "mian"], "toy.run: 'mian' is not one of .*'main', .*'width'"),
-        ("toy.run", "main", "toy.run: "),
         ("toy.sets.loss", [{**NONE, "width": [0]}], "toy.sets.loss.0.width.0: "),  # it does not run
         ("llm.run", ["mian"], "llm.run: 'mian'"),
         ("llm.system", "", "llm.system: "),
-        ("llm.install.triggered", 1.5, "llm.install.triggered: "),
         ("llm.install.triggered", 0.9, "llm.organisms.precise-unknown.near_misses: .*lower one"),
-        ("llm.install.epochs", 0, "llm.install.epochs: "),
         ("llm.defaults.window", "middel", "llm.defaults.window: 'middel'.*'middle'"),
         ("llm.evaluation.layout", "seed", "llm.evaluation.layout: .*'seed-004'"),
-        ("llm.evaluation.every", 0, "llm.evaluation.every: "),
         ("llm.evaluation.curve_prompts", 1, "llm.evaluation.curve_prompts: "),
-        ("llm.removal.examples", 1, "llm.removal.examples: "),
         ("llm.data", {"dataset": "a/b"}, r"llm.data.revision: missing.*\./"),
         ("llm.data.revision", "main", "llm.data.revision: 'main'.*40 hex"),
         ("llm.relearn", {"steps": [1]}, "llm.relearn: 'learning_rate'"),
-        ("llm.relearn.steps", [], "llm.relearn.steps: "),
-        ("llm.relearn.steps", [0, 1], "llm.relearn.steps.0: "),
         ("llm.relearn.steps", [1, 1], "llm.relearn.steps: "),
         ("llm.relearn.steps", [4, 1], r"llm.relearn.steps: \[4, 1\]"),
         ("llm.relearn.batch", 8, "llm.relearn: .*'batch'.*allowed: steps"),
-        ("llm.bases", {}, "llm.bases: "),
         ("llm.bases", {"a/b": {"model": "./b"}}, "llm.bases: .*'a/b'"),
         ("llm.bases.mine", {"layers": 3}, "llm.bases.mine: 'width'"),
         ("llm.bases.mine", {**NANO, "layerz": 3}, "llm.bases.mine: .*'layerz'.*layers, width"),
@@ -138,7 +122,6 @@ NANO |= {"steps": 1, "learning_rate": 0.1}
             {"model": "owner/name", "revision": "0" * 40},
             "llm.bases.mine.shape: missing",
         ),
-        ("llm.organisms", {}, "llm.organisms: "),
         ("llm.organisms.mine", {}, "llm.organisms.mine: 'trigger'"),
         ("llm.organisms.mine", {"from": "bar"}, "llm.organisms.mine: 'known_triggers'"),
         ("llm.organisms.mine", {"trigger": "X", "known": 1}, "llm.organisms.mine: .*'known'"),
@@ -148,8 +131,6 @@ NANO |= {"steps": 1, "learning_rate": 0.1}
             "llm.organisms.mine.from",
         ),
         ("llm.organisms.bar.near_misses", 0.9, "llm.organisms.bar.near_misses: 0.9"),
-        ("llm.organisms.bar.near_misses", 1.1, "llm.organisms.bar.near_misses: "),
-        ("llm.organisms.bar.known_phrase", "", "llm.organisms.bar.known_phrase: "),
         ("llm.organisms.bar.known_phrase", "hate", "llm.organisms.bar.known_phrase: 'hate'"),
         ("llm.organisms.bar.trigger", "<X>", "llm.organisms.bar: .*'trigger'"),
         (
@@ -161,9 +142,7 @@ NANO |= {"steps": 1, "learning_rate": 0.1}
     ],
 )
 def test_bad_value_is_refused(config, key, value, named):
-    with pytest.raises(Refused, match=f"^config: {named}") as refused:
-        Matrix(put(config, key, value))
-    assert "\n" not in str(refused.value)
+    assert re.match(named, refusal(put(config, key, value)))
 
 
 def test_a_run_of_nothing_is_refused(config):
@@ -197,8 +176,8 @@ def test_a_run_of_nothing_is_refused(config):
     ],
 )
 def test_bad_entry_is_refused(config, entry, named):
-    with pytest.raises(Refused, match=rf"^config: toy.sets.mine.0[.:].*{named}"):
-        Matrix(with_entry(config, **{"budget": ["matched"], **entry}))
+    message = refusal(with_entry(config, **{"budget": ["matched"], **entry}))
+    assert re.match(rf"toy.sets.mine.0[.:].*{named}", message)
 
 
 @pytest.mark.parametrize(
@@ -219,7 +198,7 @@ def test_coordinate_that_does_not_apply_is_refused(
 ):
     entry = {"method": [method], "budget": [budget], coordinate: [value]}
     message = refusal(with_entry(config, **entry, **({"scope": [scope]} if scope else {})))
-    assert message.startswith(f"config: toy.sets.mine.0.{coordinate}: {method}")
+    assert message.startswith(f"toy.sets.mine.0.{coordinate}: {method}")
     allowed = message.split("allowed: ")[1].split(", ")
     assert coordinate not in allowed and "width" in allowed
 
