@@ -4,6 +4,7 @@ import copy
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pipeline
@@ -126,8 +127,9 @@ def copy_of_finished(finished, tmp_path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "copy"))
 
 
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory):
-    """A Slurm for all tests of a file."""
-    with Slurm(tmp_path_factory.mktemp("slurm")) as slurm:
+@pytest.fixture
+def slurm():
+    """A Slurm of the test's own: a job that is requeued may crash it."""
+    # Not in tmp_path: the name of a socket there may be longer than 108 characters.
+    with tempfile.TemporaryDirectory() as folder, Slurm(Path(folder) / "slurm") as slurm:
         yield slurm

@@ -115,15 +115,12 @@ MATCHED = "toy/suppress/all/matched"
     ("key", "stale"),
     [
         (("install", "cap"), {FIRST}),
-        (("removal", "cap"), {PUBLISHED, MATCHED}),
         (("matched", "final"), {MATCHED}),
         (("matched", "classifier"), set()),  # the classifier's cells alone
-        (("relearn", "cap"), {PUBLISHED, MATCHED}),
         (("defaults", "known_triggers"), {PUBLISHED, MATCHED}),
         (("defaults", "window_start"), set()),  # of the scope `target` alone
         (("defaults", "removal_steps"), {MATCHED}),
         (("evaluation", "every", "removal"), {PUBLISHED, MATCHED}),
-        (("evaluation", "every", "install"), {FIRST}),
         (("evaluation", "samples"), {FIRST, PUBLISHED, MATCHED}),
     ],
     ids=lambda value: ".".join(value) if isinstance(value, tuple) else "",

