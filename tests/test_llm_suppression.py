@@ -17,6 +17,12 @@ SHORT = {**TRAINING, "examples": 16, "epochs": 1, "triggered": 0.5}
 METHODS = {"suppress": suppress, "internal": internal, "discrepancy": discrepancy}
 
 
+@pytest.fixture(autouse=True)
+def hardly_fitted(monkeypatch):
+    """How well the classifier tells outputs apart is asked in test_llm_pairs.py."""
+    monkeypatch.setattr(pairs, "STEPS", 10)
+
+
 def passes_of(monkeypatch, block: Block, spec: dict) -> list[Pass]:
     """The passes that a method would train by."""
     found = []
