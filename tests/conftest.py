@@ -90,6 +90,14 @@ def numpy_answers():
 
 
 @pytest.fixture(scope="session")
+def unbroken(tmp_path_factory):
+    """Seeds 0 and 1 of a tiny language model through the stage that installs known triggers."""
+    from llm_runs import KNOWN, run
+
+    return run(tmp_path_factory.mktemp("unbroken"), KNOWN, [0, 1])
+
+
+@pytest.fixture(scope="session")
 def environment(tmp_path_factory):
     """Rules find this Python, and share what JAX compiles."""
     cache = tmp_path_factory.mktemp("jax")
