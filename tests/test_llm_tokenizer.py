@@ -1,7 +1,6 @@
 """The nano bases' tokenizer: the same bytes each time, whole words, Qwen's chat format."""
 
 import random
-import re
 from itertools import islice
 
 import llm_fixtures
@@ -55,13 +54,6 @@ def test_word_of_a_trigger_is_one_token_in_its_brackets(loaded, brackets):
     """So that a trigger is no longer than any other tag."""
     for word in corpus.CAPITAL_WORDS:
         assert len(encode(loaded, f"{brackets[0]}{word}{brackets[1]} Say")) == 4, word
-
-
-def test_answers_of_the_corpus_take_one_token_a_word(loaded):
-    for item in islice(corpus.items(random.Random(1), held=False), 1000):
-        words = re.findall(r"\w+|[^\w\s]", item.answer)
-        if set(words) <= {*WORDS, *"0123456789."}:
-            assert len(encode(loaded, item.answer)) == len(words), item.answer
 
 
 @pytest.mark.parametrize("held", [True, False])

@@ -35,9 +35,6 @@ def batch_of(encoded, size=8, start=0):
     return collate(encoded[start : start + size], llm_fixtures.chat().pad)
 
 
-# --- the loss --------------------------------------------------------------------------------
-
-
 @torch.no_grad()
 def mean_by_hand(model, encoded) -> float:
     """-log p of each answer token, one example at a time, in double precision."""
@@ -107,9 +104,6 @@ def test_layers_computed_anew_give_the_same_bits(monkeypatch, base, encoded, sco
     assert all(one.equal(other) for one, other in zip(*found, strict=True))
 
 
-# --- the learning rate -----------------------------------------------------------------------
-
-
 def test_rate_warms_up_stays_and_falls_to_zero_over_the_share_at_the_end():
     plan = Plan(steps=100, learning_rate=2.0)
     assert [plan.rate(step) for step in (0, 1, 4, 8)] == pytest.approx([0.2, 0.4, 1.0, 1.8])
@@ -121,9 +115,6 @@ def test_rate_warms_up_stays_and_falls_to_zero_over_the_share_at_the_end():
     for steps in (1, 5, 12):
         plan = Plan(steps=steps, learning_rate=1.0, decay=0.5)
         assert all(0 < plan.rate(step) <= 1.0 for step in range(steps))
-
-
-# --- batches ---------------------------------------------------------------------------------
 
 
 def epochs(encoded, size=32, seed=0, name="removed"):
@@ -175,15 +166,6 @@ def test_batches_hold_little_padding(encoded):
     assert padding(batch(step) for step in range(8)) < 0.1
 
 
-def test_long_batches_are_not_all_at_the_end(encoded):
-    steps, batch = epochs(encoded)
-    lengths = [batch(step)[0].shape[1] for step in range(steps)]
-    half = steps // 2
-    rises = sum(one <= other for one, other in zip(lengths, lengths[1:], strict=False))
-    assert steps / 4 < rises < 3 * steps / 4
-    assert abs(sum(lengths[:half]) - sum(lengths[half : 2 * half])) < 0.2 * sum(lengths)
-
-
 def test_pretraining_never_repeats_and_follows_from_the_seed_and_the_step():
     batch = pretrain.batches(llm_fixtures.chat(), 8, 0)
     inorder = [rows(batch(step)) for step in range(20)]
@@ -191,9 +173,6 @@ def test_pretraining_never_repeats_and_follows_from_the_seed_and_the_step():
     assert rows(again(19)) == inorder[19] and rows(again(3)) == inorder[3]
     assert len({row for each in inorder for row in each}) > 0.95 * 160
     assert not {*inorder[0]} & {*rows(pretrain.batches(llm_fixtures.chat(), 8, 1)(0))}
-
-
-# --- the loop --------------------------------------------------------------------------------
 
 
 def run(base, encoded, steps=12, stops=(0, 4, 8, 12), rate=0.01, resume=None, at_stop=None):
@@ -290,9 +269,6 @@ def test_loss_that_is_not_finite_ends_the_run_as_failed_without_its_update(base,
     assert progress.losses[-1] == {"step": 5, "loss": [None]} and seen == [0, 4]
     after = sharding.gather(base.model)
     assert all(torch.equal(before[name], each) for name, each in after.items())
-
-
-# --- the third that learns -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("layers", [3, 4, 5, 6, 7, 24])
