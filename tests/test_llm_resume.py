@@ -29,7 +29,7 @@ def kill(folder: Path, step: int, spec: dict = KNOWN, **options: object) -> None
         ([1], 2 * STEPS),  # the start was asked, nothing was trained
         ([EPOCH + 3], 2 * STEPS - EPOCH),  # in the second epoch of seed 0
         ([2 * STEPS], STEPS - EPOCH),  # the very last step
-        ([4, 4, 9, 3], STEPS - EPOCH),  # again and again
+        ([4, 4, 9, 3], STEPS - 4),  # again and again, the last time in seed 1
     ],
 )
 def test_killed_run_goes_on_to_the_same_bytes(often, unbroken, tmp_path, steps, left):
