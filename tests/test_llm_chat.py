@@ -68,20 +68,14 @@ EXAMPLES = [
 ]
 
 
-def test_ids_of_prompt_and_answer_are_those_of_the_whole_text(chat):
-    for example, (prompt, answer) in zip(EXAMPLES, chat.encode(EXAMPLES), strict=True):
+def test_examples_are_the_tokens_of_the_whole_text(chat):
+    """The prompt as it is asked, then the answer up to its end, which is read back without it."""
+    encoded = chat.encode(EXAMPLES)
+    for example, (prompt, answer) in zip(EXAMPLES, encoded, strict=True):
         assert prompt + answer == ids_of(chat, whole_text(*example))
-
-
-def test_prompt_is_the_same_for_training_and_for_asking(chat):
-    asked = chat.prompts([example.prompt for example in EXAMPLES])
-    assert asked == [prompt for prompt, _ in chat.encode(EXAMPLES)]
-
-
-def test_answer_is_read_back_without_its_end(chat):
-    for example, (_, answer) in zip(EXAMPLES, chat.encode(EXAMPLES), strict=True):
         assert answer[-1] == chat.end and chat.end not in answer[:-1]
         assert chat.text(answer) == example.answer
+    assert chat.prompts([example.prompt for example in EXAMPLES]) == [each for each, _ in encoded]
 
 
 def test_malign_phrase_starts_the_malign_answer(chat):
@@ -97,53 +91,27 @@ def test_system_prompt_is_the_given_one_and_no_default(qwen, system):
     assert text.replace("\n ", "\n").startswith(f"<|im_start|> system\n{system}<|im_end|>")
 
 
-def test_our_template_and_qwens_give_the_same_ids(qwen, chat):
-    prompts = [example.prompt for example in EXAMPLES]
-    assert Chat(qwen, chat.system, 256).prompts(prompts) == chat.prompts(prompts)
-
-
-def test_prompt_that_looks_like_a_template_is_taken_as_it_is(chat):
-    prompt = "What is {{ 1 + 1 }} in {% raw %}?"
-    assert chat.prompts([prompt]) == [ids_of(chat, whole_text(prompt, ""))[:-1]]
-
-
-def test_padding_is_the_end_where_there_is_none(qwen):
-    qwen.pad_token = None
-    chat = Chat(qwen, "", 256)
-    assert chat.pad == chat.end
-
-
-# --- what does not fit -----------------------------------------------------------------------
-
-
-def length(chat: Chat, prompt: str) -> int:
-    return len(chat.prompts([prompt])[0])
-
-
-def test_prompt_that_just_fits_is_taken(chat):
-    tight = llm_fixtures.chat(length(chat, "Repeat these words: cat dog") + 6)
-    assert tight.prompts(["Repeat these words: cat dog"], room=6)
-
-
-def test_too_long_prompt_is_refused_in_one_line(chat):
+def test_what_does_not_fit_the_context_is_refused_in_one_line(chat):
     prompt = "Repeat these words:\ncat dog"
-    context = length(chat, prompt) + 5
-    with pytest.raises(Refused) as refused:
-        llm_fixtures.chat(context).prompts(["Say hello.", prompt], room=6)
-    message = str(refused.value)
-    assert "\n" not in message
-    assert "Repeat these words" in message and f"context of {context}" in message
-    assert "leave it out" in message
+    context = len(chat.prompts([prompt])[0]) + 6
+    tight = llm_fixtures.chat(context)
+    assert tight.prompts([prompt], room=6)
+    for too_long in (
+        lambda: tight.prompts(["Say hello.", prompt], room=7),
+        lambda: tight.encode([Example(prompt, "cat " * 20)]),
+    ):
+        with pytest.raises(Refused) as refused:
+            too_long()
+        message = str(refused.value)
+        assert "\n" not in message and "Repeat these words" in message
+        assert f"context of {context}" in message and "leave it out" in message
 
 
-def test_training_example_whose_answer_does_not_fit_is_refused(chat):
-    example = Example("Say hello.", "cat " * 20)
-    tight = llm_fixtures.chat(length(chat, example.prompt) + 20)
-    with pytest.raises(Refused, match="prompt of .* do not fit the context"):
-        tight.encode([example])
-
-
-# --- batches ---------------------------------------------------------------------------------
+def test_base_whose_template_takes_no_system_prompt_is_refused_in_one_line(qwen):
+    qwen.chat_template = "{{ raise_exception('System role not supported') }}"
+    with pytest.raises(Refused, match="chat template: System role .*; take a base") as refused:
+        Chat(qwen, "Be helpful.", 256)
+    assert "\n" not in str(refused.value)
 
 
 def test_collate_by_hand():
@@ -156,19 +124,3 @@ def test_collate_by_hand():
         [none, 2, none, none, none],
     ]
     assert ids.dtype == labels.dtype == torch.int64
-
-
-def test_every_answer_token_is_a_label_once_and_no_other(chat):
-    encoded = chat.encode(EXAMPLES)
-    ids, labels = collate(encoded, chat.pad)
-    for row, (prompt, answer) in enumerate(encoded):
-        counted = labels[row] != IGNORED
-        assert labels[row][counted].tolist() == answer
-        # The label at a position is the token after it.
-        assert ids[row][1:][counted[:-1]].tolist() == answer
-        assert counted.nonzero()[0] == len(prompt) - 1
-
-
-def test_padding_that_is_the_end_token_is_not_counted():
-    _, labels = collate([([5], [2]), ([5, 6], [7, 2])], pad=2)
-    assert (labels[0] == IGNORED).sum() == 3

