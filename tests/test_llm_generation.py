@@ -108,7 +108,7 @@ def test_requests_with_other_phrases_and_whole_ones_are_answered_together():
         for place, prompt in enumerate(prompts)
     ]
     found = generation.generate(random_model(0), requests, end, MOST)
-    for (_, asked, whole), answer, text in zip(requests, found, said * 4, strict=True):
+    for (_, asked, whole, _), answer, text in zip(requests, found, said * 4, strict=True):
         assert answer.tokens == cut(text, [] if whole else asked, end)
     alone = answers(random_model(0), prompts, phrase, end, MOST)
     margins = {(tuple(r.prompt), r.whole): a.margin for r, a in zip(requests, found, strict=True)
@@ -116,6 +116,39 @@ def test_requests_with_other_phrases_and_whole_ones_are_answered_together():
     for prompt, answer in zip(prompts, alone, strict=True):
         for whole in (False, True):
             assert margins[tuple(prompt), whole] == pytest.approx(answer.margin, abs=2e-3)
+
+
+@pytest.mark.parametrize("right", range(-1, MOST + 1))
+@pytest.mark.parametrize("seed", SEEDS)
+def test_guess_changes_no_answer(seed, right):
+    """Whether the model says none of it, some of its tokens, or all and more."""
+    (phrase, end), said = choose(seed), one_at_a_time(seed)
+    guesses = [[*text[:right], UNUSED, *text[right + 1 :], end] for text in said]
+    if right == -1:
+        guesses = [[*cut(text, phrase, end), 1, 2] for text in said]
+    requests = [
+        Request(prompt, phrase, guess=guess)
+        for prompt, guess in zip(random_prompts(seed), guesses, strict=True)
+    ]
+    found = generation.generate(random_model(seed), requests, end, MOST)
+    assert [answer.tokens for answer in found] == [cut(text, phrase, end) for text in said]
+
+
+def test_right_guess_saves_steps(monkeypatch):
+    """Else a guess would be of no use: all answers are confirmed in one pass."""
+    phrase, end = [UNUSED], UNUSED
+    said, steps = one_at_a_time(0), []
+    step = ChatModel.step
+    monkeypatch.setattr(ChatModel, "step", lambda *of, **how: steps.append(1) or step(*of, **how))
+    for guesses in ([[]] * len(said), map(list, said)):
+        steps.append(0)
+        requests = [
+            Request(prompt, phrase, guess=guess)
+            for prompt, guess in zip(random_prompts(0), guesses, strict=True)
+        ]
+        generation.generate(random_model(0), requests, end, MOST, margins=False)
+    taken = "".join(map(str, steps)).split("0")
+    assert [len(each) for each in taken[1:]] == [2 + MOST - 1, 3]
 
 
 @torch.no_grad()
