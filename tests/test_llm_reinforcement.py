@@ -107,10 +107,7 @@ def train(folder, method: str, scope: str, **changes: object):
     return block, before
 
 
-@pytest.mark.parametrize(
-    ("method", "scope"),
-    [(name, scope) for name in METHODS for scope in methods("llm")[name]["scopes"]],
-)
+@pytest.mark.parametrize(("method", "scope"), CELLS)
 def test_only_the_scope_learns(seen, tmp_path, method, scope):
     start = len(seen)
     block, before = train(tmp_path, method, scope)
