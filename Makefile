@@ -39,8 +39,8 @@ report: $(STAMP) ## Gather what is there in one page: results/report.html
 review: $(STAMP) ## Compare the cells that are there with the committed ones: results/review.csv
 	$(RUN) $(BIN)/snakemake results/review.csv
 
-# A file's tests share what they trained, so one process runs a whole file. There is one process more
-# than two cores have, since the tests on Slurm wait more than they work.
+# The tests of a file share what they trained, so one process runs a whole file. Three processes keep
+# two cores busy, since tests of whole runs wait for the processes that they start.
 PYTEST := $(RUN) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -rs --durations=10
 
 test: $(STAMP) ## Run the fast tests: minutes (ARGS="-k name" picks some)
