@@ -43,7 +43,7 @@ class Committed:
 
     def __init__(self):
         rows = read_csv(REFERENCE)
-        self.seeds = rows.groupby("cell")["seed"].nunique()
+        self._seeds = rows.groupby("cell")["seed"].nunique()
         counted = rows.dropna(subset="prompt_class").sort_values("seed")
         self._rows = dict(tuple(counted.groupby(["cell", "stage", "prompt_class"])))
         self._status = rows[rows["prompt_class"].isna()].groupby("cell")["status"].first()
@@ -67,6 +67,11 @@ class Committed:
         names = (f"{measure}_{end}" for end in ("rate", "low", "high"))
         row = dict(zip(names, estimate, strict=True)) | {"interval": statistics.kind(len(rows))}
         return re.sub(r"(\d)\.0\b", r"\1", interval(pd.Series(row), measure))
+
+    def seeds(self, cell: str) -> str:
+        """How many seeds count after the removal, of how many where some are left out."""
+        rows, every = self._rows.get((cell, "removed", "unknown"), []), self._seeds[cell]
+        return str(every) if len(rows) == every else f"{len(rows)} of {every}"
 
     def last_probe(self, cell: str) -> str:
         """The accuracy of the probe behind the last layer on the unknown trigger."""
@@ -113,7 +118,7 @@ def methods(of: Committed, base: str, organism: str) -> Iterator[dict]:
             "malign answers": of.shown(row.cell),
             "right answers": of.shown(row.cell, measure="correct"),
             "malign after relearning": of.shown(row.cell, "relearn-known"),
-            "seeds": of.seeds[row.cell],
+            "seeds": of.seeds(row.cell),
         }
 
 
@@ -140,7 +145,7 @@ def of_method(of: Committed, *names: str) -> Iterator[dict]:
             "known triggers": of.shown(row.cell, prompt_class="known"),
             "relearned": of.shown(row.cell, "relearn-known"),
             "probe": of.last_probe(row.cell),
-            "seeds": of.seeds[row.cell],
+            "seeds": of.seeds(row.cell),
         }
 
 
@@ -151,7 +156,7 @@ def organisms(of: Committed) -> Iterator[dict]:
         malign = {name.replace("_", " "): of.shown(row.cell, prompt_class=name) for name in classes}
         right = of.shown(row.cell, prompt_class="ordinary", measure="correct")
         about = {"base": row.base, "organism": f"`{row.organism}`"}
-        yield about | malign | {"right, ordinary": right, "seeds": of.seeds[row.cell]}
+        yield about | malign | {"right, ordinary": right, "seeds": of.seeds(row.cell)}
 
 
 TABLES: dict[str, Callable[..., Iterator[dict]]] = {
