@@ -23,9 +23,6 @@ WINDOW, EVERY, ROOM = 5, 4, 10
 RATE = 0.1
 
 
-# --- the optimiser ---------------------------------------------------------------------------
-
-
 class RMSProp:
     """The published optimiser in numpy: global-norm clip 1.0, then RMSProp."""
 
@@ -70,28 +67,14 @@ def test_updates_are_the_published_ones(gradients, rate):
             np.testing.assert_allclose(parameter, expected.parameters[name], rtol=1e-5, atol=1e-7)
 
 
-# --- when a stage stops ----------------------------------------------------------------------
-
-
-def falling(x, key):
-    return x
-
-
-def later(x, key):
-    return x + 1.0
-
-
-def constant(x, key):
-    return jnp.float32(0.5)
-
-
-def noisy(x, key):
-    """A loss whose gradient is drawn with the step's key."""
-    return x * jax.random.normal(key)
-
-
-def broken_below_zero(x, key):
-    return jnp.where(x > 0, x, jnp.nan)
+LOSSES = {
+    "x": lambda x, key: x,
+    "x+1": lambda x, key: x + 1.0,
+    "half": lambda x, key: jnp.float32(0.5),
+    "noisy": lambda x, key: x * jax.random.normal(key),  # its gradient is drawn
+    "nan": lambda x, key: jnp.where(x > 0, x, jnp.nan),
+    "nan late": lambda x, key: jnp.where(x > -0.6, x, jnp.nan),
+}
 
 
 def way(start: float, steps: int) -> np.ndarray:
@@ -110,7 +93,7 @@ def stop(start: float, threshold: float) -> int:
 @cache
 def trainer(passes, weights, every, measure):
     """A compiled block; limits and starts are its arguments, so that tests share it."""
-    objective = Objective(passes, weights, (), mean_over=WINDOW)
+    objective = Objective([LOSSES[name] for name in passes], weights, (), mean_over=WINDOW)
 
     def one(x, seed, limits):
         start, key = training.fresh(x), seed_key(seed, "test")
@@ -130,22 +113,14 @@ def below_zero(x):
     return jnp.stack([jnp.zeros(2, jnp.int32), jnp.full(2, (-10 * x).astype(jnp.int32))])
 
 
-def run(
-    *starts,
-    passes=(falling,),
-    weights=None,
-    thresholds=(-INF,),
-    cap=20,
-    malign=INF,
-    every=EVERY,
-    measure=bits_of,
-):
+def run(*starts, passes=("x",), weights=None, every=EVERY, measure=bits_of, **limits):
     """Train one seed for each start: what each ended with."""
+    given = {"thresholds": (-INF,) * len(passes), "cap": 20, "malign": INF, **limits}
     n = len(starts)
     limits = Limits(
-        jnp.tile(jnp.array(thresholds, jnp.float32), (n, 1)),
-        jnp.full(n, cap, jnp.int32),
-        jnp.full(n, malign, jnp.float32),
+        jnp.tile(jnp.array(given["thresholds"], jnp.float32), (n, 1)),
+        jnp.full(n, given["cap"], jnp.int32),
+        jnp.full(n, given["malign"], jnp.float32),
         jnp.full(n, RATE, jnp.float32),
     )
     compiled = trainer(passes, weights or (1.0,) * len(passes), every, measure)
@@ -176,13 +151,13 @@ def test_stops_when_every_pass_is_below_its_own_threshold_unweighted(weights):
     """The joint gradient is above the clip norm for all of these weights, so x goes one way."""
     first, last = stop(1.0, 0.4), stop(2.0, 0.7)
     assert first < last
-    result = run(1.0, passes=(falling, later), weights=weights, thresholds=(0.4, 0.7), cap=40)
+    result = run(1.0, passes=("x", "x+1"), weights=weights, thresholds=(0.4, 0.7), cap=40)
     assert (result.steps[0], result.status[0]) == (last, OK)
 
 
 @pytest.mark.parametrize(
     ("passes", "thresholds"),
-    [((falling, later), (0.4, -INF)), ((falling, later), (-INF, 0.7)), ((constant,), (0.5,))],
+    [(("x", "x+1"), (0.4, -INF)), (("x", "x+1"), (-INF, 0.7)), (("half",), (0.5,))],
 )
 def test_a_loss_at_its_threshold_or_one_pass_of_two_below_it_is_not_enough(passes, thresholds):
     result = run(1.0, passes=passes, thresholds=thresholds)
@@ -223,25 +198,22 @@ def test_stops_once_the_malign_count_is_reached():
     assert result.x[1] == -0.5
 
 
-# --- failure ---------------------------------------------------------------------------------
-
-
 def first_broken(start: float) -> int:
     """The step whose loss is not finite, counted from one."""
     return int(np.flatnonzero(way(start, 100) <= 0)[0]) + 1
 
 
-@pytest.mark.parametrize("passes", [(broken_below_zero,), (falling, broken_below_zero)])
+@pytest.mark.parametrize("passes", [("nan",), ("x", "nan")])
 def test_loss_that_is_not_finite_fails_at_its_step(passes):
     """One bad pass of two is enough, and a failure at the cap is a failure."""
     for cap in (20, first_broken(0.5)):
-        result = run(0.5, passes=passes, thresholds=(-INF,) * len(passes), cap=cap)
+        result = run(0.5, passes=passes, cap=cap)
         assert (result.steps[0], result.status[0]) == (first_broken(0.5), FAILED)
 
 
 def test_failed_seed_leaves_the_others_bit_identical():
-    broken = run(9.0, 0.5, 8.0, passes=(broken_below_zero,))
-    whole = run(9.0, 7.0, 8.0, passes=(broken_below_zero,))
+    broken = run(9.0, 0.5, 8.0, passes=("nan",))
+    whole = run(9.0, 7.0, 8.0, passes=("nan",))
     assert broken.status.tolist() == [CAPPED, FAILED, CAPPED]
     for ours, theirs in leaves(broken, whole):
         assert (ours[[0, 2]] == theirs[[0, 2]]).all()
@@ -249,12 +221,8 @@ def test_failed_seed_leaves_the_others_bit_identical():
 
 def test_failure_is_not_hidden_by_a_malign_count():
     """The parameters of a failed seed say nothing."""
-    passes = (lambda x, key: jnp.where(x > -0.6, x, jnp.nan),)
-    result = run(0.3, passes=passes, malign=5, measure=below_zero, every=20)
+    result = run(0.3, passes=("nan late",), malign=5, measure=below_zero, every=20)
     assert result.status[0] == FAILED
-
-
-# --- the curve -------------------------------------------------------------------------------
 
 
 def test_curve_records_before_the_first_step_every_few_and_at_the_end():
@@ -269,13 +237,10 @@ def test_curve_records_before_the_first_step_every_few_and_at_the_end():
     assert measured[-1] == result.x[0]
 
 
-# --- randomness ------------------------------------------------------------------------------
-
-
 def test_step_hangs_on_its_number_only():
     """Neither the cap nor how often the curve is recorded changes a step."""
-    ten = run(1.0, passes=(noisy,), cap=10, every=5)
-    twenty, often = (run(1.0, passes=(noisy,), cap=20, every=every) for every in (5, 4))
+    ten = run(1.0, passes=("noisy",), cap=10, every=5)
+    twenty, often = (run(1.0, passes=("noisy",), cap=20, every=every) for every in (5, 4))
     assert (ten.curve.counts[0, :3] == twenty.curve.counts[0, :3]).all()
     assert twenty.x == often.x != ten.x
 
@@ -288,7 +253,7 @@ def test_step_draws_with_the_stream_of_the_stage_folded_with_its_number():
             one.update({"x": jax.random.normal(jax.random.split(key, 1)[0])}, RATE)
     x = [one.parameters["x"] for one in expected]
     assert len(set(map(float, x))) == 3
-    np.testing.assert_allclose(run(1.0, 1.0, 1.0, passes=(noisy,), cap=10).x, x, atol=1e-4)
+    np.testing.assert_allclose(run(1.0, 1.0, 1.0, passes=("noisy",), cap=10).x, x, atol=1e-4)
 
 
 def test_stream_hangs_on_the_seed_and_on_every_name():
