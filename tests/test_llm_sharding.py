@@ -232,8 +232,8 @@ def work(folder: Path) -> None:
         progress, states = train(model, STEPS)
         seen["losses"] = [record["loss"][0] for record in progress.losses]
         weights = sharding.gather(model)
-        phrase, prompts = [3, 4, 5], [prompt for prompt, _ in examples()]
-        seen["answers"] = generation.generate(model, prompts, phrase, end=1, most=6)
+        requests = [generation.Request(prompt, [3, 4, 5]) for prompt, _ in examples()]
+        seen["answers"] = generation.generate(model, requests, end=1, most=6)
         if sharding.first():
             torch.save(states[HALF], folder / "half.pt")
         sharding.wait()
