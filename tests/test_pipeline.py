@@ -52,7 +52,7 @@ def test_matrix_ends_in_table_and_figures(finished):
     assert set(removed[removed["arm"] == "llm"]["status"]) == {"ok"}
     figures = finished / RESULTS / "figures"
     names = {path.stem for path in figures.iterdir()}
-    assert names >= {"ablation", "removal"}
+    assert "removal" in names
     for name, form in product(names, ("svg", "png")):
         assert (figures / f"{name}.{form}").stat().st_size > 1000
     assert "sft-blind" in (finished / RESULTS / "table.md").read_text()
@@ -291,7 +291,7 @@ def test_workstation_gives_jobs_at_once_gpus_of_their_own(copy):
 def test_report_is_one_self_contained_page(copy):
     snakemake(copy, *OVERLAY, "--report", "report.html")
     page = (copy / "report.html").read_text()
-    assert "ablation" in page
+    assert "removal" in page
     assert 'src="http' not in page
 
 
