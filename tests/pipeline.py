@@ -75,9 +75,9 @@ def start(
         )
 
 
-def job_of(folder: Path, besides: int | None = None) -> int:
+def job_of(folder: Path, besides: int | None = None, patience: float = 60) -> int:
     """The process id of the training job that runs in a checkout, once there is one."""
-    for _ in range(600):
+    for _ in range(1 + int(10 * patience)):
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 command = (entry / "cmdline").read_bytes().split(b"\0")

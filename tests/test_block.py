@@ -269,6 +269,16 @@ def test_truncated_file_or_one_of_something_else_is_refused(saved, organism):
         assert "not a whole state file" in refusal(saved, organism)
 
 
+def test_weights_that_are_not_finite_are_refused_where_the_seed_has_not_failed(saved, organism):
+    """Those of seed 3, which has failed, are loaded: see above."""
+    with safetensors.safe_open(saved, "numpy") as file:
+        arrays = {name: file.get_tensor(name).copy() for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+    next(array for name, array in arrays.items() if name.endswith("output.weight"))[0] = np.nan
+    saved.write_bytes(safetensors.numpy.save(arrays, metadata))
+    assert "weights of seed 0 are not finite" in refusal(saved, organism)
+
+
 def test_file_of_other_seeds_or_another_shape_or_none_is_refused(saved, organism, tmp_path):
     for seeds in ([4, 5, 6, 7], [0, 1], [1, 0, 2, 3]):
         assert f"holds seeds [0, 1, 2, 3], not {seeds}" in refusal(saved, organism, seeds)

