@@ -255,3 +255,25 @@ def test_entry_that_makes_no_sense_is_refused(config, llm, lists, named):
     with pytest.raises(Refused, match=f"^config: llm.sets.mine.0[.:] ?{named}") as refused:
         matrix_of(config, **lists)
     assert "\n" not in str(refused.value)
+
+
+def test_replaced_weights_and_data_change_the_spec_of_every_cell_that_starts_from_them(
+    config, llm, tmp_path, monkeypatch
+):
+    """Though their paths and sizes stay as they are."""
+    monkeypatch.chdir(tmp_path)
+    Path("model").mkdir()
+    llm["bases"]["mine"] = {"model": "./model"}
+    llm["data"] = {"dataset": "./data.json"}
+    seen = []
+    for weights, data in (("one", "[1]"), ("two", "[1]"), ("two", "[2]"), ("one", "[1]")):
+        Path("model/model.safetensors").write_text(weights)
+        Path("data.json").write_text(data)
+        matrix = matrix_of(config, base=["mine"], **BLIND)
+        cells = [cell for cell in matrix.cells if cell != "llm/mine"]
+        seen.append((matrix.digest, {cell: matrix.spec(cell, "0-2") for cell in cells}))
+    for one, two in ((0, 1), (1, 2), (0, 2)):
+        assert seen[one][0] != seen[two][0]
+        assert all(seen[one][1][cell] != seen[two][1][cell] for cell in cells)
+    assert seen[0] == seen[3]
+    assert len(cells) == 3
