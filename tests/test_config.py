@@ -1,6 +1,10 @@
 """A config that makes no sense is refused in one line that names the key."""
 
+import json
+import math
 import re
+import shlex
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -37,7 +41,7 @@ def refusal(config: dict) -> str:
     with pytest.raises(Refused) as refused:
         Matrix(config)
     message = str(refused.value)
-    assert message.startswith("config: ") and "\n" not in message
+    assert message.startswith("config: ") and message.isprintable() and len(message) < 800
     return message.removeprefix("config: ")
 
 
@@ -61,11 +65,43 @@ def test_every_set_can_run_and_the_other_arm_be_left_out(config, arm, name):
     assert cells and all(cell.startswith(arm) for cell in cells)
 
 
+SKULL = "\U0001f480"  # twelve letters of JSON
+
+
+def test_the_longest_texts_and_lists_still_fit_in_a_command(config):
+    """A shell takes one argument of 128 kB."""
+    llm = config["llm"]
+    llm["system"] = f"{SKULL * 3000}\n\n{SKULL * 2998}"
+    llm["data"]["dataset"] = SKULL * 200
+    commit = llm["data"]["revision"]
+    llm["bases"]["nano-0.25M"] = {"model": SKULL * 200, "revision": commit, "shape": SHAPE}
+    llm["organisms"]["precise-unknown"]["trigger"] = SKULL * 64
+    llm["organisms"]["twofold"]["known_phrase"] = SKULL * 64
+    llm["relearn"]["steps"] = list(range(999_001, 1_000_001))
+    matrix = Matrix(config)
+    specs = [matrix.spec(cell.id, cell.blocks[0]) for cell in matrix.cells.values()]
+    assert 80_000 < max(len(shlex.quote(spec)) for spec in specs) < 100_000
+
+
 # --- what is refused --------------------------------------------------------------------------
 
 NONE = {"method": ["none"], "budget": ["matched"]}
 NANO = {"layers": 3, "width": 8, "mlp": 8, "heads": 2, "kv_heads": 1}
 NANO |= {"steps": 1, "learning_rate": 0.1}
+SHAPE = {"layers": 3, "width": 8, "mlp": 8, "heads": 2, "kv_heads": 1, "vocabulary": 9}
+SHAPE |= {"tied": True}
+
+
+def nested(depth: int) -> list:
+    """Lists inside one another."""
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+WITHOUT_END = [[]]
+WITHOUT_END[0].append(WITHOUT_END)  # as an anchor of YAML can be
 
 
 @pytest.mark.parametrize(
@@ -135,6 +171,108 @@ NANO |= {"steps": 1, "learning_rate": 0.1}
 )
 def test_bad_value_is_refused(config, key, value, named):
     assert re.match(named, refusal(put(config, key, value)))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400, 10**5000], ids=count())
+@pytest.mark.parametrize(
+    "key",
+    [
+        "time_margin",
+        "toy.seeds",
+        "toy.install.threshold",
+        "toy.defaults.maintain_weight",
+        "llm.removal.triggered",
+        "llm.install.learning_rate",
+        "llm.organisms.precise-unknown.near_misses",
+        "llm.relearn.steps",
+    ],
+)
+def test_number_that_is_not_finite_is_refused(config, key, value):
+    value = [value] if key.endswith("steps") else value
+    assert re.match(rf"{key}(\.0)?: .*(finite number|64 bits)", refusal(put(config, key, value)))
+
+
+NO_NAMES = ("", ".", "..", "../../../x", "a/", "a b", "-a", "_", "a\n", "ä", "\ud800", "a" * 65)
+NO_LINES = (" a", "a ", "a\n", "a\nb", "a\tb", "a\0b", "a\x1b[1m", "a\u2028b", "\ud800", "a" * 9999)
+
+
+@pytest.mark.parametrize("name", [*NO_NAMES, 1, None, True], ids=count())
+@pytest.mark.parametrize(
+    ("section", "value"),
+    [
+        ("toy.sets", [NONE]),
+        ("llm.sets", [NONE]),
+        ("llm.bases", NANO),
+        ("llm.organisms", {"trigger": "X", "near_misses": 0}),
+    ],
+)
+def test_key_that_is_no_name_is_refused(config, section, value, name):
+    arm, part = section.split(".")
+    config[arm][part][name] = value
+    assert refusal(config).startswith(f"{section}: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("results", f"results/{name}") for name in (*NO_NAMES, "a//b", "a/../..")),
+        *(("results", value) for value in ("", "/x", "~", "../x", "/".join("a" * 101))),
+        *(("gpu_model", name) for name in NO_NAMES),
+        *(("toy.run", [name]) for name in NO_NAMES),
+        *(("llm.organisms.precise.from", name) for name in NO_NAMES),
+        *(("llm.system", text) for text in (*NO_LINES, "a\r\nb") if text != "a\nb"),
+        *(("llm.organisms.twofold.known_phrase", text) for text in NO_LINES),
+        *(("llm.organisms.bar-unknown.trigger", text) for text in (*NO_LINES, "[]", "<( )>")),
+        *(("llm.data.dataset", text) for text in NO_LINES),
+        *(("llm.data.revision", text) for text in ("0" * 40 + "\n", "0" * 41)),
+    ],
+    ids=count(),
+)
+def test_text_that_breaks_its_rule_is_refused(config, key, value):
+    assert refusal(put(config, key, value)).startswith(key)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("toy.seeds", 10_001),
+        ("llm.seeds", 100_000_000),
+        ("toy.defaults.width", 10**9),
+        ("toy.defaults.learning_rate", 1e300),
+        ("gpu_tflops", 5e-324),
+        ("time_margin", 1e300),
+        ("llm.relearn.steps", list(range(1, 100_001))),
+        ("llm.relearn.steps", [10**12]),
+        ("toy.run", [1, "a"] * 50_000),
+        ("toy.sets.width", [NONE] * 100_000),
+        ("toy.run", [[["a" * 1000] * 1000] * 1000] * 1000),
+        ("llm.system", "a" * 10**7),
+        ("toy", nested(100_000)),
+        ("toy.run", WITHOUT_END),
+        ("toy", None),
+        ("toy.sets.main", None),
+        ("llm.bases", {}),
+    ],
+    ids=count(),
+)
+def test_huge_deep_or_empty_value_is_refused(config, key, value):
+    assert refusal(put(config, key, value)).startswith(key)
+
+
+def test_more_removals_than_anybody_waits_for_are_refused(config):
+    entry = {**NONE, "width": list(range(1, 1001)), "depth": list(range(8, 108))}
+    assert refusal(with_entry(config, **entry)).startswith("toy.run: 200000 removals")
+
+
+def test_a_schema_says_each_thing_once():
+    """Python takes the last of two keys; another reader may take the first."""
+
+    def section(pairs):
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    for path in (ROOT / "workflow/schemas").glob("*.json"):
+        assert json.loads(path.read_bytes(), object_pairs_hook=section)
 
 
 def test_a_run_of_nothing_is_refused(config):

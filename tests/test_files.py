@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -256,12 +257,24 @@ def test_bug_keeps_its_traceback():
         run_command(main, "sleepers.room")
 
 
-@pytest.mark.parametrize(("text", "seeds"), [("0-3", [0, 1, 2, 3]), ("5-5", [5])])
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("0-3", [0, 1, 2, 3]), ("5-5", [5]), ("7-10006", list(range(7, 10_007)))],
+)
 def test_seeds_of_a_block(text, seeds):
     assert seed_range(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["four", "3", "3-1", "-1-2", "0-3-5", "1.0-2"])
+@pytest.mark.parametrize(
+    "text", ["four", "3", "3-1", "-1-2", "0-3-5", "1.0-2", "0-3\n", "٠-٣", "0-10000"]
+)
 def test_bad_seeds_are_refused(text):
-    with pytest.raises(Refused, match=f"--seeds: '{text}' is not FIRST-LAST"):
+    with pytest.raises(Refused, match=f"--seeds: {re.escape(repr(text))} is not FIRST-LAST"):
         seed_range(text)
+
+
+@pytest.mark.parametrize("text", ["0-99999999999", f"0-{'9' * 5000}", "\n" * 10**5])
+def test_seeds_that_no_machine_holds_are_refused_in_one_line(text):
+    with pytest.raises(Refused) as refused:
+        seed_range(text)
+    assert str(refused.value).isprintable() and len(str(refused.value)) < 300

