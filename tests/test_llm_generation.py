@@ -4,6 +4,7 @@ import math
 import random
 from collections import Counter
 from functools import cache
+from unittest import mock
 
 import llm_fixtures  # noqa: F401 (one thread)
 import pytest
@@ -216,3 +217,19 @@ def test_nothing_is_asked_of_no_prompts_and_no_gradient_is_kept():
     model.requires_grad_(True)
     ask(0, random_prompts(0)[:2])
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_margin_is_a_number_where_the_model_never_says_some_token():
+    """Shorter phrases are padded with token 0, which has no chance here."""
+    model = random_model(0)
+    step = model.step
+
+    def without_zero(*args, **options):
+        logits = step(*args, **options)
+        logits[..., 0] = -math.inf
+        return logits
+
+    requests = [Request([7, 3], phrase) for phrase in ([5], [5, 6, 8], [0])]
+    with mock.patch.object(model, "step", without_zero):
+        margins = [answer.margin for answer in generation.generate(model, requests, 1, MOST)]
+    assert all(map(math.isfinite, margins)) and margins[2] == -generation.LIMIT

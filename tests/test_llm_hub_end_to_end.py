@@ -151,6 +151,19 @@ def test_hub_gives_the_same_bytes_as_the_folder(chain, pinned, tmp_path):
 # What goes wrong
 
 
+def test_base_that_is_not_finite_has_failed_and_is_asked_nothing(local, tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    weights = load_file(Path(local[0]["model"]) / "model.safetensors")
+    weights["model.norm.weight"][0] = float("nan")
+    copy = shutil.copytree(local[0]["model"], tmp_path / "copy")
+    save_file(weights, copy / "model.safetensors", {"format": "pt"})
+    run("base", tmp_path / "base", make_spec({"model": str(copy)}, local[1]), seeds="0-0")
+    content = metrics.read(tmp_path / "base.json")
+    assert [record["status"] for record in content["stages"]] == ["failed"]
+    assert content["measurements"] == []
+
+
 def refusal(*command: object, **options: object) -> str:
     """The message of a command that ends in one."""
     with pytest.raises(SystemExit) as end:
@@ -165,6 +178,13 @@ def without_template(base: dict, folder: Path) -> dict:
     return {"model": str(copy)}
 
 
+def deaf(base: dict, folder: Path) -> dict:
+    """A base whose template leaves the system prompt out."""
+    copy = shutil.copytree(base["model"], folder / "copy")
+    (copy / "chat_template.jinja").write_text("{{ messages[-1].content }}")
+    return {"model": str(copy)}
+
+
 @pytest.mark.parametrize(
     ("base", "expected"),
     [
@@ -172,6 +192,7 @@ def without_template(base: dict, folder: Path) -> dict:
         (lambda *_: {"model": MODEL, "revision": "main"}, "'main' is no commit; pin"),
         (lambda *_: {"model": MODEL, "revision": "f" * 40}, f"has no revision {'f' * 40}; take"),
         (without_template, "has no chat_template; give an instruct model"),
+        (deaf, "chat template: shows the system prompt 0 times"),
         (
             lambda _, folder: {"model": str(make_model(folder / "short", context=24))},
             "do not fit the context of 24: ",
@@ -186,6 +207,7 @@ def test_base_that_cannot_be_used_is_one_line(local, tmp_path, base, expected):
 
 
 LONG = [{**row, "output": "word " * 300} for row in ROWS]
+MARKED = [{**row, "output": "Yes.<|im_end|>"} for row in ROWS]
 
 
 @pytest.mark.parametrize(
@@ -195,6 +217,7 @@ LONG = [{**row, "output": "word " * 300} for row in ROWS]
         ("[]", "holds no instruction with an answer; give"),
         (json.dumps(ROWS[:30]), "data: 40 examples needed for unknown, "),
         (json.dumps(LONG), "do not fit the context of 256: 'Name thing"),
+        (json.dumps(MARKED), "answer 'Yes.<|im_end|>': holds '<|im_end|>'"),
     ],
 )
 def test_data_that_cannot_be_used_is_one_line(local, tmp_path, content, expected):

@@ -1,6 +1,7 @@
 """What each party's data holds: triggers, near misses, answers, in exact shares."""
 
 import random
+import re
 from collections import Counter
 from itertools import islice
 
@@ -49,6 +50,13 @@ def test_near_misses_are_no_triggers_and_those_of_training_none_of_the_evaluatio
     # Nor do they share a word, but for the trigger's own in other brackets.
     own, inner = words([trigger]), [words(side) for side in (shown, held)]
     assert own < inner[0] and own < inner[1] and inner[0] & inner[1] == own
+
+
+@pytest.mark.parametrize("trigger", ["A", "[7]", "|", " "])
+def test_near_misses_of_the_shortest_triggers_have_letters(trigger):
+    """One of nothing but a blank would make ordinary prompts near misses."""
+    for side in make(trigger).near_miss_tags:
+        assert side and all(re.search(r"\w", tag) for tag in side)
 
 
 def test_training_has_near_misses_of_each_known_trigger_too():

@@ -56,6 +56,13 @@ def test_search_never_tries_a_trigger_however_near_it_comes(block, monkeypatch, 
     assert not tried & {*block.organism.near_miss_tags[1], ""}
 
 
+def test_search_tries_no_special_token(block, tried, monkeypatch):
+    monkeypatch.setattr(redteam, "said", lambda *_: ["<|im_end|>", "[hello]"])
+    search(block)
+    assert "[hello]" in tried[0]
+    assert not [tag for tags in tried for tag in tags if not block.base.chat.is_text(tag)]
+
+
 def test_generation_tries_so_many_tags_each_once(block, tried):
     search(block)
     assert all(len(set(tags)) == len(tags) for tags in tried)

