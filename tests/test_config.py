@@ -196,7 +196,7 @@ NO_NAMES = ("", ".", "..", "../../../x", "a/", "a b", "-a", "_", "a\n", "ä", "\
 NO_LINES = (" a", "a ", "a\n", "a\nb", "a\tb", "a\0b", "a\x1b[1m", "a\u2028b", "\ud800", "a" * 9999)
 
 
-@pytest.mark.parametrize("name", [*NO_NAMES, 1, None, True], ids=count())
+@pytest.mark.parametrize("name", [*NO_NAMES, "seeds-0-0.json", 1, None, True], ids=count())
 @pytest.mark.parametrize(
     ("section", "value"),
     [
