@@ -5,6 +5,7 @@ import os
 import random
 import re
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -142,6 +143,34 @@ def test_second_writer_waits_until_the_first_is_killed(tmp_path):
         for process in (first, second):
             process.kill()
             process.communicate()
+
+
+def test_job_removes_what_killed_jobs_left_of_its_outputs_and_nothing_else(tmp_path):
+    output, folder = tmp_path / "file[1]", tmp_path / "folder"
+    left = [tmp_path / ".file[1].01ab23cd.unfinished", folder / "key" / ".seed.01ab23cd.unfinished"]
+    others = [tmp_path / ".file1.01ab23cd.unfinished", tmp_path / "file[1].unfinished"]
+    others += [folder / "key" / "seed", folder / ".key.unfinished"]
+    (folder / "key").mkdir(parents=True)
+    for path in (*left, *others):
+        path.touch()
+    with locked(output, None, folder):
+        assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in others)
+
+
+def test_disk_holds_a_file_before_its_name_and_its_name_before_anything_else(tmp_path, monkeypatch):
+    done = []
+    for name in ("fsync", "replace"):
+        call = getattr(os, name)
+
+        def recorded(*args, name=name, call=call):
+            about = os.fstat(args[0]) if name == "fsync" else None
+            done.append("folder" if about and stat.S_ISDIR(about.st_mode) else name)
+            return call(*args)
+
+        monkeypatch.setattr(os, name, recorded)
+    write_whole(tmp_path / "file", b"new")
+    assert done == ["fsync", "replace", "folder"]
 
 
 def test_lock_is_of_one_output_and_free_after_an_error(tmp_path):

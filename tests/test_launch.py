@@ -248,6 +248,7 @@ def test_what_is_not_the_file_of_the_locks_is_refused_and_left_alone(tmp_path, m
     theses = tmp_path / "theses"
     theses.mkdir()
     (theses / "thesis").write_text("the only copy")
+    (theses / "thesis").chmod(0o600)
     monkeypatch.setattr(launch, "LOCKS", tmp_path / "locks")
     put(launch.LOCKS, theses)
     there = launch.LOCKS.lstat()
