@@ -238,7 +238,7 @@ def open_to_all(path: Path, folder: Path) -> None:
         lambda path, _: path.mkdir(),
         lambda path, _: os.mkfifo(path),
         pytest.param(
-            lambda path, _: os.chown(path.touch() or path, 12345, -1),
+            lambda path, _: os.chown(path.touch(0o600) or path, 12345, -1),
             marks=pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file away"),
         ),
     ],
