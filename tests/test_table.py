@@ -260,10 +260,34 @@ def test_a_swept_coordinate_named_like_a_column_is_refused(tmp_path):
 
 def test_published_figures_are_cited_and_none_is_repeated(tmp_path):
     published = table.read_published(PUBLISHED)
-    assert published["source"].notna().all() and published["malign_rate"].between(0, 1).all()
+    assert published["source"].notna().all() and published["malign_rate"].notna().all()
     assert set(published["arm"]) == {"toy", "llm"}
     lines = PUBLISHED.read_text().splitlines(keepends=True)
     path = tmp_path / "published.csv"
     path.write_text("".join([*lines, lines[1]]))
-    with pytest.raises(Refused, match=f"line {len(lines) + 1} repeats"):
+    with pytest.raises(Refused, match=f"line {len(lines) + 1} repeats .* git checkout {path}"):
         table.read_published(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "not a CSV file"),
+        (b"\x89PNG\n\x1a\xff\0", "not a CSV file"),
+        (b'cell,n\n"a,1\n', "not a CSV file"),
+        (b"cell\na\n", "lacks the column n"),
+        (b"cell,n\na,1\n\nb\n", "line 4 has 1 fields"),
+        (b"cell,n\na,1,2\n", "line 2 has 3 fields"),
+        (b"cell,n\na,1\nb,many\n", "line 3: n is many"),
+        (b"cell,n\na,-1\n", "line 2: n is -1"),
+        (b"cell,n\na,inf\n", "line 2: n is inf"),
+        (b"cell,n,malign\na,5,6\n", "line 2: malign is 6, not a number from 0 to n"),
+        (b"cell,n,malign_rate\na,5,80\n", "line 2: malign_rate is 80"),
+        (b'cell,n\n"a\nb",1\n"a\nb",1\n', "line 5 repeats the cell"),
+    ],
+)
+def test_a_csv_that_is_none_of_ours_is_refused_in_one_line(tmp_path, content, says):
+    path = tmp_path / "some.csv"
+    path.write_bytes(content)
+    with pytest.raises(Refused, match=f"^{path}: .*{says}.*: snakemake -f {path}$"):
+        table.read_csv(path, ["cell", "n"], key=["cell"])

