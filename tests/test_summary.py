@@ -56,7 +56,8 @@ def test_seeds_that_do_not_count_are_told():
 
 
 def test_the_command_names_the_other_files_even_without_a_removal(tmp_path, monkeypatch, capsys):
-    pd.DataFrame([row("toy", None, None, 0.9)]).to_csv(tmp_path / "table.csv")
+    table = pd.DataFrame([row("toy", None, None, 0.9)], columns=TABLE_COLUMNS)
+    table.to_csv(tmp_path / "table.csv", index=False)
     monkeypatch.setattr("sys.argv", ["", "summary", "--table", str(tmp_path / "table.csv")])
     main()
     printed, named = capsys.readouterr().out, ("table.md", "table.html", "figures", "report.html")

