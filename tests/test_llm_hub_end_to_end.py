@@ -192,6 +192,7 @@ def deaf(base: dict, folder: Path) -> dict:
         (lambda *_: {"model": MODEL, "revision": "main"}, "'main' is no commit; pin"),
         (lambda *_: {"model": MODEL, "revision": "f" * 40}, f"has no revision {'f' * 40}; take"),
         (without_template, "has no chat_template; give an instruct model"),
+        (lambda base, _: {**base, "sha256": "another"}, "was changed since this job was planned"),
         (deaf, "chat template: shows the system prompt 0 times"),
         (
             lambda _, folder: {"model": str(make_model(folder / "short", context=24))},
