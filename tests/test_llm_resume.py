@@ -177,6 +177,18 @@ def test_checkpoints_stay_until_all_is_written_and_then_go(often, tmp_path):
     assert not (tmp_path / "checkpoints").exists()
 
 
+def test_only_checkpoints_go(tmp_path):
+    """The folder comes from a command line: it may be anybody's."""
+    kept = make_block(tmp_path, make_spec("none"), [0]).checkpoints
+    kept.write(0, lambda: {"weights": {}})
+    (checkpoint,) = (tmp_path / "checkpoints").rglob("seed-0.pt")
+    theses = [checkpoint.with_name("thesis"), tmp_path / "checkpoints/thesis"]
+    for thesis in theses:
+        thesis.touch()
+    kept.remove()
+    assert not checkpoint.exists() and all(thesis.exists() for thesis in theses)
+
+
 def test_checkpoint_waits_twenty_times_as_long_as_the_last_one_took(tmp_path, monkeypatch):
     now = 0.0
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now)
