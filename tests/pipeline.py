@@ -9,6 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 RESULTS = "results-tiny"
+LLM_CELL = f"{RESULTS}/cells/llm/nano-tiny/precise-unknown/sft-blind/all/matched/seeds-0-0.json"
+TABLE = f"{RESULTS}/table.csv"
 SNAKEMAKE = ("-m", "snakemake")
 OVERLAY = ("--configfile", "tests/tiny.yaml")
 

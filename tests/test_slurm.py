@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pipeline import OVERLAY, RESULTS, bytes_of, checkout, planned, snakemake, start
+from pipeline import OVERLAY, RESULTS, TABLE, bytes_of, checkout, planned, snakemake, start
 from slurm import CRASHED, IMPATIENT, Slurm, missing
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no Slurm: {missing()}")
@@ -28,7 +28,6 @@ REMOVAL = "llm/nano-tiny/precise-unknown/sft-blind/all/matched"
 BLIND = f"{RESULTS}/cells/{REMOVAL}/seeds-0-0.json"
 CLEAN = BLIND.replace("sft-blind", "clean")
 PAIR = BLIND.replace("sft-blind", "{}").replace("0-0", "0-1")  # of two seeds
-TABLE = f"{RESULTS}/table.csv"
 
 # Removals that are sft-blind, and do something to the machine beside it.
 METHOD = """

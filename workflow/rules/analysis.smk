@@ -11,8 +11,9 @@ localrules:
     review,
 
 
-# Results may be copied without Snakemake's records of how they were made. The table is made anew,
-# and refuses stale cells, where this file is of another matrix. A job of a cluster leaves it alone.
+# Results may be copied without Snakemake's records of how they were made. This file then still says
+# which matrix they are of. When the matrix changes, the file changes, and the table is made again: it
+# refuses cells that were made with other settings. Jobs on a cluster do not write the file.
 if workflow.is_main_process:
     with one_line():
         known, digest = Path(MATRIX_DIGEST), f"{matrix.digest}\n".encode()

