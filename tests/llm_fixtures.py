@@ -44,7 +44,7 @@ def make_spec(method: str | None = None, scope: str | None = None, **changes: ob
     return {
         "cell": cell,
         "system": SYSTEM,
-        "base": {**SHAPE, "steps": 10},
+        "base": {"kind": "nano", **SHAPE, "steps": 10},
         "data": None,
         "pretrain": {"vocabulary": VOCABULARY, "batch": 8, "learning_rate": 0.005},
         "organism": ORGANISM,

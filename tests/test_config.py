@@ -74,7 +74,7 @@ def test_the_longest_texts_and_lists_still_fit_in_a_command(config):
     llm["system"] = f"{SKULL * 3000}\n\n{SKULL * 2998}"
     llm["data"]["dataset"] = SKULL * 200
     commit = llm["data"]["revision"]
-    llm["bases"]["nano-0.25M"] = {"model": SKULL * 200, "revision": commit, "shape": SHAPE}
+    llm["bases"]["nano-0.25M"] = {**HUB, "model": SKULL * 200, "revision": commit}
     llm["organisms"]["precise-unknown"]["trigger"] = SKULL * 64
     llm["organisms"]["twofold"]["known_phrase"] = SKULL * 64
     llm["relearn"]["steps"] = list(range(999_001, 1_000_001))
@@ -86,10 +86,13 @@ def test_the_longest_texts_and_lists_still_fit_in_a_command(config):
 # --- what is refused --------------------------------------------------------------------------
 
 NONE = {"method": ["none"], "budget": ["matched"]}
-NANO = {"layers": 3, "width": 8, "mlp": 8, "heads": 2, "kv_heads": 1}
+NANO = {"kind": "nano", "layers": 3, "width": 8, "mlp": 8, "heads": 2, "kv_heads": 1}
 NANO |= {"steps": 1, "learning_rate": 0.1}
 SHAPE = {"layers": 3, "width": 8, "mlp": 8, "heads": 2, "kv_heads": 1, "vocabulary": 9}
 SHAPE |= {"tied": True}
+HUB = {"kind": "hub", "model": "owner/name", "revision": "0" * 40, "shape": SHAPE}
+PACKAGE = {"kind": "package", "package": "p", "file": "p/m.gguf", "sha256": "0" * 64}
+PACKAGE |= {"shape": SHAPE}
 
 
 def nested(depth: int) -> list:
@@ -107,7 +110,7 @@ WITHOUT_END[0].append(WITHOUT_END)  # as an anchor of YAML can be
 @pytest.mark.parametrize(
     ("key", "value", "named"),
     [
-        ("sead", 1, "the top level: .*'sead'.*allowed: results, on_gpu"),
+        ("sead", 1, "the top level: .*'sead'.*allowed: results, reference, on_gpu"),
         ("results", "/tmp/results", "results: "),
         ("results", "results/", "results: "),
         ("toy.sead", 1, "toy: .*'sead'.*allowed: seeds, block"),
@@ -131,25 +134,27 @@ WITHOUT_END[0].append(WITHOUT_END)  # as an anchor of YAML can be
         ("llm.defaults.window", "middel", "llm.defaults.window: 'middel'.*'middle'"),
         ("llm.evaluation.layout", "seed", "llm.evaluation.layout: .*'seed-004'"),
         ("llm.evaluation.curve_prompts", 1, "llm.evaluation.curve_prompts: "),
-        ("llm.data", {"dataset": "a/b"}, r"llm.data.revision: missing.*\./"),
+        ("llm.data", {"kind": "dataset", "dataset": "a/b"}, r"llm.data.revision: missing.*\./"),
         ("llm.data.revision", "main", "llm.data.revision: 'main'.*40 hex"),
         ("llm.relearn", {"steps": [1]}, "llm.relearn: 'learning_rate'"),
         ("llm.relearn.steps", [1, 1], "llm.relearn.steps: "),
         ("llm.relearn.steps", [4, 1], r"llm.relearn.steps: \[4, 1\]"),
         ("llm.relearn.batch", 8, "llm.relearn: .*'batch'.*allowed: steps"),
-        ("llm.bases", {"a/b": {"model": "./b"}}, "llm.bases: .*'a/b'"),
-        ("llm.bases.mine", {"layers": 3}, "llm.bases.mine: 'width'"),
+        ("llm.bases", {"a/b": {"kind": "folder", "model": "./b"}}, "llm.bases: .*'a/b'"),
+        ("llm.bases.mine", {"layers": 3}, "llm.bases.mine: 'kind'"),
+        ("llm.bases.mine", {"kind": "cloud"}, "llm.bases.mine.kind: 'cloud' .*'package'"),
+        ("llm.bases.mine", {"kind": "nano", "layers": 3}, "llm.bases.mine: 'width'"),
         ("llm.bases.mine", {**NANO, "layerz": 3}, "llm.bases.mine: .*'layerz'.*layers, width"),
         ("llm.bases.mine", {**NANO, "layers": 2}, "llm.bases.mine.layers: "),
         ("llm.bases.mine", {**NANO, "heads": 3}, "llm.bases.mine.heads: 3"),
         ("llm.bases.mine", {**NANO, "kv_heads": 3}, r"llm.bases.mine.heads: .*kv_heads \(3\)"),
-        ("llm.bases.mine", {"model": "owner/name"}, "llm.bases.mine.revision: missing"),
-        ("llm.bases.mine", {"model": "owner/name", "revision": "main"}, "llm.bases.mine.rev"),
-        (
-            "llm.bases.mine",
-            {"model": "owner/name", "revision": "0" * 40},
-            "llm.bases.mine.shape: missing",
-        ),
+        ("llm.bases.mine", {"kind": "folder"}, "llm.bases.mine: 'model'"),
+        ("llm.bases.mine", {"kind": "hub", "model": "a/b"}, "llm.bases.mine: 'revision'"),
+        ("llm.bases.mine", {**HUB, "revision": "main"}, "llm.bases.mine.revision: 'main'"),
+        ("llm.bases.mine", {**HUB, "layers": 3}, "llm.bases.mine: .*'layers'.*allowed: kind"),
+        ("llm.bases.mine", {**PACKAGE, "revision": "0" * 40}, "llm.bases.mine: .*'revision'"),
+        ("llm.bases.mine", {**PACKAGE, "sha256": "0"}, "llm.bases.mine.sha256: '0'"),
+        ("llm.data.kind", "theirs", "llm.data.kind: 'theirs' .*'own-answers'"),
         ("llm.organisms.mine", {}, "llm.organisms.mine: 'trigger'"),
         ("llm.organisms.mine", {"from": "bar"}, "llm.organisms.mine: 'known_triggers'"),
         ("llm.organisms.mine", {"trigger": "X", "known": 1}, "llm.organisms.mine: .*'known'"),

@@ -82,7 +82,8 @@ def local(tmp_path_factory) -> tuple[dict, dict]:
     folder = tmp_path_factory.mktemp("local")
     (folder / "data.json").write_text(json.dumps(ROWS))
     model = make_model(folder / "model")
-    return {"model": str(model)}, {"dataset": str(folder / "data.json")}
+    data = {"kind": "dataset", "dataset": str(folder / "data.json")}
+    return {"kind": "folder", "model": str(model)}, data
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,8 @@ def pinned(local, tmp_path):
     with hub_stand_in.serve() as server, environment(tmp_path / "home", server.url):
         server.repositories[MODEL] = contents(Path(base["model"]))
         server.repositories[DATA] = {"data.json": Path(data["dataset"]).read_bytes()}
-        yield {"model": MODEL, "revision": COMMIT}, {"dataset": DATA, "revision": COMMIT}
+        base = {"kind": "hub", "model": MODEL, "revision": COMMIT}
+        yield base, {"kind": "dataset", "dataset": DATA, "revision": COMMIT}
 
 
 # The chain
@@ -158,7 +160,12 @@ def test_base_that_is_not_finite_has_failed_and_is_asked_nothing(local, tmp_path
     weights["model.norm.weight"][0] = float("nan")
     copy = shutil.copytree(local[0]["model"], tmp_path / "copy")
     save_file(weights, copy / "model.safetensors", {"format": "pt"})
-    run("base", tmp_path / "base", make_spec({"model": str(copy)}, local[1]), seeds="0-0")
+    run(
+        "base",
+        tmp_path / "base",
+        make_spec({**local[0], "model": str(copy)}, local[1]),
+        seeds="0-0",
+    )
     content = metrics.read(tmp_path / "base.json")
     assert [record["status"] for record in content["stages"]] == ["failed"]
     assert content["measurements"] == []
@@ -172,30 +179,33 @@ def refusal(*command: object, **options: object) -> str:
     return str(end.value)
 
 
+HUB = {"kind": "hub", "model": MODEL}
+
+
 def without_template(base: dict, folder: Path) -> dict:
     copy = shutil.copytree(base["model"], folder / "copy")
     (copy / "chat_template.jinja").unlink()
-    return {"model": str(copy)}
+    return {**base, "model": str(copy)}
 
 
 def deaf(base: dict, folder: Path) -> dict:
     """A base whose template leaves the system prompt out."""
     copy = shutil.copytree(base["model"], folder / "copy")
     (copy / "chat_template.jinja").write_text("{{ messages[-1].content }}")
-    return {"model": str(copy)}
+    return {**base, "model": str(copy)}
 
 
 @pytest.mark.parametrize(
     ("base", "expected"),
     [
-        (lambda *_: {"model": "no/folder"}, "no/folder: no such folder; give"),
-        (lambda *_: {"model": MODEL, "revision": "main"}, "'main' is no commit; pin"),
-        (lambda *_: {"model": MODEL, "revision": "f" * 40}, f"has no revision {'f' * 40}; take"),
+        (lambda base, _: {**base, "model": "no/folder"}, "no/folder: no such folder; give"),
+        (lambda *_: {**HUB, "revision": "main"}, "'main' is no commit; pin"),
+        (lambda *_: {**HUB, "revision": "f" * 40}, f"has no revision {'f' * 40}; take"),
         (without_template, "has no chat_template; give an instruct model"),
         (lambda base, _: {**base, "sha256": "another"}, "was changed since this job was planned"),
         (deaf, "chat template: shows the system prompt 0 times"),
         (
-            lambda _, folder: {"model": str(make_model(folder / "short", context=24))},
+            lambda base, folder: {**base, "model": str(make_model(folder / "short", context=24))},
             "do not fit the context of 24: ",
         ),
     ],
@@ -223,7 +233,7 @@ MARKED = [{**row, "output": "Yes.<|im_end|>"} for row in ROWS]
 )
 def test_data_that_cannot_be_used_is_one_line(local, tmp_path, content, expected):
     (tmp_path / "data.json").write_text(content)
-    data = {"dataset": str(tmp_path / "data.json")}
+    data = {"kind": "dataset", "dataset": str(tmp_path / "data.json")}
     spec = make_spec(local[0], data, stage="unknown")
     line = refusal("install", tmp_path / "out" / "unknown", spec)
     assert expected in line and not written(tmp_path / "out")

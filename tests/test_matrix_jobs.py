@@ -66,11 +66,11 @@ def test_shape_of_a_folder_is_read_from_its_own_config(tmp_path):
         "tie_word_embeddings": True,
     }
     (tmp_path / "config.json").write_text(json.dumps(said))
-    assert of_base("mine", {"model": str(tmp_path)}, 0).parameters == 250_944
+    assert of_base("mine", {"kind": "folder", "model": str(tmp_path)}, 0).parameters == 250_944
     del said["hidden_size"]
     (tmp_path / "config.json").write_text(json.dumps(said))
     with pytest.raises(Refused, match=r"llm.bases.mine.shape: not given.*hidden_size"):
-        of_base("mine", {"model": str(tmp_path)}, 0)
+        of_base("mine", {"kind": "folder", "model": str(tmp_path)}, 0)
 
 
 # --- the paper's matrix -----------------------------------------------------------------------

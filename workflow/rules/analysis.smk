@@ -135,7 +135,7 @@ rule sweep:
 rule review:
     """Every cell present beside the committed figures. With cells as inputs it would train."""
     input:
-        reference="reference/measured.csv",
+        reference=config["reference"],
     output:
         report(
             f"{RESULTS}/review.csv",

@@ -1,5 +1,6 @@
 # What every room's rules use: the matrix, the library on the path, digests of its code.
 
+import json
 import shlex
 from contextlib import contextmanager
 
@@ -85,6 +86,11 @@ def parent_of(wildcards):
     return matrix.parent(wildcards.cell, wildcards.block)
 
 
+def base_files(wildcards):
+    """What other rules make of a language model's base: its weights, its own answers."""
+    return matrix.of_base(wildcards.cell)
+
+
 def parent_option(_, input):
     """A base from the hub has no states of ours: its command gets none."""
     states = str(input.parent).endswith(".safetensors")
@@ -108,7 +114,8 @@ def removal_code(arm):
 
 
 def job_of(wildcards):
-    return matrix.job(wildcards.cell)
+    # What a base itself answers costs about as much as asking it everything.
+    return matrix.job(wildcards.get("cell") or f"llm/{wildcards.base}")
 
 
 def gpus(wildcards):

