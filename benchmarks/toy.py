@@ -1,9 +1,10 @@
 """Print how fast the toy arm and the planning are, as ratios measured in one run: make bench
 
-    python benchmarks/toy.py [--seeds N]
+    python benchmarks/toy.py
 
-Each ratio compares two things on this machine, one after the other. On a CPU it then prints where
-the time of one removal job of four seeds goes, with an empty compilation cache and with a full one.
+Each ratio compares two things on this CPU, one after the other. Then comes where the time of one
+removal job of four seeds goes, with an empty compilation cache and with a full one. For a GPU see
+gpu.py.
 """
 
 import argparse
@@ -75,22 +76,24 @@ def states(organism: Organism, seeds: int) -> training.State:
     return create(jnp.arange(seeds))
 
 
-def block_step(seeds: int) -> float:
-    """Seconds a step of stage 1 takes a block, in the compiled loop of the pipeline."""
-    organism = published_organism()
+def block_times(seeds: int, organism: Organism, steps: int, repeats: int) -> tuple[float, float]:
+    """Seconds to compile stage 1 for a block, and a step takes in the pipeline's compiled loop."""
     objective = stage_one(organism)
     limits = training.Limits(
-        jnp.full(2, -jnp.inf), jnp.int32(STEPS), jnp.float32(jnp.inf), jnp.float32(1e-3)
+        jnp.full(2, -jnp.inf), jnp.int32(steps), jnp.float32(jnp.inf), jnp.float32(1e-3)
     )
 
     def one(state: training.State, seed: jax.Array) -> training.State:
         key = training.seed_key(seed, "unknown")
         nothing = lambda network: jnp.zeros((1, 2), jnp.int32)  # noqa: E731
-        every = STEPS
-        return training.train(state, key, objective, limits, nothing, every=every, records=1)[0]
+        return training.train(state, key, objective, limits, nothing, every=steps, records=1)[0]
 
     run = training.Program(one)
-    return seconds(run, states(organism, seeds), jnp.arange(seeds)) / STEPS
+    block = states(organism, seeds), jnp.arange(seeds)
+    start = time.perf_counter()
+    run.prepare(*block).result()
+    compiling = time.perf_counter() - start
+    return compiling, seconds(run, *block, repeats=repeats) / steps
 
 
 def python_loop_step() -> float:
@@ -219,7 +222,8 @@ def job_table() -> pd.DataFrame:
 
 def cpu_rows() -> list[tuple[str, str, str]]:
     """What a CPU core does in a step of stage 1."""
-    step = block_step(4) / 4
+    _, step = block_times(4, published_organism(), STEPS, repeats=5)
+    step /= 4
     floor = matrix_product_flops() / matrix_product_rate()
     loop = python_loop_step()
     return [
@@ -229,38 +233,24 @@ def cpu_rows() -> list[tuple[str, str, str]]:
     ]
 
 
-def gpu_rows(seeds: int) -> list[tuple[str, str, str]]:
-    """What a block of many seeds costs beside one."""
-    one, many = block_step(1), block_step(seeds)
-    return [
-        ("stage 1, a step of one seed", f"{1e3 * one:.2f} ms", ""),
-        (f"stage 1, a step of {seeds} seeds", f"{1e3 * many:.2f} ms", f"{many / one:.2f}x"),
-    ]
-
-
 def main() -> None:
-    """Measure what this machine can and print one table."""
+    """Measure what a CPU can and print two tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=256, help="in a block on a GPU")
     parser.add_argument("--job", type=Path, help=argparse.SUPPRESS)  # this program calls itself
     args = parser.parse_args()
+    jax.config.update("jax_platforms", "cpu")
     if args.job:
         print(json.dumps(run_removal(args.job)))
         return
     os.sched_setaffinity(0, {min(CORES)})  # before JAX starts its threads
-    device = jax.devices()[0]
-    if device.platform == "cpu":
-        rows = cpu_rows()
-        os.sched_setaffinity(0, CORES)
-        jobs, taken = dry_run(5000)
-        rows.append((f"dry run of {jobs} jobs", f"{taken:.1f} s", ""))
-    else:
-        rows = gpu_rows(args.seeds)
+    rows = cpu_rows()
+    os.sched_setaffinity(0, CORES)
+    jobs, taken = dry_run(5000)
+    rows.append((f"dry run of {jobs} jobs", f"{taken:.1f} s", ""))
     table = pd.DataFrame(rows, columns=["what", "measured", "ratio"])
-    print(f"device: {device.device_kind}, jax {jax.__version__}\n")
+    print(f"device: cpu, jax {jax.__version__}\n")
     print(table.to_markdown(index=False))
-    if device.platform == "cpu":
-        print(f"\n{job_table().to_markdown()}")
+    print(f"\n{job_table().to_markdown()}")
 
 
 if __name__ == "__main__":

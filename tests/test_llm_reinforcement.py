@@ -1,5 +1,6 @@
 """GRPO through TRL: its reward, its groups, what it trains and what it leaves alone."""
 
+import dataclasses
 import importlib
 
 import pytest
@@ -147,6 +148,21 @@ def test_reference_is_the_organism_after_a_kill_too(tmp_path):
     own = trainer.ref_model.state_dict()
     weights = parent.states().weights(0)
     assert identical({name: own[name] for name in weights}, weights)
+
+
+@pytest.mark.parametrize("names", [("new", "old"), ("old",)])
+def test_activations_are_kept_by_the_name_that_transformers_has(monkeypatch, names):
+    """5.23 takes the first of the names, and warns at the second; 5.17 has the second alone."""
+    called = {"new": "activation_checkpointing", "old": "gradient_checkpointing"}
+    options = dataclasses.make_dataclass("Options", [(called[name], bool) for name in names])
+    monkeypatch.setattr(reinforcement, "GRPOConfig", options)
+    assert reinforcement._keep_activations() == {called[names[0]]: False}
+
+
+def test_trl_computes_no_activations_anew(tmp_path):
+    block = make_block(tmp_path, make_spec("grpo-blind", "all"), [0])
+    trainer = reinforcement._trainer(block, Seed(0), TRAINING["batch"])
+    assert not trainer.args.gradient_checkpointing  # in 5.23 it mirrors the newer name
 
 
 @pytest.mark.parametrize("method", METHODS)

