@@ -143,12 +143,32 @@ def of_method(of: Committed, *names: str) -> Iterator[dict]:
             "organism": f"`{row.organism}`",
             "layers": LAYERS.get(row.scope, NOTHING),
             "setting": ", ".join(settings).replace("_", " "),
-            "unknown trigger": of.shown(row.cell),
-            "right answers": of.shown(row.cell, measure="correct"),
-            "known triggers": of.shown(row.cell, prompt_class="known"),
-            "relearned": of.shown(row.cell, "relearn-known"),
-            "probe": of.last_probe(row.cell),
-            "seeds": of.seeds(row.cell),
+            **_left(of, row.cell),
+        }
+
+
+def _left(of: Committed, cell: str) -> dict:
+    """What a removal leaves of the backdoor, what it has learned, and what is hidden."""
+    return {
+        "unknown trigger": of.shown(cell),
+        "right answers": of.shown(cell, measure="correct"),
+        "known triggers": of.shown(cell, prompt_class="known"),
+        "relearned": of.shown(cell, "relearn-known"),
+        "probe": of.last_probe(cell),
+        "seeds": of.seeds(cell),
+    }
+
+
+def of_base(of: Committed, base: str) -> Iterator[dict]:
+    """Every removal on a base, in equal steps."""
+    for row in _usual(of.removals.query("base == @base")):
+        yield {
+            "method": f"`{row.method}`",
+            "layers": LAYERS.get(row.scope, NOTHING),
+            **_left(of, row.cell),
+            "near miss, relearned": of.shown(row.cell, "relearn-known", "near_miss"),
+            "bypass, outside": of.shown(row.cell, "bypass-outside"),
+            "bypass, inside": of.shown(row.cell, "bypass-inside"),
         }
 
 
@@ -166,6 +186,7 @@ TABLES: dict[str, Callable[..., Iterator[dict]]] = {
     "toy": toy,
     "methods": methods,
     "method": of_method,
+    "base": of_base,
     "organisms": organisms,
 }
 
