@@ -32,7 +32,7 @@ def test_base_is_converted_and_answers_once_for_all_seeds(copy):
     ("entry", "expected"),
     [
         ("package: no-such-model", "no-such-model: this package is not installed; run: pip in"),
-        (f"sha256: {'0' * 64}", f"not the file with SHA-256 {'0' * 64}; run: pip in"),
+        (f"sha256: '{'0' * 64}'", f"not the file with SHA-256 {'0' * 64}; run: pip in"),
     ],
 )
 def test_package_that_is_missing_or_another_ends_in_one_line(copy, entry, expected):
