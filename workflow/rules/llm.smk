@@ -119,6 +119,7 @@ rule llm_removal:
         f"{CHECKOUT}/envs/llm.yaml"
     resources:
         **NEEDS,
+        turn=turn,
         cpus_per_task=cores,
     params:
         spec=spec_of,
