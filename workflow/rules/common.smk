@@ -187,9 +187,9 @@ def cores(wildcards):
     return 1 if job_of(wildcards).shares else None
 
 
-# Inside a Slurm job a second Snakemake runs its group. The plugin tells it neither that the cells are a
-# group, so that it would run them one after another, nor what they may have at once (the resources in
-# slurm/config.yaml): https://github.com/snakemake/snakemake-executor-plugin-slurm/issues/469
+# Inside a Slurm job a second Snakemake runs its cells. The plugin does not tell it that they are a group,
+# and then it runs them one after another; nor what they may have at once (resources in slurm/config.yaml).
+# See https://github.com/snakemake/snakemake-executor-plugin-slurm/issues/469
 if "slurm" in ExecutorPluginRegistry().plugins:
     ExecutorPluginRegistry().get_plugin("slurm").common_settings.pass_group_args = True
 if workflow.remote_exec:
