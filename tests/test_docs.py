@@ -38,6 +38,14 @@ def test_number_that_is_edited_is_found(committed):
             break
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_rate_with_a_range_in_the_text_stands_in_a_table_of_its_page(page):
+    tables = "".join(match[0] for match in MAKE["MARKED"].finditer(PAGES[page]))
+    prose = re.sub("`[^`]*`", "", " ".join(MAKE["MARKED"].sub("", PAGES[page]).split()))
+    for rate in re.findall(r"[\d.]+ \([\d.]+ to [\d.]+\)", prose):
+        assert f"| {rate} " in tables
+
+
 def test_every_method_that_was_measured_has_a_table(committed):
     named = {
         name
