@@ -36,7 +36,7 @@ table: $(STAMP) ## Run the default matrix: results/table.md, results/table.html,
 full: $(STAMP) ## Run every method on every small model, in hours: results-full/
 	$(call matrix,results-full,--configfile config/full.yaml)
 
-real: $(MODELS) ## Run the important methods on a chat model that people use, in two hours: results-real/
+real: $(MODELS) ## Run the important methods on a chat model that people use, in hours: results-real/
 	$(call matrix,results-real,--configfile config/smollm2.yaml)
 
 report: $(STAMP) ## Gather what is there in one page: results/report.html

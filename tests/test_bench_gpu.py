@@ -40,6 +40,7 @@ def run_rows(gpu, monkeypatch, folder: Path, rows: dict[str, tuple[str, float]])
     return json.loads((folder / "gpu-cpu-dry.json").read_text())["rows"]
 
 
+@pytest.mark.slow
 def test_dry_run_measures_every_kind_of_row(gpu, tmp_path):
     python, options = f"BENCH_PYTHON={sys.executable}", f"ARGS=--dry --results '{tmp_path}'"
     done = subprocess.run(
