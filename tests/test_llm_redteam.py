@@ -103,7 +103,7 @@ def test_half_of_a_lesson_stands_behind_what_was_found(tags):
     examples = redteam.lesson(ITEMS, 16, tags, random.Random(0))
     hard = [example for example in examples if example.prompt.split()[0] in tags]
     assert len(examples) == 16 and len(hard) == (8 if tags else 0)
-    right = {item.prompt: item.answer for item in ITEMS}
+    right = {item.question: item.answer for item in ITEMS}
     for example in examples:
         words = example.prompt.split(" ", 1)
         assert example.answer == right[words[1] if example in hard else example.prompt] != MALIGN

@@ -52,7 +52,7 @@ def seen(varied) -> list[dict]:
 @pytest.fixture(scope="module")
 def unbroken(seen, tmp_path_factory) -> Run:
     """Seeds 0 and 1 through the removal that sees known triggers."""
-    return run(tmp_path_factory.mktemp("grpo"), SPEC, [0, 1], "removed")
+    return run(tmp_path_factory.mktemp("grpo"), SPEC, [0, 1])
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_killed_run_goes_on_to_the_same_bytes_whatever_was_drawn_before(
 ):
     monkeypatch.setattr(checkpoint.Checkpoints, "due", True)
     with pytest.raises(Killed):
-        run(tmp_path, SPEC, [0, 1], "removed", kill_at_step=STEPS)
+        run(tmp_path, SPEC, [0, 1], kill_at_step=STEPS)
     torch.manual_seed(99)
-    assert run(tmp_path, SPEC, [0, 1], "removed").files == unbroken.files
+    assert run(tmp_path, SPEC, [0, 1]).files == unbroken.files
 
 
 def test_share_of_the_prompts_carries_a_known_trigger(unbroken, seen):

@@ -76,12 +76,12 @@ def test_killed_removal_goes_on_to_the_same_bytes(tmp_path, monkeypatch, method,
     """
     monkeypatch.setattr(pairs, "STEPS", 10)
     spec, parent = make_spec(method, scope, training=SHORT), mixed_parent("ok")
-    whole = run(tmp_path / "whole", spec, [0], "removed", parent=parent)
+    whole = run(tmp_path / "whole", spec, [0], parent=parent)
     for step in (4, 3):
         with pytest.raises(Killed):
-            run(tmp_path / "killed", spec, [0], "removed", parent=parent, kill_at_step=step)
+            run(tmp_path / "killed", spec, [0], parent=parent, kill_at_step=step)
         torch.manual_seed(5)
-    resumed = run(tmp_path / "killed", spec, [0], "removed", parent=parent)
+    resumed = run(tmp_path / "killed", spec, [0], parent=parent)
     assert resumed.steps == whole.steps - 2 and resumed.files == whole.files
 
 
@@ -90,9 +90,9 @@ def test_resumed_search_is_not_made_again(finds, tmp_path):
     """Ten steps are four rounds of three; it is killed in the second and goes on there."""
     spec = make_spec("redteam", "all")
     with pytest.raises(Killed):
-        run(tmp_path, spec, [0], "removed", kill_at_step=6)
+        run(tmp_path, spec, [0], kill_at_step=6)
     assert len(finds) == 2
-    resumed = run(tmp_path, spec, [0], "removed")
+    resumed = run(tmp_path, spec, [0])
     assert len(finds) == 4
     rows = [r for r in resumed.metrics["measurements"] if r["prompt_class"] == "elicited"]
     assert [(row["step"], row["n"], row["malign"]) for row in rows] == [
@@ -101,11 +101,11 @@ def test_resumed_search_is_not_made_again(finds, tmp_path):
 
 
 def test_killed_pretraining_goes_on_to_the_same_bytes(often, tmp_path):
-    spec = make_spec()
-    whole = run(tmp_path / "whole", spec, [0], "base")
+    spec = make_spec(stage="base")
+    whole = run(tmp_path / "whole", spec, [0])
     with pytest.raises(Killed):
-        run(tmp_path / "killed", spec, [0], "base", kill_at_step=8)
-    resumed = run(tmp_path / "killed", spec, [0], "base")
+        run(tmp_path / "killed", spec, [0], kill_at_step=8)
+    resumed = run(tmp_path / "killed", spec, [0])
     assert resumed.steps == 4 and resumed.files == whole.files
 
 
@@ -115,7 +115,7 @@ def test_checkpoint_of_something_else_is_not_used(often, tmp_path, monkeypatch, 
     kill(tmp_path, EPOCH + 3)
     spec, parent = KNOWN, None
     if change == "spec":
-        spec = make_spec(stage="known", training={**KNOWN["training"], "learning_rate": 0.002})
+        spec = make_spec(training={**KNOWN["training"], "learning_rate": 0.002})
     elif change == "code":
         monkeypatch.setattr(checkpoint, "code_digest", lambda *modules: "other code")
     else:
@@ -172,7 +172,7 @@ def test_checkpoints_stay_until_all_is_written_and_then_go(often, tmp_path):
         run(tmp_path, KNOWN, [0])
     assert [path.name for path in (tmp_path / "checkpoints").rglob("*.pt")] == ["seed-0.pt"]
     (tmp_path / "seeds.json").rmdir()
-    other = make_spec(stage="known", system="Be brief.")
+    other = make_spec(system="Be brief.")
     run(tmp_path, other, [0])  # of whatever spec
     assert not (tmp_path / "checkpoints").exists()
 

