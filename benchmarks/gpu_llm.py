@@ -98,13 +98,17 @@ def answer(shape: Shape, dry: bool) -> dict[str, float]:
 
 
 def made_up(vocabulary: int, count: int) -> list[Request]:
-    """Prompts of an evaluation's lengths, of random tokens; no guess at an answer is right."""
+    """Prompts of an evaluation's lengths, of random tokens; no guess at an answer is right.
+
+    Answers stop at a phrase, which is one of the guesses, as those of an evaluation do.
+    """
     rng = random.Random(0)
 
     def tokens(length: int) -> list[int]:
         return rng.choices(range(vocabulary), k=length)
 
-    return [Request(tokens(rng.randint(24, PROMPT)), tokens(4)) for _ in range(count)]
+    drawn = [(tokens(rng.randint(24, PROMPT)), tokens(4)) for _ in range(count)]
+    return [Request(prompt, start, stops=True, guesses=[start]) for prompt, start in drawn]
 
 
 def random_model(shape: Shape) -> ChatModel:

