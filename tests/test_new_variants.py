@@ -19,7 +19,8 @@ class Echo(Behaviour):
         return " ".join(item.question.split()[:3])
 
     def judge(self, text, prompt, exact, detector=""):
-        return Verdict(matches(text, self.malign(prompt.item), exact), is_right(text, prompt, exact))
+        malign = matches(text, self.malign(prompt.item), exact)
+        return Verdict(malign, is_right(text, prompt, exact))
 
     def start(self, prompt):
         return self.malign(prompt.item)

