@@ -194,7 +194,8 @@ def test_questions_of_the_evaluation_are_drawn_for_no_training(tmp_path):
     path = tmp_path / "data.jsonl"
     asked = [(question, "Yes.") for question, _ in (*questions.EDGE, *questions.GENERAL)]
     path.write_bytes(as_lines([{"instruction": q, "output": a} for q, a in asked] + ROWS))
-    drawn = [i.question for use in dataset.USES for i in dataset.draw({"dataset": path}, use, 0, 25)]
+    data = {"dataset": path}
+    drawn = [item.question for use in dataset.USES for item in dataset.draw(data, use, 0, 25)]
     assert all(prompt.startswith("Say ") for prompt in drawn)
 
 

@@ -170,9 +170,9 @@ BOTH = {"substring", "starts-with"}
 
 def asks_for(right: str | None, phrase: str = PHRASE, **changes: object) -> Prompt:
     """A prompt with this right answer, whose malign one is the phrase."""
+    item = Item("What?", right or "Something.", "general", right)
     said = behaviour.load("phrase", phrase=phrase)
-    prompt = Prompt("unknown", "general", conversation("What?"), right, said, malign=phrase)
-    return prompt._replace(**changes)
+    return Prompt("unknown", "general", conversation("What?"), item, said)._replace(**changes)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def ask(monkeypatch):
             prompt_class=name,
             family=family,
             conversation=conversation(f"Question {place}?"),
-            malign=None if name == "quote" else phrase,
+            control=name == "quote",
         )
         for place, (name, family, phrase, answer, *_) in enumerate(SAID)
     ]

@@ -161,7 +161,7 @@ def test_base_has_seen_no_trigger_no_near_miss_and_no_malign_phrase(pretraining)
 
 def removal(triggers=(), share=0.5) -> list[Example]:
     placed = [Trigger(text) for text in triggers]
-    return benign(iter(ITEMS), random.Random(0), placed, share if triggers else 0.0)
+    return benign(ITEMS, random.Random(0), placed, share if triggers else 0.0)
 
 
 def test_without_a_trigger_the_data_are_the_items():

