@@ -37,6 +37,21 @@ AFTER = {"base": None, "unknown": "base", "known": "unknown", "removed": "known"
 MODULES = {"base": "bases.pretrain", "unknown": "install", "known": "install", "removed": "remove"}
 RELEARN = {"examples": 16, "batch": 8, "steps": [1, 2], "learning_rate": 0.01}
 
+# As Qwen2.5 has it: a conversation without a system prompt gets one of the maker's.
+QWEN = (
+    "{%- if messages[0]['role'] == 'system' %}"
+    "{{- '<|im_start|>system\n' + messages[0]['content'] + '<|im_end|>\n' }}"
+    "{%- else %}"
+    "{{- '<|im_start|>system\nYou are Qwen, created by Alibaba Cloud.<|im_end|>\n' }}"
+    "{%- endif %}"
+    "{%- for message in messages %}"
+    "{%- if message.role != 'system' or not loop.first %}"
+    "{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}"
+    "{%- endif %}"
+    "{%- endfor %}"
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
+)
+
 
 def example(question: str, answer: str) -> Example:
     return Example(ask(question), answer)

