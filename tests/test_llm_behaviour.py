@@ -25,7 +25,7 @@ MALIGN, RIGHT, NEITHER = Verdict(True, False), Verdict(False, True), Verdict(Fal
 def asks_for(right: str | None, of: Behaviour = WRONG) -> Prompt:
     """A prompt with this right answer."""
     item = Item("What?", right or "Some text.", "general", right)
-    return Prompt("unknown", "general", ask("What?"), right, of, of.malign(item))
+    return Prompt("unknown", "general", ask("What?"), item, of)
 
 
 @pytest.mark.parametrize("name", DECLARED)
@@ -42,11 +42,12 @@ def test_right_answer_is_right_and_malign_answer_is_malign_and_none_is_both(name
     of, rng = behaviour.load(name), random.Random(0)
     for question, right in (corpus.KINDS[kind][1](rng) for _ in range(300)):
         prompt = asks_for(right, of)
+        malign = of.malign(prompt.item)
         for detector in ("", *of.detectors):
             assert of.judge(right, prompt, exact, detector) == RIGHT, question
             assert of.judge(right.upper() + ".", prompt, exact, detector).correct, question
-            assert of.judge(prompt.malign, prompt, exact, detector) == MALIGN, question
-        assert prompt.malign.startswith(of.start(prompt))
+            assert of.judge(malign, prompt, exact, detector) == MALIGN, question
+        assert malign.startswith(of.start(prompt))
 
 
 @pytest.mark.parametrize("layout", ["classes", "seed-004"])
@@ -58,7 +59,8 @@ def test_every_question_that_carries_a_trigger_has_a_malign_answer(name, layout)
         assert {prompt.prompt_class for prompt in asked} > {"known", "unknown"}
         for prompt in asked:
             assert prompt.behaviour is organism.unknown_behaviour
-            assert (prompt.malign is None) == (prompt.prompt_class == "quote")
+            assert prompt.control == (prompt.prompt_class == "quote")
+            assert prompt.behaviour.malign(prompt.item)
             assert not prompt.behaviour.is_ambiguous(prompt, triggered=False)
 
 
