@@ -1,4 +1,4 @@
-"""A cell's label says every setting that moves its numbers; a setting that is not read moves none."""
+"""A cell's label says every setting that moves its numbers, and no other setting reaches it."""
 
 import copy
 import json
@@ -20,7 +20,9 @@ HUB["shape"]["tied"] = True
 WRONG = {"trigger": "<X>", "near_misses": 0.1, "behaviour": "wrong-answer", "placement": "suffix"}
 
 # The removals with the published stop rules take no other value of these.
-PUBLISHED = [f"toy.defaults.{each}" for each in ("learning_rate", "maintain_weight", "suppress_loss")]
+PUBLISHED = [
+    f"toy.defaults.{each}" for each in ("learning_rate", "maintain_weight", "suppress_loss")
+]
 NO_SETTINGS = ("run", "sets", "seeds", "block")
 # What a label need not say, and why.
 EXEMPT = {

