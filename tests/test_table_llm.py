@@ -134,8 +134,8 @@ def test_correct_is_over_the_prompts_that_have_a_right_answer(tmp_path):
 
 def test_removals_tell_what_they_see_and_the_usual_organism_stands_first(text):
     rows = rows_of(text, "Removals of precise")
-    of = [(method, ABOUT[method]["sees"]) for method, _ in synthetic_llm.REMOVALS]
-    assert [(r["method"], r["sees"]) for r in rows] == of * 2
+    shown = [(method, ABOUT[method]["sees"]) for method, _ in synthetic_llm.REMOVALS]
+    assert [(r["method"], r["sees"]) for r in rows] == shown * 2
     paragraph = said(text, "Removals of precise")
     assert "budget matched, learning rate 0.0005, steps 64, seeds 3." in paragraph
     assert re.findall("### Removals of (.*)", text)[0] == "precise"
@@ -296,16 +296,16 @@ def test_controls_stand_before_and_after(every_text):
     assert {(r["method"], r["fooled"]) for r in rows if r["fooled"] != "–"} == {
         (method, f"{mean} ({low} to {high})") for method in ("suppress", "internal")
     }
-    assert {r["method"] for r in rows if r["alike"] != "–"} == {"grpo-blind", "grpo-known"}
+    assert {r["method"] for r in rows if r["equal rewards"] != "–"} == {"grpo-blind", "grpo-known"}
     assert {(r["method"], r["extra steps"]) for r in rows if r["extra steps"] != "–"} == {
         ("suppress", "300"), ("internal", "300"), ("redteam", "16"),
     }  # fmt: skip
-    assert f"{QUOTES} for quote, 126 for alike" in said(every_text, "Controls, precise")
+    assert f"{QUOTES} for quote, 126 for equal rewards" in said(every_text, "Controls, precise")
 
 
 def test_pages_are_narrow_and_whole(text, every_text, tmp_path):
     failed = markdown([inspected(tmp_path, statuses={0: "failed"})])
     assert "1 of 3 failed" in failed
     for each in (text, every_text, failed):
-        assert max(map(len, each.splitlines())) <= 135
+        assert max(map(len, each.splitlines())) <= 145
         assert not re.search(r"\bnan\b", each)

