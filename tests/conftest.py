@@ -5,9 +5,10 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import library_copy
 import pipeline
 import pytest
 import yaml
@@ -62,6 +63,13 @@ def overlaid(config) -> Callable[[str], dict]:
 def tiny(overlaid) -> Matrix:
     """The matrix of tests/tiny.yaml."""
     return Matrix(overlaid("tests/tiny.yaml"))
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch) -> Iterator[Path]:
+    """The checkout of a copy of the library, to edit and to take digests of."""
+    yield library_copy.make(tmp_path / "copy", monkeypatch)
+    library_copy.forget()
 
 
 @pytest.fixture(scope="session")

