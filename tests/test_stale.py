@@ -97,14 +97,14 @@ def before() -> dict[Runs, str]:
     ("file", "stale"),
     [
         # Bases by their kind. The base of a nano model is trained here.
-        ("llm/bases/pretrain.py", lambda runs: (runs.base, runs.stage) == ("nano", "base")),
+        ("llm/pretrain.py", lambda runs: (runs.base, runs.stage) == ("nano", "base")),
         ("llm/bases/tokenizer.py", lambda runs: runs.base == "nano"),
         ("llm/bases/nano.py", lambda runs: runs.base == "nano"),
         ("llm/bases/hub.py", lambda runs: runs.base in ("hub", "folder", "package")),
         ("llm/bases/folder.py", lambda runs: runs.base == "folder"),
         ("llm/bases/package.py", lambda runs: runs.base == "package"),
         (
-            "llm/bases/measure.py",
+            "llm/measure.py",
             lambda runs: runs.arm == "llm" and runs.stage == "base" and runs.base != "nano",
         ),
         ("llm/bases/loading.py", lambda runs: runs.arm == "llm"),
