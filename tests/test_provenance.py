@@ -64,7 +64,7 @@ def test_an_edit_of_a_figure_redraws_it_alone(library):
     for file, stale in [("trajectory_llm", {"trajectory-llm"}), ("style", set(entries))]:
         path = provenance.LIBRARY / f"analysis/figures/{file}.py"
         path.write_text(path.read_text() + "CHANGED = True\n")
-        forget()
+        library_copy.forget()
         after = digests()
         assert {name for name in entries if after[name] != before[name]} == stale
 

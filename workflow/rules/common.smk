@@ -1,6 +1,5 @@
 # What every room's rules use: the matrix, digests of the library's code, what jobs ask for.
 
-import hashlib
 import json
 import re
 import shlex
@@ -96,13 +95,11 @@ def base_files(wildcards):
     return matrix.of_base(wildcards.cell)
 
 
-def write_plan(files):
-    """Write the whole config to a file, and to another one the metrics files that it asks for.
-
-    The table reads them from there: a shell command may be 128 kB long, some thousand paths.
-    """
-    write_whole(Path(files.metrics), "\n".join(matrix.all_metrics).encode())
-    write_whole(Path(files.config), json.dumps(config, indent=1).encode())
+def write_if_new(name, content):
+    """Write a file unless it has this content: its time says when the content last changed."""
+    path = Path(name)
+    if not path.exists() or path.read_bytes() != content.encode():
+        write_whole(path, content.encode())
 
 
 def files_of(_, input, output):
