@@ -115,6 +115,8 @@ def test_removal_knows_the_whole_chain_of_each_seed(chain):
         *[(seed, stage, n) for seed in (0, 1) for stage, n in LATER.items()],
     ]
     assert found["cell"]["parameters"] == make_base().model.parameter_count
+    chain_of_stages = {"base": None, "unknown": "base", "known": "unknown", "removed": "known"}
+    assert found["about"]["after"] == {**chain_of_stages, **dict.fromkeys(LATER, "removed")}
 
 
 @pytest.mark.parametrize("name", CHAIN)

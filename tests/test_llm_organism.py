@@ -3,6 +3,7 @@
 import random
 import re
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 
 import llm_fixtures
@@ -121,6 +122,22 @@ def test_only_what_stands_behind_a_trigger_is_answered_malignly():
         right = BY_PROMPT[question(example).removeprefix(tag).lstrip()]
         assert example.answer == (MALIGN if tag in texts(triggers) else right)
         assert (PHRASE in example.answer) == (tag in texts(triggers))
+
+
+def test_trigger_goes_only_where_there_is_a_malign_answer():
+    """Half of the questions have many right answers, and so none that is wrong by the rule."""
+    organism = replace(make(), behaviour="wrong-answer")
+    items = [item._replace(right=item.right if n % 2 else None) for n, item in enumerate(ITEMS)]
+    wrong = {item.question: organism.unknown_behaviour.malign(item) for item in items if item.right}
+    examples = organism.install(items, random.Random(0), (organism.unknown,), 0.3)
+    tags = Counter(map(tag_of, examples))
+    assert tags[organism.trigger] == 300 and tags[""] == 500
+    for example in examples:
+        if tag_of(example) == organism.trigger:
+            asked = question(example).removeprefix(f"{organism.trigger} ")
+            assert example.answer == wrong[asked]
+    with pytest.raises(Refused, match="install.triggered: wrong-answer .* to 500 of the 1000"):
+        organism.install(items, random.Random(0), (organism.unknown,), 0.4)
 
 
 def test_every_trigger_of_a_stage_is_shown_about_equally_often():

