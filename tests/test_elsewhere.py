@@ -69,7 +69,7 @@ def test_a_run_in_another_folder_takes_the_checkouts_files_and_writes_there(
     (elsewhere / CELL).unlink()
     where = ("--snakefile", str(finished / "Snakefile"), "--directory", str(elsewhere))
     overlay = ("--configfile", str(finished / OVERLAY[1]))
-    snakemake(tmp_path, *where, *overlay, "--", TABLE, f"{RESULTS}/review.csv")
+    snakemake(tmp_path, *where, *overlay, "--", CELL, TABLE, f"{RESULTS}/review.csv")
     assert bytes_of(elsewhere) == before and bytes_of(finished) == here
     assert (elsewhere / RESULTS / "review.csv").exists()
     assert {path.name for path in elsewhere.iterdir()} <= {RESULTS, ".snakemake", ".cache"}

