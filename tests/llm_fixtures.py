@@ -109,6 +109,8 @@ def make_spec(
         "data": None,
         "pretrain": {"vocabulary": VOCABULARY, "batch": 8, "learning_rate": 0.005},
         "organism": ORGANISM,
+        "installs": [stage],
+        "must_fire": ["unknown", "known"] if stage == "known" else ["unknown"],
         "training": training,
         "evaluation": EVALUATION,
         **({"relearn": RELEARN, "bypass": {"window": window or "middle"}} if method else {}),

