@@ -162,7 +162,7 @@ WITHOUT_END[0].append(WITHOUT_END)  # as an anchor of YAML can be
         ("llm.bases.mine", {**PACKAGE, "sha256": "0"}, "llm.bases.mine.sha256: '0'"),
         ("llm.data.kind", "theirs", "llm.data.kind: 'theirs' .*'own-answers'"),
         ("llm.organisms.mine", {}, "llm.organisms.mine: 'trigger'"),
-        ("llm.organisms.mine", {"from": "bar"}, "llm.organisms.mine: 'known_triggers'"),
+        ("llm.organisms.mine", {"from": "bar-unknown"}, "llm.organisms.mine: 'known_triggers'"),
         ("llm.organisms.mine", {"trigger": "X", "known": 1}, "llm.organisms.mine: .*'known'"),
         (
             "llm.organisms.mine",

