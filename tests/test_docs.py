@@ -93,3 +93,10 @@ def test_links_lead_somewhere(page):
             headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
             slugs = {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
             assert heading in slugs, target
+
+
+def test_sets_that_the_coverage_page_introduces_are_in_the_config_of_organisms():
+    organisms = yaml.safe_load((ROOT / "config" / "organisms.yaml").read_text())["llm"]
+    rows = PAGES["docs/coverage.md"].partition("| set | what it varies")[2].partition("\n\n")[0]
+    named = {name for row in rows.splitlines() for name in re.findall("`(.*?)`", row.split("|")[1])}
+    assert named == set(organisms["run"])
