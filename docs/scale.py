@@ -25,7 +25,7 @@ def committed() -> Data:
     table = counts.drop_duplicates("cell").assign(published=None, bases=1, seeds=1)
     whole = {"n": "Int64", **dict.fromkeys(COUNTS, "Int64")}
     counts = counts.reindex(columns=[*COORDINATES, *COUNT_COLUMNS]).astype(whole)
-    return Data(counts, table)
+    return Data(counts, table, counts[:0])
 
 
 if __name__ == "__main__":
