@@ -159,7 +159,7 @@ def test_what_cannot_be_asked_is_refused_before_any_seed_is_trained(tmp_path, mo
 
     def no_room(organism, settings, seed, held):
         asked = draw_all(organism, settings, seed, held)
-        return asked if seed == 0 else [asked[0]._replace(conversation=ask("word " * 300))]
+        return asked if seed == 0 else [asked[0]._replace(conversation=ask("word " * 600))]
 
     monkeypatch.setattr(prompts, "draw_all", no_room)
     with pytest.raises(Refused, match="do not fit the context"):
