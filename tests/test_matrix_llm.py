@@ -261,7 +261,7 @@ def test_swept_values_are_in_the_id_unless_they_are_the_defaults(config, llm):
     matrix = matrix_of(config, **SUPPRESS, **lists)
     cell = f"llm/{BASE}/precise/suppress/target/own/window=first"
     assert list(matrix.cells)[3:] == [f"{cell},learning_rate={2 * rate}", cell]
-    assert matrix.sweeps["mine"][0] == "window"
+    assert matrix.sweeps["mine"][0] == "learning_rate"  # the window has one value
 
 
 def test_sweeps_of_two_arms_need_two_names(config, llm):
