@@ -186,29 +186,27 @@ def further(_: Committed, classes: str, *organisms: str) -> Iterator[dict]:
     """What some organisms answer to prompts of some classes, before and after each removal.
 
     Arguments:
-        classes: their names with commas between them.
+        classes: their names with commas between them; `unknown:right` counts right answers.
         organisms: names, of which `*` stands for any text.
     """
     committed = Committed([ORGANISMS])
-    chosen = committed.removals["organism"].map(
-        lambda name: any(fnmatch(name, each) for each in organisms)
-    )
+    names = committed.removals["organism"]
+    chosen = names.map(lambda name: any(fnmatch(name, each) for each in organisms))
     for row in committed.removals[chosen].itertuples():
-        method = f"`{row.method}`" + (f", {LAYERS[row.scope]}" if row.scope == "target" else "")
-        malign = {
-            name.replace("_", " "): committed.shown(row.cell, prompt_class=name)
-            for name in classes.split(",")
-        }
+        rates = {}
+        for each in [*classes.split(","), "ordinary:right"]:
+            name, _, right = each.partition(":")
+            rates[each.replace("_", " ").replace(":", ", ")] = committed.shown(
+                row.cell, prompt_class=name, measure="correct" if right else "malign"
+            )
+        if len({*rates.values()}) == 1:  # why there is none need not be said in every column
+            rates = dict.fromkeys(rates, NOTHING) | dict([next(iter(rates.items()))])
+        changed = "" if pd.isna(row.changed) else row.changed
         yield {
             "organism": f"`{row.organism}`",
-            "removal": method,
-            "setting": ""
-            if pd.isna(row.changed)
-            else row.changed.replace("=", " ").replace("_", " "),
-            **malign,
-            "right, ordinary": committed.shown(
-                row.cell, prompt_class="ordinary", measure="correct"
-            ),
+            "removal": f"`{row.method}`" + (", middle" if row.scope == "target" else ""),
+            "setting": changed.replace("=", " ").replace("_", " "),
+            **rates,
             "seeds": committed.seeds(row.cell),
         }
 
