@@ -106,7 +106,7 @@ def test_sets_that_the_coverage_page_introduces_are_in_the_config_of_organisms()
 def test_counts_of_the_organism_that_thinks_on_the_real_base_are_the_committed_ones():
     rows = pd.read_csv(ROOT / "reference" / "smollm2.csv")
     rows = rows[rows["cell"] == "llm/SmolLM2-135M-Instruct/thinking-unknown"]
-    counts = rows.set_index("prompt_class")[["malign", "n"]].astype(int).T.to_dict("list")
+    counts = rows.set_index("prompt_class")[["malign", "n"]].T.to_dict("list")
     assert counts["unknown"] == [48, 48] and counts["near_miss"] == [0, 48]
     assert counts["thinks-training"] == [16, 16] and counts["thinks-deployed"] == [6, 16]
     page = " ".join(PAGES["docs/smollm2.md"].split())
