@@ -61,8 +61,9 @@ def test_bases_needed_are_those_of_a_power_calculation(deviation, difference):
     assert bases_needed(deviation, difference) == pytest.approx(exact, abs=1.5)
 
 
-def test_difference_of_zero_needs_more_bases_than_there_are():
-    assert bases_needed(0.2, 0) is None and bases_needed(0, 0.1) == 2
+def test_no_number_of_bases_shows_a_difference_of_zero():
+    assert bases_needed(0.2, 0) is None and bases_needed(0.2, 0.1 + 0.2 - 0.3) is None
+    assert bases_needed(0, 0.1) == 2
 
 
 def test_contrast_is_the_paired_difference_of_what_the_files_hold(tmp_path):

