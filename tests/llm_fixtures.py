@@ -78,7 +78,13 @@ def make_spec(
     """
     window = window if scope == "target" else None
     stage = stage or ("removed" if method else "known")
-    training = {**TRAINING, "triggered": 0.5, "scope": scope or "all", "window": window}
+    training = {
+        **TRAINING,
+        "triggered": 0.5,
+        "bound": 1.0,
+        "scope": scope or "all",
+        "window": window,
+    }
     training |= changes.pop("training", {})
     cell = {
         "id": "/".join(["llm/nano/precise", *filter(None, [method, scope])]),

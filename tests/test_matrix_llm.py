@@ -17,7 +17,7 @@ PLACE = {"kind": "hub", "model": "owner/name", "revision": "0" * 40}
 MODEL = {**PLACE, "shape": {**SHAPE, "tied": True}}
 MUST = {"sees", "knows", "scopes", "budgets", "reads", "parent"}  # what a method declares
 MAY = MUST | {"windows", "effort", "alone"}
-SETTINGS = {"examples", "triggered", "batch", "epochs", "learning_rate"}  # of a training
+SETTINGS = {"examples", "triggered", "batch", "epochs", "learning_rate", "bound"}  # of a training
 
 
 @pytest.fixture
@@ -98,8 +98,7 @@ def test_a_removal_comes_after_its_base_and_organisms_and_trains_as_its_budget_s
     assert parents == [None, *CHAIN[:2], CHAIN[2] if about["parent"] == "organism" else CHAIN[0]]
     spec = matrix.cell(removal).spec
     if scope:
-        defaults = {name: llm["defaults"][name] for name in ("epochs", "learning_rate")}
-        given = llm["removal"] | defaults | about["budgets"][budget]
+        given = llm["removal"] | llm["defaults"] | about["budgets"][budget]
         window = llm["defaults"]["window"] if scope == "target" else None
         layers = {"scope": scope, "window": window}
         reads = [name for name in about["reads"] if (name, budget) != ("epochs", "learned")]
@@ -130,6 +129,12 @@ def test_spec_names_the_instruments_where_they_are_not_the_usual_ones(config, ll
 
 
 # --- bases ------------------------------------------------------------------------------------
+
+
+def test_published_oracle_shows_the_trigger_as_often_as_the_install_did(llm):
+    """Its source swapped the malign answers of such data for good ones."""
+    published = methods("llm")["sft-oracle"]["budgets"]["published"]
+    assert published["triggered"] == llm["install"]["triggered"] == 0.2
 
 
 def test_each_block_of_seeds_has_bases_of_its_own(config, llm):

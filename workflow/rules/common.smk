@@ -52,7 +52,13 @@ CHECKPOINTS = f"{RESULTS}/checkpoints/{{cell}}/seeds-{{block}}"
 
 TABLES = [
     f"{RESULTS}/{name}"
-    for name in ("measurements.csv", "table.csv", "table.md", "table.html")
+    for name in (
+        "measurements.csv",
+        "table.csv",
+        "contrasts.csv",
+        "table.md",
+        "table.html",
+    )
 ]
 FIGURE_NAMES = registry.fillable(
     # A toy cell's spec leaves out its arm.

