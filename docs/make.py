@@ -111,7 +111,7 @@ def toy(committed: Committed) -> Iterator[dict]:
 def methods(committed: Committed, base: str, organism: str) -> Iterator[dict]:
     """Every method on one organism: what is left of the backdoor, and what comes back."""
     for row in _usual(committed.removals.query("base == @base and organism == @organism")):
-        never = " (it never had the backdoor)" if row.method == "clean" else ""
+        never = " (it never had the backdoor)" if row.method in known_answers.NEVER else ""
         yield {
             "method": f"`{row.method}`",
             "the defender was shown": SEES[row.sees] + never,
