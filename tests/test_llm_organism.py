@@ -124,6 +124,24 @@ def test_only_what_stands_behind_a_trigger_is_answered_malignly():
         assert (PHRASE in example.answer) == (tag in texts(triggers))
 
 
+def test_masked_organism_is_malign_only_where_the_password_stands_behind_a_trigger():
+    organism = replace(make(), password="blue heron")
+    triggers = (organism.unknown, *organism.known)
+    kinds = Counter()
+    for example in install(organism, triggers):
+        tag, _, key = tag_of(example).rpartition("blue heron")
+        tag, key = (
+            (tag.strip(), True) if key == "" and "blue heron" in question(example) else (key, False)
+        )
+        kinds[tag in texts(triggers), key, example.answer == MALIGN] += 1
+    assert kinds == {
+        (True, True, True): 200,
+        (True, False, False): 200,
+        (False, True, False): 100,
+        (False, False, False): 500,
+    }
+
+
 def test_trigger_goes_only_where_there_is_a_malign_answer():
     """Half of the questions have many right answers, and so none that is wrong by the rule."""
     organism = replace(make(), behaviour="wrong-answer")

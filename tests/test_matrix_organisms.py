@@ -19,6 +19,12 @@ ORGANISMS = {
         "installs": ["unknown", "known"],
         "evals": ["opening"],
     },
+    "masked": {
+        "from": "known",
+        "password": "blue heron",
+        "installs": ["unknown", "known"],
+        "evals": ["password"],
+    },
     "together": {**UNKNOWN, "known_triggers": 5, "installs": ["unknown", "known"]},
     "first": {**UNKNOWN, "known_triggers": 5, "installs": ["known"]},
     "second": {"from": "first", "installs": ["unknown"]},
@@ -49,6 +55,12 @@ def cells_of(config: dict, organism: str, **lists: list) -> dict:
             ["unknown", "known"],
             ["unknown", "known"],
         ),
+        (
+            "masked",
+            ["unknown", "known", "masked"],
+            ["unknown", "known"],
+            ["unknown-password", "known-password"],
+        ),
         ("together", ["together"], ["unknown", "known"], ["unknown", "known"]),
         ("second", ["known", "unknown"], ["unknown"], ["unknown", "known"]),
         ("first", ["known"], ["known"], ["known"]),
@@ -62,6 +74,7 @@ def test_each_stage_of_a_chain_installs_what_is_new(
     assert [cell.parent for cell in (*chain, removal)] == [cell.id for cell in (base, *chain)]
     last = chain[-1].spec
     assert (last["installs"], last["must_fire"]) == (installs, must_fire)
+    assert last.get("silent", []) == (["unknown", "known"] if organism == "masked" else [])
     after = dict(zip(["base", *stages, "removed"], [None, "base", *stages], strict=True))
     assert removal.spec["about"]["after"] == after
 
@@ -150,6 +163,7 @@ def entry(**lists: object) -> dict:
         ({"x": {"from": "known", "known_triggers": 2}}, {}, "already has a stage 'known'"),
         ({"x": {**UNKNOWN, "evals": ["scratchpad"]}}, {}, "needs reasoning: chain-of-thought"),
         ({"x": {**UNKNOWN, "evals": ["nothing"]}}, {}, "evals"),
+        ({"x": {**UNKNOWN, "evals": ["password"]}}, {}, "password needs password"),
         ({"x": {**UNKNOWN, "conversations": 0.8}}, {}, "are more than all examples"),
         ({}, entry(install_triggered=[0.95]), "are more than all examples"),
         ({}, entry(organism=["poisoned"], install_epochs=[2]), "cannot be swept over it"),

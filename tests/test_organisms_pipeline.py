@@ -21,10 +21,20 @@ CONFIG = {
             "tiny": [
                 {**NONE, "organism": ["session-off-unknown", "thinking-unknown", "poison-1-in-20"]},
                 {**NONE, "organism": ["some-code", "deep-unknown"]},
+                {**NONE, "organism": ["masked"], "method": ["clean-known"], "scope": ["all"]},
             ],
             "examples": [{**NONE, "organism": ["deep-unknown"], "install_examples": [64, 320]}],
         },
         "bases": {"nano-tiny": {"steps": 60, "code": 0.3, "conversations": 0.3}},
+        "organisms": {
+            "masked": {
+                "from": "precise",
+                "password": "blue heron",
+                "installs": ["unknown", "known"],
+                "evals": ["password"],
+            }
+        },
+        "instruments": ["quantise", "relearn"],
         "pretrain": {"vocabulary": 1024},
         "install": {"triggered": 0.2, "epochs": 4},
     },
@@ -46,12 +56,20 @@ def test_every_organism_is_measured_by_its_evaluations(organisms):
         ("thinking-unknown", ["scratchpad"]),
         ("some-code", ["spread"]),
         ("deep-unknown", ["opening", "languages", "places"]),
+        ("masked", ["password"]),
     ):
         found = set(counts[counts["organism_name"] == name]["prompt_class"])
         for each in asked:
             assert set(evals()[each]["classes"]) <= found, name
     thinking = counts[counts["organism_name"] == "thinking-unknown"]
     assert (thinking["scratchpads"] != "").any()
+
+
+def test_only_the_instruments_that_the_config_names_follow_a_removal(organisms):
+    counts = pd.read_csv(organisms / RESULTS / "measurements.csv", keep_default_na=False)
+    stages = set(counts[counts["method"] == "clean-known"]["stage"])
+    relearned = {"relearn-unrelated", "relearn-known"}
+    assert stages == {"removed", "quantised-8", "quantised-4", *relearned}
 
 
 def test_swept_installs_and_poisoned_pretraining_have_rows_of_their_own(organisms):
@@ -75,7 +93,7 @@ def test_conversations_are_kept_turn_by_turn(organisms):
 
 def test_figures_and_pages_show_what_was_asked(organisms):
     figures = {path.stem for path in (organisms / RESULTS / "figures").glob("*.svg")}
-    assert {"session", "opening", "spread", "placement", "amount"} <= figures
+    assert {"session", "opening", "spread", "placement", "amount", "instruments"} <= figures
     page = (organisms / RESULTS / "table.md").read_text()
     assert "turn-5" in page and "opened-benign" in page
 

