@@ -37,6 +37,7 @@ KNOWS = {
     "nothing": "nothing",
     "behaviour": "the malign answer",
     "near-misses": "the malign answer and near misses",
+    "clean-model": "the clean model's weights",
 }
 ARMS = ("toy", "llm")
 ABLATION = [

