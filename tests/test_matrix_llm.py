@@ -16,8 +16,8 @@ PACKAGE |= {"shape": {**SHAPE, "tied": True}}
 PLACE = {"kind": "hub", "model": "owner/name", "revision": "0" * 40}
 MODEL = {**PLACE, "shape": {**SHAPE, "tied": True}}
 MUST = {"sees", "knows", "scopes", "budgets", "reads", "parent"}  # what a method declares
-MAY = MUST | {"windows", "effort", "alone"}
-SETTINGS = {"examples", "triggered", "batch", "epochs", "learning_rate", "bound"}  # of a training
+MAY = MUST | {"settings", "windows", "effort", "alone"}
+SETTINGS = {"examples", "triggered", "batch", "epochs", "learning_rate", "adapter"}  # of a training
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ CHAIN = [
 def test_method_declares_all_that_the_matrix_reads(about):
     assert MUST <= set(about) <= MAY
     assert about["sees"] in ("blind", "known", "oracle")
-    assert about["knows"] in ("nothing", "behaviour", "near-misses")
+    assert about["knows"] in ("nothing", "behaviour", "near-misses", "clean-model")
     assert set(about["scopes"]) <= {"all", "target"}
     assert about["parent"] in ("organism", "base")
     assert about["budgets"]["matched"] == {}
@@ -101,20 +101,24 @@ def test_a_removal_comes_after_its_base_and_organisms_and_trains_as_its_budget_s
         given = llm["removal"] | llm["defaults"] | about["budgets"][budget]
         window = llm["defaults"]["window"] if scope == "target" else None
         layers = {"scope": scope, "window": window}
-        reads = [name for name in about["reads"] if (name, budget) != ("epochs", "learned")]
+        reads = [name for name in about["reads"] if name != "adapter"]
+        reads = [name for name in reads if (name, budget) != ("epochs", "learned")]
         until = {name: llm["learned"][name] for name in ("fires", "cap")}
         layers |= {"learned": until} if budget == "learned" else {}
         if rates := llm["learned"]["learning_rates"].get(method) if budget == "learned" else None:
             given |= {"learning_rate": rates[scope]}
-        assert spec["training"] == {name: given[name] for name in reads} | layers
+        own = about.get("settings", {})
+        assert spec["training"] == {name: given[name] for name in reads} | own | layers
         assert spec["cell"]["swept"].get("epochs") == spec["training"].get("epochs")
         assert spec["cell"]["swept"].get("window") == window
     else:
-        assert spec["training"] is None
+        own = about.get("settings", {})
+        assert spec["training"] == (own | {"scope": None, "window": None} if own else None)
     assert ("final" in spec) == (budget == "learned")
     assert spec["bypass"] == {"window": llm["defaults"]["window"]}
     size = {name: llm["removal"][name] for name in ("examples", "batch")}
-    assert spec["relearn"] == {**llm["relearn"], **size}
+    plain = {name: llm["relearn"][name] for name in ("steps", "learning_rate")}
+    assert spec["relearn"] == {**plain, **size}
 
 
 def test_spec_names_the_instruments_where_they_are_not_the_usual_ones(config, llm):

