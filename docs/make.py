@@ -284,8 +284,9 @@ def learned(committed: Committed, base: str, organism: str) -> Iterator[dict]:
 def rates(_: Committed) -> Iterator[dict]:
     """The tuning seeds at each learning rate: how many learned, and what else they still can."""
     committed = Committed([TUNING])
-    for (method, scope), cells in committed.removals.groupby(["method", "scope"], sort=False):
-        chosen = chosen_rates(TUNING)[method][scope]
+    names = ["base", "method", "scope"]
+    for (base, method, scope), cells in committed.removals.groupby(names, sort=False):
+        chosen = chosen_rates(TUNING)[base][method][scope]
         for row in cells.itertuples():
             rate = row.changed.split("=")[1]
             yield {

