@@ -183,8 +183,9 @@ def test_removal_has_a_row_a_method_and_scope_by_what_was_seen(every_files):
     assert below["redteam, all"] == "shown no trigger, told near misses"
     assert below["suppress, target"] == "shown known triggers"
     assert below["sft-oracle, all"] == "shown that trigger itself"
-    first, last = map(shown.index, groups[3:5])
-    group = list(means(figure.axes[0]).values())[first - 4 : last - 5]
+    known = groups.index("shown known triggers")
+    first, last = map(shown.index, groups[known : known + 2])
+    group = list(means(figure.axes[0]).values())[first - known - 1 : last - known - 2]
     assert len(group) > 5 and group == sorted(group)
 
 
