@@ -108,7 +108,8 @@ def make(name: str, out: Path, base: dict, data: dict, parents) -> None:
     if name == "base":
         run("base", out, make_spec(base, data, stage="base"), seeds="0-0")
     elif name in REMOVALS:
-        spec = make_spec(base, data, name, REMOVALS[name], parent=made_by)
+        clean = {"clean": None} if name == "merge" else {}  # the base itself, which has no states
+        spec = make_spec(base, data, name, REMOVALS[name], parent=made_by) | clean
         run("remove", out, spec, parent=parent)
     else:
         run("install", out, make_spec(base, data, stage=name, parent=made_by), parent=parent)
