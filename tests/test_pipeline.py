@@ -349,7 +349,11 @@ def test_every_method_runs_on_small_organisms(environment, tmp_path):
     rows = rows[(rows["stage"] == "removed") & (rows["prompt_class"] == "unknown")]
     for arm, of in rows.groupby("arm"):
         assert set(of["method"]) == set(methods(arm))
-    assert set(rows[rows["arm"] == "llm"]["status"]) == {"ok"}
+    # So short a removal need not silence the known triggers.
+    ends = rows[
+        rows["arm"].eq("llm") & ~(rows["budget"].eq("learned") & rows["status"].eq("capped"))
+    ]
+    assert set(ends["status"]) == {"ok"}
     assert (rows["seeds"] + rows["seeds_excluded"] == 2).all()
 
 
