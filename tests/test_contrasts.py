@@ -113,6 +113,18 @@ def test_swept_cells_and_pairs_that_were_not_run_are_absent(tmp_path):
     assert frame["scope"].nunique() == 2
 
 
+def test_removal_is_compared_with_the_benign_stage_alone(tmp_path):
+    paths = [
+        synthetic.removal(tmp_path, "suppress", "target", "matched", ONE),
+        synthetic.removal(tmp_path, "none", None, "matched", OTHER),
+    ]
+    rows = found(paths, "removal-none")
+    assert rows["stage"].tolist() == ["final"]
+    expected = (malign(paths[0], "final") - malign(paths[1], "final")).mean()
+    assert rows["difference"].item() == pytest.approx(expected)
+    assert (rows["one"].item(), rows["other"].item()) == ("suppress target", "none")
+
+
 def test_seeds_of_a_shared_base_count_as_one_base(tmp_path):
     hub, nano = "Qwen2.5-0.5B-Instruct", "nano-0.1M"
     paths = [
@@ -141,12 +153,12 @@ def test_contrasts_of_organisms_pair_what_they_name(tmp_path, monkeypatch):
     assert (rows["one"] + " " + rows["other"]).unique() == ["plain precise"]
 
 
-def test_declared_contrasts_name_the_same_one_coordinate_on_both_sides():
+def test_declared_contrasts_name_the_same_coordinates_on_both_sides():
     names = [each["name"] for each in contrasts.CONTRASTS]
     assert len(names) == len({*names})
     for contrast in contrasts.CONTRASTS:
         for one, other in contrast["pairs"]:
-            assert len(one) == 1 and one.keys() == other.keys() and one != other
+            assert one.keys() == other.keys() and one != other
 
 
 def test_command_writes_the_contrasts_and_shows_them_in_points(tmp_path, monkeypatch):

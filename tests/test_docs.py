@@ -19,7 +19,7 @@ README = PAGES["README.md"]
 
 @pytest.fixture(scope="module")
 def committed():
-    return MAKE["Committed"]()
+    return MAKE["Committed"](MAKE["USUAL"])
 
 
 @pytest.mark.parametrize("page", PAGES)

