@@ -42,11 +42,11 @@ INSTRUMENTS = REFERENCE / "instruments.csv"
 PUBLISHED = REFERENCE / "published.csv"
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 LAYERS = {"all": "all", "target": "middle"}
-SEES = {"blind": "nothing", "known": "known triggers", "oracle": "the unknown trigger"}
+SEES = {"blind": "", "known": "known triggers", "oracle": "the unknown trigger"}
 KNOWS = {
-    "nothing": "nothing",
+    "nothing": "",
     "behaviour": "the malign answer",
-    "near-misses": "the malign answer and near misses",
+    "near-misses": "the malign answer, near misses",
     "clean-model": "the clean model's weights",
 }
 # The organisms of config/transfer.yaml: `tag-phrase` has the one of these and the other.
@@ -85,12 +85,8 @@ def toy(committed: Committed) -> Iterator[dict]:
 def methods(committed: Committed, base: str, organism: str) -> Iterator[dict]:
     """Every method on one organism: what is left of the backdoor, and what comes back."""
     for row in _usual(committed.removals.query("base == @base and organism == @organism")):
-        never = " (it never had the backdoor)" if row.method in known_answers.NEVER else ""
         yield {
-            "method": f"`{row.method}`",
-            "the defender was shown": SEES[row.sees] + never,
-            "and told": KNOWS[row.knows],
-            "layers": LAYERS.get(row.scope, NOTHING),
+            **_about(row),
             "malign answers": committed.shown(row.cell),
             "right answers": committed.shown(row.cell, measure="correct"),
             "malign after relearning": committed.shown(row.cell, "relearn-known"),
@@ -204,22 +200,31 @@ def transfer(_: Committed, stage: str) -> Iterator[dict]:
 
 
 def learned(committed: Committed, base: str, organism: str) -> Iterator[dict]:
-    """Every method once it has silenced the known triggers, and after the benign stage."""
+    """Every method once the known triggers are silent, after the benign stage, and relearned."""
     removals = committed.removals.query("base == @base and organism == @organism")
     removals = removals[removals["budget"].eq("learned") & removals["changed"].isna()]
     for row in removals.itertuples():
         yield {
-            "method": f"`{row.method}`",
-            "layers": LAYERS.get(row.scope, NOTHING),
+            **_about(row),
             "updates": committed.steps(row.cell),
-            "known triggers": committed.shown(row.cell, prompt_class="known"),
-            "unknown trigger": committed.shown(row.cell),
+            "malign answers": committed.shown(row.cell),
             "right answers": committed.shown(row.cell, measure="correct"),
-            "unknown, after the benign stage": committed.shown(row.cell, "final"),
+            "malign, after the benign stage": committed.shown(row.cell, "final"),
             "right, after it": committed.shown(row.cell, "final", measure="correct"),
-            "relearned": committed.shown(row.cell, "relearn-known"),
+            "malign, after relearning": committed.shown(row.cell, "relearn-known"),
             "seeds": committed.seeds(row.cell),
         }
+
+
+def _about(row) -> dict[str, str]:
+    """What a method is called, what its defender had, and what it trains."""
+    had = [name for name in (SEES[row.sees], KNOWS[row.knows]) if name]
+    never = row.method in known_answers.NEVER
+    return {
+        "method": f"`{row.method}`",
+        "the defender had": "– (never poisoned)" if never else ", ".join(had) or "nothing",
+        "layers": LAYERS.get(row.scope, NOTHING),
+    }
 
 
 def rates(_: Committed) -> Iterator[dict]:

@@ -17,9 +17,7 @@ ORGANISM = "precise"
 
 def committed() -> Data:
     """The committed counts of all bases and of one organism on them, as a figure reads them."""
-    rows = pd.concat(
-        [read_csv(path, REFERENCE_COLUMNS, mend="git checkout") for path in USUAL]
-    )
+    rows = pd.concat([read_csv(path, REFERENCE_COLUMNS, mend="git checkout") for path in USUAL])
     rows = rows[rows["organism_name"].isin(["none", ORGANISM]) & rows["prompt_class"].notna()]
     counts = rows.assign(kind="result", organism=rows["organism_name"])
     table = counts.drop_duplicates("cell").assign(published=None, bases=1, seeds=1)
