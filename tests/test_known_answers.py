@@ -108,7 +108,7 @@ def test_instrument_that_only_one_sort_of_model_has_has_no_area(scored):
 
 def test_figure_has_a_row_an_instrument_and_step(paths, tmp_path):
     figure = draw("instruments", write(tmp_path, paths))
-    assert whole(figure) and "5 models and 6 models" in heading(figure)
+    assert whole(figure) and "5 models that hide a backdoor and 6 that never" in heading(figure)
     assert names(figure.axes[0]) == [
         "asking alone", "weights rounded to 4 bits", "weights rounded to 8 bits",
         "probe behind layer 4", "relearning on known triggers, step 1",

