@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,7 @@ class Committed:
     """The committed counts, as rates with what stands beside them."""
 
     def __init__(self, paths: Sequence[Path], arm: str = "llm"):
-        files = [read_csv(path, REFERENCE_COLUMNS, mend="git checkout") for path in paths]
-        rows = pd.concat(files, ignore_index=True)
+        rows = pd.concat(map(_read, paths), ignore_index=True)
         self.rows = rows
         self._seeds = rows.groupby("cell")["seed"].nunique()
         counted = rows.dropna(subset="prompt_class").sort_values("seed")
@@ -75,8 +75,14 @@ class Committed:
         return self.shown(cell, max(stages), measure="correct") if stages else NOTHING
 
 
+@cache
 def contrasts_of(path: Path) -> pd.DataFrame:
     """All contrasts of a file: see `contrasts.build`."""
-    rows = read_csv(path, REFERENCE_COLUMNS, mend="git checkout")
+    rows = _read(path)
     base = rows[rows["stage"].eq("base") & rows["block"].eq(f"seeds-{SHARED_BLOCK}")]
     return contrasts.build(rows, set(rows["cell"][rows["base"].isin(base["base"])]))
+
+
+@cache
+def _read(path: Path) -> pd.DataFrame:
+    return read_csv(path, REFERENCE_COLUMNS, mend="git checkout")
