@@ -290,7 +290,7 @@ def metrics_file(_: Committed, name: str | None = None) -> Iterator[dict]:
 
 
 def stopped(committed: Committed) -> Iterator[dict]:
-    """How long the cells of the published ablation trained, by their stop rules and in equal steps."""
+    """How long the published ablation trains, by its stop rules and in equal steps."""
     for method, scope in ABLATION:
         updates = {
             f"updates, {said}": committed.steps(f"toy/{method}/{scope}/{budget}")
