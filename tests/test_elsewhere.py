@@ -140,7 +140,7 @@ def test_a_module_from_github_brings_its_library(importing, tmp_path):
 def test_the_workflow_catalog_finds_what_it_looks_for():
     """The names are those of its documentation."""
     usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
-    assert set(usage) == {"mandatory-flags", "software-stack-deployment"}
+    assert set(usage) == {"mandatory-flags", "software-stack-deployment", "report"}
     assert set(usage["mandatory-flags"]) == {"desc", "flags"}
     deployment = usage["software-stack-deployment"]
     assert set(deployment) == {"conda", "apptainer", "apptainer+conda", "report"}
