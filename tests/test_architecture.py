@@ -12,7 +12,8 @@ BELOW = {
     **{name: GROUND for name in GROUND},
     "matrix": GROUND,
     "cost": (*GROUND, "matrix"),
-    **{room: (*GROUND, "matrix") for room in ROOMS},
+    **{room: ("version", *GROUND, "matrix") for room in ROOMS},
+    "experiment": (*GROUND, "matrix", *ROOMS),  # the whole, as a library
 }
 
 

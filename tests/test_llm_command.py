@@ -137,6 +137,22 @@ def test_provenance_lies_beside_the_metrics(chain):
     assert {"torch", "transformers"} <= set(written["versions"])
 
 
+def test_a_removal_that_keeps_its_models_measures_the_same(chain, tmp_path, monkeypatch):
+    """And keeps those that it measured, not what an instrument made of them."""
+    line = link(chain, "removed")
+    line = [word.replace(f"{chain}/removed", f"{tmp_path}/removed") for word in line]
+    run_here(monkeypatch, [*line, "--states", str(tmp_path / "removed.safetensors")])
+    for end in ("json", "jsonl.gz"):
+        kept, before = (folder / f"removed.{end}" for folder in (tmp_path, chain))
+        assert kept.read_bytes() == before.read_bytes()
+    start, end = (
+        storage.read(path).weights(0)
+        for path in (chain / "known.safetensors", tmp_path / "removed.safetensors")
+    )
+    moved = {name for name in start if not torch.equal(start[name], end[name])}
+    assert moved and all(name.startswith("model.layers.1.") for name in moved)
+
+
 def merging(folder: Path, chain: Path, clean: str | None) -> list[str]:
     """The command line that takes all weights from the chain's base, with these clean states."""
     spec = make_spec("merge", training={"share": 1.0}) | {"clean": identity(spec_of("base"))}

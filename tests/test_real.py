@@ -28,6 +28,12 @@ def test_base_is_converted_and_answers_once_for_all_seeds(copy):
     assert jobs["llm_install"] == 2 * 3 and jobs["llm_removal"] == 9 * 3
 
 
+def test_the_model_of_a_removal_is_trained_once_more_when_it_is_asked_for(copy):
+    removal = "llm/SmolLM2-135M-Instruct/precise/suppress/all/matched"
+    jobs = planned(copy, *REAL, "--", f"results-real/models/{removal}/seeds-1-1.safetensors")
+    assert jobs["llm_removed_model"] == 1 and "llm_removal" not in jobs
+
+
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [

@@ -47,8 +47,8 @@ STATES = matrix.states("{cell}", "{block}")
 LOG = f"{RESULTS}/logs/{{cell}}/seeds-{{block}}.log"
 BENCHMARK = f"{RESULTS}/benchmarks/{{cell}}/seeds-{{block}}.jsonl"
 # And a language model's: what it said, and where a killed job goes on.
-GENERATIONS = f"{matrix.cells_folder}/{{cell}}/seeds-{{block}}.generations.jsonl.gz"
-CHECKPOINTS = f"{RESULTS}/checkpoints/{{cell}}/seeds-{{block}}"
+GENERATIONS = matrix.generations("{cell}", "{block}")
+CHECKPOINTS = matrix.checkpoints("{cell}", "{block}")
 
 TABLES = [
     f"{RESULTS}/{name}"

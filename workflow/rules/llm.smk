@@ -137,3 +137,22 @@ use rule llm_install as llm_removal with:
         cpus_per_task=cores,
     params:
         stage="remove",
+
+
+# Removals keep no weights. To ask for a model's states is to train it once more.
+KEPT = STATES.removesuffix(".safetensors")
+
+
+use rule llm_removal as llm_removed_model with:
+    """The model of a removal cell, which is trained once more for it."""
+    output:
+        metrics=f"{KEPT}.json",
+        provenance=f"{KEPT}.provenance.json",
+        generations=f"{KEPT}.generations.jsonl.gz",
+        states=STATES,
+    log:
+        f"{RESULTS}/logs/{{cell}}/seeds-{{block}}.model.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{cell}}/seeds-{{block}}.model.jsonl"
+    params:
+        checkpoints=f"{CHECKPOINTS}.model",

