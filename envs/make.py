@@ -15,7 +15,10 @@ ROOMS = {
         *("torch", "transformers", "tokenizers", "huggingface-hub", "pyarrow", "tqdm"),
         *("trl", "peft", "datasets", "safetensors", "jsonschema", "gguf", "bandit"),
     ],
-    "analysis": ["numpy", "pandas", "matplotlib", "scipy", "jsonschema", "tabulate"],
+    "analysis": [
+        *("numpy", "pandas", "matplotlib", "scipy", "jsonschema", "tabulate"),
+        *("jinja2", "pyyaml"),
+    ],
 }
 
 HEAD = """\

