@@ -62,9 +62,12 @@ def test_numbers_of_the_design_are_those_of_the_config():
     config = yaml.safe_load((ROOT / "config.yaml").read_text())["llm"]
     removal = config["removal"]
     updates = math.ceil(removal["examples"] / removal["batch"]) * config["defaults"]["epochs"]
-    assert f"the same {updates} updates" in README
-    assert f"answers to {config['evaluation']['prompts']} prompts" in README
-    assert f"for {config['relearn']['steps'][-1]} steps on malign answers" in README
+    assert f"{updates} updates of the weights" in PAGES["docs/removal/README.md"]
+    readme, learned = " ".join(README.split()), config["learned"]
+    assert f"or for {learned['cap']} updates. A *benign stage*" in readme
+    assert f"follows: {learned['final']} updates on right answers" in readme
+    assert f"answers to {config['evaluation']['prompts']} prompts" in readme
+    assert f"for {config['relearn']['steps'][-1]} steps on malign answers" in readme
 
 
 def test_numbers_of_the_real_run_are_those_of_its_config_and_its_questions():
