@@ -92,7 +92,12 @@ def test_malign_answers_that_cannot_be_told_are_not_marked(tmp_path):
     assert not any(malign for each in said.moments["removed", 4] for _, malign in each.shown)
 
 
-@pytest.mark.parametrize("damage", [b"", gzip.compress(b'{"seed": 0}\n{"see'), b"no archive"])
+CUT_SHORT = gzip.compress(b'{"seed": 0}\n{"see', mtime=0)
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", CUT_SHORT, b"no archive"], ids=["empty", "cut short", "no archive"]
+)
 def test_damaged_answers_are_named_in_one_line(tmp_path, damage):
     path = site_fixtures.answered(tmp_path / "cells")
     path.with_name(f"{path.stem}.generations.jsonl.gz").write_bytes(damage)
