@@ -158,7 +158,7 @@ rule site:
     params:
         metrics=METRICS_LIST,
         config=WHOLE_CONFIG,
-        figures=f"{RESULTS}/figures",
+        figures=lambda wildcards: f"{RESULTS}/figures",
         names=FIGURE_NAMES + [f"sweep-{name}" for name in matrix.sweeps],
         code=ANALYSIS_CODE,
         templates=content_digest(TEMPLATES),
