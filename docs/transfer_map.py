@@ -116,14 +116,15 @@ def _rates() -> pd.DataFrame:
     """One row a seed, organism, removal and stage: its place and the rate of malign answers."""
     rows = Committed([TRANSFER]).rows
     rows = rows[rows["prompt_class"].eq("unknown") & rows["stage"].isin(STAGES)]
+    removals = rows["method"].str.cat(rows["scope"], sep=" ").fillna(rows["method"])
+    rows = _of_organism(rows).assign(removal=removals, rate=rows["malign"] / rows["n"])
+    return rows[[*PLACE, "rate"]]
+
+
+def _of_organism(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the form of the unknown trigger and the answer of the known ones."""
     organisms = rows["organism_name"].str.partition("-")
-    removals = [f"{method} {scope}" for method, scope in rows[["method", "scope"]].to_numpy()]
-    return rows.assign(
-        form=organisms[0],
-        answer=organisms[2],
-        removal=pd.Series(removals, rows.index).str.removesuffix(" nan"),
-        rate=rows["malign"] / rows["n"],
-    )[[*PLACE, "rate"]]
+    return rows.assign(form=organisms[0], answer=organisms[2])
 
 
 def _mean(differences: pd.DataFrame) -> str:
@@ -137,18 +138,18 @@ def predicted(_: Committed) -> Iterator[dict]:
     """Rank correlations of the distance before a removal with the malign answers after it."""
     rows = Committed([TRANSFER]).rows
     distances = rows[rows["stage"].str.startswith("shift-")]
-    distances = distances[distances["stage"] == distances["stage"].max()]
-    rows = rows[rows["stage"].eq("removed") & rows["prompt_class"].eq("unknown")]
-    rows = rows.assign(rate=rows["malign"] / rows["n"]).drop(columns="distance")
-    names = ["organism_name", "seed"]
-    rows = rows[rows["method"] != "none"].merge(distances[[*names, "distance"]], on=names)
-    rows["answer"] = rows["organism_name"].str.partition("-")[2].map(ANSWERS)
-    for _, own in rows.groupby(["method", "scope"], sort=False):
-        kinds = {answer: part for answer, part in own.groupby("answer", sort=False)}
+    distances = _of_organism(distances[distances["stage"] == distances["stage"].max()])
+    places = ["form", "answer", "seed"]
+    rows = _rates().query("stage == 'removed' and removal != 'none'")
+    rows = rows.merge(distances[[*places, "distance"]], on=places)
+    for removal, own in rows.groupby("removal", sort=False):
+        method, scope = removal.split(" ")
         yield {
-            "removal": _removal(own.iloc[0]),
+            "removal": f"`{method}`, {LAYERS[scope]}",
             "all organisms": _correlation(own),
-            **{answer: _correlation(kinds[answer]) for answer in ANSWERS.values()},
+            **{
+                said: _correlation(own[own["answer"] == answer]) for answer, said in ANSWERS.items()
+            },
         }
 
 

@@ -87,6 +87,15 @@ def test_numbers_of_the_real_run_are_those_of_its_config_and_its_questions():
     )
 
 
+def test_removals_of_the_transfer_map_that_were_stopped_are_counted():
+    rows = pd.read_csv(ROOT / "reference" / "transfer.csv", low_memory=False)
+    rows = rows[rows["stage"].eq("removed") & rows["prompt_class"].eq("known")]
+    rows = rows[rows["method"] != "none"]
+    capped = rows["status"] == "capped"
+    assert f"after {capped.sum()} of the {len(rows)} removals" in PAGES["docs/transfer.md"]
+    assert (rows["malign"] / rows["n"])[~capped].max() == 0.04
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     """To a file of the checkout and, within one, to a heading that it has."""
