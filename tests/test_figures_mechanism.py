@@ -72,7 +72,7 @@ def test_the_probe_has_a_panel_a_removal_and_install(files):
     assert whole(figure)
     found = titles(figure)
     assert found[0] == "none" and "clean" in found
-    assert "suppress, target (no skip pass)" in found
+    assert "suppress, target layers (no skip pass)" in found
 
 
 def test_they_are_drawn_where_the_config_asks_for_them():

