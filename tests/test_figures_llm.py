@@ -212,7 +212,7 @@ def test_redteam_follows_the_search_and_the_true_trigger(every_files):
         assert elicited.get_ydata()[0] == pytest.approx(0.75, abs=0.01)
     assert "n = 128 prompts a seed in a round of search" in heading(figure)
     ends = [100 * line.get_ydata()[-1] for line in figure.axes[0].lines if line.get_marker() == "s"]
-    assert f"{ends[0]:.0f}% of what it tries" in heading(figure)
+    assert f"{ends[0]:.0f}% of its tags" in heading(figure)
 
 
 def test_near_misses_stand_beside_the_true_trigger(every_files):

