@@ -76,6 +76,12 @@ class Committed:
 
 
 @cache
+def counts(*paths: Path, arm: str = "llm") -> Committed:
+    """The committed counts of some files, which are read once."""
+    return Committed(paths, arm)
+
+
+@cache
 def contrasts_of(path: Path) -> pd.DataFrame:
     """All contrasts of a file: see `contrasts.build`."""
     rows = _read(path)

