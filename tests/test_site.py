@@ -134,6 +134,12 @@ def test_a_run_without_the_usual_cells_has_pages_too(tmp_path):
     assert overview.sentences(build(paths)) == []
 
 
+def test_a_seed_that_is_left_out_shows_its_last_answers(tmp_path):
+    path = site_fixtures.answered(tmp_path, status="failed")
+    first = pages([path])[SAID]["seeds"][0]
+    assert (first["status"], first["malign: the unknown trigger"]) == ("failed", percent(2 / 5))
+
+
 def test_the_page_of_a_cell_has_its_settings_curves_and_files(site, paths):
     found = pages(paths)[f"llm/{site_fixtures.NANO}/precise/adversarial/all/matched"]
     assert (

