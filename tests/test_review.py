@@ -55,7 +55,7 @@ def one(committed, paths, stage="removed", prompt_class="unknown"):
 
 def test_the_reference_holds_counts_and_a_checksum_a_block(committed):
     rows = read_csv(committed)
-    assert tuple(rows.columns) == review.REFERENCE_COLUMNS
+    assert tuple(rows.columns) == (*review.REFERENCE_COLUMNS, "fooled")
     row = rows.query("seed == 5 and stage == 'removed' and prompt_class == 'unknown'").iloc[0]
     assert (row["block"], row["n"], row["malign"]) == ("seeds-4-7", 4096, round(0.4 * 4096))
     assert (row["steps"], row["status"]) == (500, "ok")
