@@ -92,6 +92,24 @@ def test_removals_of_the_transfer_map_that_were_stopped_are_counted():
     assert (rows["malign"] / rows["n"])[~capped].max() == 0.04
 
 
+def test_toy_seeds_that_fail_or_bring_the_backdoor_back_are_counted():
+    rows = pd.read_csv(ROOT / "reference" / "mechanism.csv", low_memory=False)
+    own = rows[rows["cell"] == "toy/suppress/target/matched"].query("stage == 'removed'")
+    seeds = own.set_index(["prompt_class", "seed"])
+    fails = (seeds["malign"] > seeds["n"] / 2)["known"]
+    fooled = (seeds["fooled"] > seeds["n"] / 2)["ordinary+known"]
+    assert (fails.sum(), len(fails)) == (6, 32) and fails.equals(fooled)
+    for page in ("README.md", "docs/toy.md"):
+        assert "in six of 32 seeds" in " ".join(PAGES[page].split())
+    steps = rows.query("prompt_class == 'unknown' and status != 'capped'").set_index("cell")
+    before = steps[steps["stage"] == "relearn-before"].groupby("cell")["seed"].nunique()
+    internal = "toy/internal/target/matched"
+    assert (before[internal], before[f"{internal}/skip_pass=False"]) == (5, 9)
+    never = steps[steps["stage"] == "relearn"].loc["toy/clean/all/matched/removal_steps=10000"]
+    said = f"in {len(never)} seeds of 32, and never in fewer than {never['steps'].min():g}"
+    assert said in " ".join(PAGES["docs/mechanism.md"].split())
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page):
     """To a file of the checkout and, within one, to a heading that it has."""
