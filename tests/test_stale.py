@@ -100,7 +100,8 @@ def before() -> dict[Runs, str]:
         ("llm/pretrain.py", lambda runs: (runs.base, runs.stage) == ("nano", "base")),
         ("llm/bases/tokenizer.py", lambda runs: runs.base == "nano"),
         ("llm/bases/nano.py", lambda runs: runs.base == "nano"),
-        ("llm/bases/hub.py", lambda runs: runs.base in ("hub", "folder", "package")),
+        ("llm/bases/pretrained.py", lambda runs: runs.base in ("hub", "folder", "package")),
+        ("llm/bases/hub.py", lambda runs: runs.base == "hub" or runs.data == "dataset"),
         ("llm/bases/folder.py", lambda runs: runs.base == "folder"),
         ("llm/bases/package.py", lambda runs: runs.base == "package"),
         (
