@@ -153,6 +153,7 @@ def difference(committed, one: str, other: str) -> str:
     rates = [rows.set_index("seed").eval("malign / n") for rows in found]
     values = 100 * (rates[0] - rates[1]).dropna()
     value, low, high = statistics.mean(values.to_numpy(), (one, other))
+    value, low, high = (round(each, 1) + 0 for each in (value, low, high))  # no -0.0
     return f"{value:.1f} [{low:.1f}, {high:.1f}]"
 
 
