@@ -23,6 +23,7 @@ MECHANISM = REFERENCE / "mechanism.csv"
 SHORT_INSTALL = REFERENCE / "short-install.csv"
 INSTRUMENTS = REFERENCE / "instruments.csv"
 PUBLISHED = REFERENCE / "published.csv"
+WINDOWS = {"window=first": "first", "window=last": "last"}  # other thirds than the middle one
 
 
 def toy() -> Iterator[dict]:
@@ -74,15 +75,16 @@ def of_method(*names: str) -> Iterator[dict]:
             **({"method": f"`{row.method}`"} if len(names) > 1 else {}),
             "base": row.base,
             "organism": f"`{row.organism}`",
-            "layers": LAYERS.get(row.scope, NOTHING),
+            "layers": WINDOWS.get(row.changed, LAYERS.get(row.scope, NOTHING)),
             "setting": ", ".join(filter(None, (budget, _changed(row)))),
             **_left(committed, row.cell),
         }
 
 
 def _changed(row) -> str:
-    """The settings of a cell that are not at their defaults."""
-    return "" if pd.isna(row.changed) else row.changed.replace("=", " ").replace("_", " ")
+    """The settings of a cell that are not at their defaults, without the layers."""
+    changed = "" if pd.isna(row.changed) or row.changed in WINDOWS else row.changed
+    return changed.replace("=", " ").replace("_", " ")
 
 
 def _left(committed: Committed, cell: str) -> dict:
@@ -114,7 +116,7 @@ def of_base(base: str) -> Iterator[dict]:
 def organisms() -> Iterator[dict]:
     """How each organism answers before any removal."""
     committed = counts(*USUAL)
-    for row in committed.removals.query("method == 'none'").itertuples():
+    for row in _usual(committed.removals.query("method == 'none'")):
         classes = ("unknown", "known", "near_miss", "ordinary")
         malign = {
             name.replace("_", " "): committed.shown(row.cell, prompt_class=name) for name in classes

@@ -97,6 +97,32 @@ def test_a_figure_of_every_method_is_whole(every_files, name):
     assert not [label for label in shown if label.endswith(", own")]
 
 
+def test_near_misses_asks_its_question_where_nothing_was_left_untouched(tmp_path):
+    cell = removal(tmp_path, SMALL, "precise", "redteam", "all", inspected=True)
+    assert "near misses alone, or the trigger too?" in heading(
+        draw("near-misses", write(tmp_path, [cell]))
+    )
+
+
+def test_scale_without_any_malign_answer_says_so(tmp_path):
+    silent = {"malign": (0, 0, 0)}
+    cells = [
+        removal(tmp_path, base, "precise", "clean", "all", **silent) for base in (SMALL, LARGE)
+    ]
+    assert empty(draw("scale", write(tmp_path, cells)))
+
+
+@pytest.mark.parametrize("columns", range(1, 5))
+@pytest.mark.parametrize("removals", range(1, 8))
+@pytest.mark.parametrize("before", range(4))
+def test_a_grid_has_room_for_both_scopes_side_by_side(columns, removals, before):
+    named = [(f"m{place // 2}", "all" if place % 2 else "target") for place in range(removals)]
+    _, gaps = style.paired(named, before)
+    for empty_places in (gaps, range(columns, columns + removals)):
+        _, axes = style.grid(before + removals, columns, (2, 2), "x", "y", empty_places)
+        assert len(axes) == before + removals
+
+
 def test_scale_marks_what_is_published_of_the_same_bases(hub_files, llm_files):
     def marked(figure):
         return {
@@ -212,7 +238,7 @@ def test_redteam_follows_the_search_and_the_true_trigger(every_files):
         assert elicited.get_ydata()[0] == pytest.approx(0.75, abs=0.01)
     assert "n = 128 prompts a seed in a round of search" in heading(figure)
     ends = [100 * line.get_ydata()[-1] for line in figure.axes[0].lines if line.get_marker() == "s"]
-    assert f"{ends[0]:.0f}% of its tags" in heading(figure)
+    assert f"to the true trigger: {ends[0]:.0f}% and " in heading(figure)
 
 
 def test_near_misses_stand_beside_the_true_trigger(every_files):

