@@ -92,6 +92,12 @@ def test_removals_of_the_transfer_map_that_were_stopped_are_counted():
     assert (rows["malign"] / rows["n"])[~capped].max() == 0.04
 
 
+def test_the_last_lines_of_a_run_are_those_of_the_committed_counts():
+    line = r"adversarial  all layers +(.+)% \(95% interval of 8 seeds: (.+) to (.+)%\) +(.+)%"
+    rate, low, high, right = re.search(line, README).groups()
+    assert f"| {rate} [{low}, {high}] | {right} [" in README
+
+
 def test_toy_seeds_that_fail_or_bring_the_backdoor_back_are_counted():
     rows = pd.read_csv(ROOT / "reference" / "mechanism.csv", low_memory=False)
     own = rows[rows["cell"] == "toy/suppress/target/matched"].query("stage == 'removed'")
