@@ -116,19 +116,6 @@ def test_toy_seeds_that_fail_or_bring_the_backdoor_back_are_counted():
     assert said in " ".join(PAGES["docs/mechanism.md"].split())
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page):
-    """To a file of the checkout and, within one, to a heading that it has."""
-    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", PAGES[page]):
-        path, _, heading = target.partition("#")
-        file = (ROOT / page).parent / path if path else ROOT / page
-        assert file.exists(), target
-        if heading:
-            headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
-            slugs = {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
-            assert heading in slugs, target
-
-
 def test_sets_that_the_coverage_page_introduces_are_in_the_config_of_organisms():
     organisms = yaml.safe_load((ROOT / "config" / "organisms.yaml").read_text())["llm"]
     rows = PAGES["docs/coverage.md"].partition("| set | what it varies")[2].partition("\n\n")[0]

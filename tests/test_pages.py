@@ -52,7 +52,6 @@ def commands(page: str, program: str) -> list[str]:
 
 def test_site_is_whole_and_asks_nothing_of_the_network(tmp_path):
     """Strict: every link leads to a page and to a heading of it, and every page has its place."""
-    pytest.importorskip("mkdocs", reason="make docs installs it")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
@@ -63,6 +62,19 @@ def test_site_is_whole_and_asks_nothing_of_the_network(tmp_path):
         loaded += re.findall(r'<link[^>]* href="?(?:https?:)?//[^>]*', text)
         assert not loaded, path
         assert "$$" not in re.sub("<code.*?</code>", "", text, flags=re.DOTALL), path
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    """To a file of the checkout and, within one, to a heading that it has."""
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", PAGES[page]):
+        path, _, heading = target.partition("#")
+        file = (ROOT / page).parent / path if path else ROOT / page
+        assert file.exists(), target
+        if heading:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
+            slugs = {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
+            assert heading in slugs, target
 
 
 # --- commands ---------------------------------------------------------------------------------
