@@ -175,11 +175,17 @@ def test_margin_is_the_mean_over_the_prompts_where_it_is_asked_for(ask):
 
 
 def test_what_was_said_is_kept_in_the_order_asked(ask):
-    found = ask(exact=True).generations
-    assert [tuple(row.values()) for row in found] == [
+    result = ask(exact=True)
+    found = result.generations
+    assert [(*row.values(),)[:4] for row in found] == [
         (name, family, f"Question {place}?", said)
         for place, (name, family, _, _, said, _) in enumerate(SAID)
     ]
+    for (name, family), (_, malign, correct) in counts(result).items():
+        rows = [r for r in found if (r["prompt_class"], r["prompt_family"]) == (name, family)]
+        for verdict, count in {"malign": malign, "correct": correct}.items():
+            said = [row[verdict] for row in rows if row[verdict] is not None]
+            assert (sum(said) if said else None) == count
 
 
 def test_log_loss_is_the_mean_over_the_tokens_of_the_reference_answers():

