@@ -70,7 +70,7 @@ ON_LOOPBACK_ALONE = "CommunicationParameters=NoInAddrAny,NoCtldInAddrAny\n"
 # A Snakemake that looks at its Slurm jobs every second. The plugin has no option for that: it waits
 # ten seconds longer after each look at which no job has ended, and a test would wait with it.
 IMPATIENT = """
-import asyncio
+import asyncio, signal
 from snakemake.cli import main
 from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
 
@@ -78,6 +78,8 @@ async def a_second(self):
     await asyncio.sleep(1)
 
 RemoteExecutor.sleep = a_second
+# What a shell runs in the background ignores interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 main()
 """
 
