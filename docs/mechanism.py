@@ -150,10 +150,10 @@ def difference(committed, one: str, other: str) -> str:
     found = [committed.counted(cell, "removed", "unknown") for cell in (one, other)]
     if any(rows is None for rows in found):
         return NOTHING
-    rates = [rows.set_index("seed").eval("malign / n") for rows in found]
-    values = 100 * (rates[0] - rates[1]).dropna()
-    value, low, high = statistics.mean(values.to_numpy(), (one, other))
-    value, low, high = (round(each, 1) + 0 for each in (value, low, high))  # no -0.0
+    both = found[0].merge(found[1], on="seed")
+    sides = [(both[f"malign{end}"], both[f"n{end}"]) for end in ("_x", "_y")]
+    estimate = statistics.paired(*sides, bases=len(both))
+    value, low, high = (round(100 * each, 1) + 0 for each in estimate)  # no -0.0
     return f"{value:.1f} [{low:.1f}, {high:.1f}]"
 
 
