@@ -160,7 +160,7 @@ HOSTILE = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(text=HOSTILE)
 @pytest.mark.parametrize("name", ["phrase", "wrong-answer", "insecure-code"])
 def test_no_text_breaks_a_judge_or_makes_a_malign_answer_benign(name, text):
