@@ -294,12 +294,12 @@ def test_file_of_other_seeds_or_another_shape_or_none_is_refused(saved, organism
     assert "no such states; make them with" in refusal(tmp_path / "none.safetensors", organism)
 
 
-def test_a_stage_refuses_the_states_of_another_cell(mixed, organism, monkeypatch, tmp_path):
+def test_a_stage_refuses_the_states_of_another_cell(initial, organism, monkeypatch, tmp_path):
     monkeypatch.setenv("PJRT_NPROC", "2")  # the command sets it
     path, wanted = tmp_path / "states", {"cell": "toy/unknown", "spec": "a digest"}
     spec = {"cell": {"swept": asdict(organism)}, "evaluation": SAMPLING, "parent": wanted}
     stage = Namespace(stage="known", spec=spec, seeds=[0, 1, 2, 3], parent=path)
     for made_by in ({**wanted, "cell": "toy/known"}, {**wanted, "spec": "another"}):
-        mixed.block.save(path, made_by)
+        initial.save(path, made_by)
         with pytest.raises(Refused, match="the states of toy/known|made with other numbers"):
             command.run(stage)

@@ -85,8 +85,8 @@ def test_config_of_the_folder_comes_before_that_of_the_checkout(finished, tmp_pa
     ("name", "says"),
     [("a:b", "a path with a colon; move it"), ("{a}", "braces; move it, or run in it")],
 )
-def test_a_checkout_whose_path_nobody_can_use_is_refused(tmp_path, name, says):
-    """One with braces can be used from inside: that of the finished run has some."""
+def test_a_checkout_whose_path_python_or_snakemake_misreads_is_refused(tmp_path, name, says):
+    """One with braces can be used from inside, as the finished run does."""
     (tmp_path / name).symlink_to(ROOT)
     snakefile = ("--snakefile", str(tmp_path / name / "Snakefile"), "--cores", "1")
     said = snakemake(tmp_path, *snakefile, "-n", ok=False)

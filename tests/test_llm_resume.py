@@ -141,14 +141,11 @@ def of_other_seed(path: Path) -> None:
     torch.save(content, path)
 
 
-class Code:
-    """What runs code when it is read as a pickle: it makes a folder."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
+class Code(str):
+    """The path of a folder that is made when this is read as a pickle."""
 
     def __reduce__(self):
-        return os.mkdir, (str(self.folder),)
+        return os.mkdir, (str(self),)
 
 
 BROKEN = [
