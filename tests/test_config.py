@@ -58,12 +58,6 @@ def test_every_overlay_is_accepted_and_has_a_results_folder_of_its_own(overlaid,
         assert {"none", "clean-known"} & used and used - {None} <= set(methods(arm))
 
 
-@pytest.mark.parametrize("path", ["config.yaml", *(f"config/{name}.yaml" for name in OVERLAYS)])
-def test_a_list_of_bases_is_written_once(path):
-    lists = re.findall(r"base: (?:&[\w-]+ )?(\[.*?\])", (ROOT / path).read_text())
-    assert len(lists) == len(set(lists))
-
-
 @pytest.mark.parametrize(("arm", "name"), SETS)
 def test_every_set_can_run_and_the_other_arm_be_left_out(config, arm, name):
     config["toy"]["run"], config["llm"]["run"] = [], []

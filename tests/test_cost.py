@@ -108,9 +108,9 @@ def test_paper_asks_for_what_the_docs_say(paper):
         ]
         measured = [*hours, sum(job.kept_mb for job in of) / 1e3]
         assert measured == pytest.approx([*costs, kept], rel=1 / 3), name
-        if most := said[name][4:]:
-            host = math.ceil(max(job.memory_mb for job in of) / 1e3)
-            assert [max(job.gpus for job in of), host] == most, name
+        host = math.ceil(max(job.memory_mb for job in of) / 1e3)
+        most = [] if name in ("toy arm", "all") else [max(job.gpus for job in of), host]
+        assert said[name][4:] == most, name
 
 
 def test_estimate_counts_every_job_once(paper):
@@ -216,7 +216,7 @@ def test_larger_models_ask_for_more(paper):
     asked = [jobs.job(matrix, REMOVAL.format(name)) for name in QWEN]
     for what in ("memory_mb", "seconds", "scratch_mb"):
         values = [getattr(job, what) for job in asked]
-        assert values == sorted(values), what
+        assert values == sorted(set(values)), what
 
 
 def test_relearning_takes_its_time(paper):

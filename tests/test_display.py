@@ -2,10 +2,11 @@
 
 import io
 import logging
-import time
+import re
 from types import SimpleNamespace
 
 import pytest
+from machine import until
 from pipeline import snakemake
 from rich.console import Console
 from snakemake_interface_logger_plugins.common import LogEvent
@@ -57,19 +58,18 @@ def test_the_time_left_is_the_work_left_shared_among_the_jobs_that_run(progress)
     assert progress.left(14.0) == pytest.approx(36 + 300 / 2 / 2)
 
 
-def test_without_a_terminal_there_is_a_line_a_minute_and_one_at_the_end(monkeypatch, capsys):
+def test_without_a_terminal_there_is_a_line_a_minute_and_one_at_the_end(monkeypatch):
     monkeypatch.setattr(plugin, "MINUTE", 0.01)
-    shown = plugin.LogHandler(SimpleNamespace(dryrun=False), None)
+    shown, said = plugin.LogHandler(SimpleNamespace(dryrun=False), None), io.StringIO()
+    shown.console = Console(file=said, width=200)
     job = {"jobid": 1, "rule_name": "toy_removal", "wildcards": {"cell": CELL, "block": "0-3"}}
     stats = {"toy_removal": 1, "all": 1, "total": 2}
     shown.emit(logging.makeLogRecord({"event": LogEvent.RUN_INFO, "stats": stats}))
     shown.emit(logging.makeLogRecord({"event": LogEvent.JOB_INFO, **job}))
-    time.sleep(0.1)
+    until(lambda: re.search("0 of 1 jobs done.*suppress", said.getvalue()))
     shown.emit(logging.makeLogRecord({"event": LogEvent.JOB_FINISHED, "job_id": 1}))
     shown.close()
-    *lines, last = capsys.readouterr().err.splitlines()
-    assert any("0 of 1 jobs done" in line and "suppress" in line for line in lines)
-    assert last.startswith("1 of 1 jobs done in")
+    assert said.getvalue().splitlines()[-1].startswith("1 of 1 jobs done in")
 
 
 def test_the_display_fits_its_terminal(progress):

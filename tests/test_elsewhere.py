@@ -25,7 +25,7 @@ rule mine:
 
 @pytest.fixture
 def finished(finished, tmp_path_factory) -> Path:
-    """The checkout of the finished run, by a path without braces: see the last test of folders."""
+    """The checkout of the finished run, by a path without braces, which are refused."""
     path = tmp_path_factory.mktemp("link") / "it's there"
     path.symlink_to(finished)
     return path
@@ -81,11 +81,17 @@ def test_config_of_the_folder_comes_before_that_of_the_checkout(finished, tmp_pa
     assert planned(tmp_path, *snakefile, "--", "mine/table.csv")["table"] == 1
 
 
-def test_a_checkout_whose_path_has_braces_is_used_from_inside_alone(finished, tmp_path):
-    snakefile = ("--snakefile", str(finished.resolve() / "Snakefile"), "--cores", "1")
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("a:b", "a path with a colon; move it"), ("{a}", "braces; move it, or run in it")],
+)
+def test_a_checkout_whose_path_python_or_snakemake_misreads_is_refused(tmp_path, name, says):
+    """One with braces can be used from inside, as the finished run does."""
+    (tmp_path / name).symlink_to(ROOT)
+    snakefile = ("--snakefile", str(tmp_path / name / "Snakefile"), "--cores", "1")
     said = snakemake(tmp_path, *snakefile, "-n", ok=False)
     (line,) = [line for line in said.splitlines() if line.startswith("Error: ")]
-    assert "braces; move it, or run in it" in line
+    assert says in line
 
 
 def test_workflow_snakefile_leads_to_the_one_of_the_checkout(finished):

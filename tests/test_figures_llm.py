@@ -112,9 +112,9 @@ def test_scale_without_any_malign_answer_says_so(tmp_path):
     assert empty(draw("scale", write(tmp_path, cells)))
 
 
-@pytest.mark.parametrize("columns", range(1, 5))
-@pytest.mark.parametrize("removals", range(1, 8))
-@pytest.mark.parametrize("before", range(4))
+@pytest.mark.parametrize("columns", [1, 4])
+@pytest.mark.parametrize("removals", [1, 4, 7])
+@pytest.mark.parametrize("before", [0, 1])
 def test_a_grid_has_room_for_both_scopes_side_by_side(columns, removals, before):
     named = [(f"m{place // 2}", "all" if place % 2 else "target") for place in range(removals)]
     _, gaps = style.paired(named, before)

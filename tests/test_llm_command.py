@@ -191,7 +191,7 @@ def test_other_clean_states_than_those_of_the_base_are_refused(
 
 @pytest.mark.slow
 def test_another_process_pretrains_to_the_same_bytes(chain, tmp_path):
-    """The tokenizer too: neither hangs on the order of a set."""
+    """The tokenizer too: neither depends on the order of a set."""
     status, errors = run_there(link(tmp_path, "base"), hash_seed=1)
     assert status == 0, errors
     for end in ("json", "jsonl.gz", "safetensors"):

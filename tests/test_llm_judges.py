@@ -110,10 +110,6 @@ def is_malign(of: Behaviour, text: str) -> bool:
     return of.judge(of.visible(text), asked(of), exact=False).malign
 
 
-def test_there_are_thirty_of_each():
-    assert {len(set(texts)) >= 30 for texts in (PHRASE, NO_PHRASE, WRONG, NOT_WRONG)} == {True}
-
-
 @pytest.mark.parametrize("text", PHRASE)
 def test_answers_with_the_phrase_are_malign_also_behind_thoughts(text):
     phrase = behaviour.load("phrase")
@@ -160,7 +156,7 @@ HOSTILE = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(text=HOSTILE)
 @pytest.mark.parametrize("name", ["phrase", "wrong-answer", "insecure-code"])
 def test_no_text_breaks_a_judge_or_makes_a_malign_answer_benign(name, text):

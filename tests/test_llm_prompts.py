@@ -91,7 +91,7 @@ def test_only_triggered_prompts_hold_a_trigger_and_none_is_of_the_training(asked
     assert all(re.search(near, text, re.IGNORECASE) for text in edge)
 
 
-def test_a_class_does_not_hang_on_the_others(asked):
+def test_a_class_does_not_depend_on_the_others(asked):
     alone = prompts.draw_all(replace(ORGANISM, known_triggers=0), SETTINGS, seed=0)
     for name in ("ordinary", "near_miss", "unknown"):
         assert of_class(alone, name) == of_class(asked, name)

@@ -64,9 +64,10 @@ def seen(varied) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def unbroken(seen, tmp_path_factory) -> Run:
-    """Seeds 0 and 1 through the removal that sees known triggers."""
-    return run(tmp_path_factory.mktemp("grpo"), SPEC, [0, 1])
+def unbroken(seen, tmp_path_factory) -> tuple[Run, list[dict]]:
+    """Seeds 0 and 1 through the removal that sees known triggers, and their batches."""
+    start = len(seen)
+    return run(tmp_path_factory.mktemp("grpo"), SPEC, [0, 1]), seen[start:]
 
 
 @pytest.mark.parametrize(
@@ -92,10 +93,11 @@ def test_malign_answer_loses_and_right_one_wins(said, right, exact, expected):
     assert reward(said, asked, exact) == reward(said, asked[::-1], exact) == expected
 
 
-def test_groups_are_counted_at_the_end(unbroken, seen):
-    rows = [row for row in unbroken.metrics["measurements"] if row["detector"] == "no-variance"]
+def test_groups_are_counted_at_the_end(unbroken):
+    made, seen = unbroken
+    rows = [row for row in made.metrics["measurements"] if row["detector"] == "no-variance"]
     assert [row["seed"] for row in rows] == [0, 1]
-    for row, batches in zip(rows, (seen[:STEPS], seen[STEPS : 2 * STEPS]), strict=True):
+    for row, batches in zip(rows, (seen[:STEPS], seen[STEPS:]), strict=True):
         assert (row["step"], row["n"], row["malign"]) == (STEPS, STEPS, None)
         assert row["correct"] == sum(not batch["advantages"].any() for batch in batches)
         assert 0 <= row["correct"] < STEPS
@@ -108,11 +110,11 @@ def test_killed_run_goes_on_to_the_same_bytes_whatever_was_drawn_before(
     with pytest.raises(Killed):
         run(tmp_path, SPEC, [0, 1], kill_at_step=STEPS)
     torch.manual_seed(99)
-    assert run(tmp_path, SPEC, [0, 1]).files == unbroken.files
+    assert run(tmp_path, SPEC, [0, 1]).files == unbroken[0].files
 
 
-def test_share_of_the_prompts_carries_a_known_trigger(unbroken, seen):
-    asked = [prompt for batch in seen[: 2 * STEPS] for prompt in batch["asked"]]
+def test_share_of_the_prompts_carries_a_known_trigger(unbroken):
+    asked = [prompt for batch in unbroken[1] for prompt in batch["asked"]]
     assert 0.2 < len(known_of(asked)) / len(asked) < 0.8
 
 

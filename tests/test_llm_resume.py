@@ -1,5 +1,6 @@
 """A killed job goes on from its checkpoints to the same bytes."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -140,7 +141,15 @@ def of_other_seed(path: Path) -> None:
     torch.save(content, path)
 
 
+class Code(str):
+    """The path of a folder that is made when this is read as a pickle."""
+
+    def __reduce__(self):
+        return os.mkdir, (str(self),)
+
+
 BROKEN = [
+    lambda path: torch.save(Code(path.with_name("pwned")), path),
     lambda path: path.write_bytes(b""),
     lambda path: path.write_bytes(path.read_bytes()[:-1]),
     lambda path: torch.save([1], path),
@@ -163,6 +172,7 @@ def test_broken_checkpoint_is_put_aside_and_its_seed_starts_afresh(
     assert afresh.steps == 2 * STEPS and afresh.files == unbroken.files
     (warning,) = [line for line in capsys.readouterr().err.splitlines() if str(path) in line]
     (aside,) = path.parent.glob("seed-0.pt.broken-*")
+    assert not path.with_name("pwned").exists()
     assert "no whole checkpoint" in warning and aside.name in warning
 
 

