@@ -15,7 +15,7 @@ export PYTHONPATH := $(CURDIR)/workflow
 # A real Slurm for the tests. Its daemons are started and ended by them, not by the system.
 SLURM_PACKAGES := slurmctld slurmd slurm-client munge
 
-# Whose committed counts `make preview` shows.
+# The configurations whose committed counts `make preview` shows.
 COMMITTED := full organisms smollm2 transfer mechanism instruments
 
 # Run a matrix, make its report if the table is newer, and print what was found.

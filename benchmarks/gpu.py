@@ -38,7 +38,7 @@ ON_CPU = {
     "JAX_PLATFORMS": "cpu",
     "XLA_FLAGS": "--xla_backend_optimization_level=0",  # compiles in half the time
 }
-ON_GPU = {"JAX_PLATFORMS": "cuda"}  # JAX shall not fall back on the CPU
+ON_GPU = {"JAX_PLATFORMS": "cuda"}  # so that JAX does not fall back on the CPU
 
 
 class Missing(Exception):
@@ -49,7 +49,7 @@ class Row(NamedTuple):
     """A row of the table.
 
     Attributes:
-        seconds: that it may take.
+        seconds: how long it may take.
         command: a program of this folder with its arguments; FOLDER stands for one that all share.
     """
 
@@ -140,7 +140,7 @@ def find_gpu() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of what decides how fast the rows are."""
+    """The versions of Python and of the packages that decide how fast the rows are."""
     packages = {name: importlib.metadata.version(name) for name in VERSIONS}
     return {"python": platform.python_version(), **packages}
 
@@ -201,7 +201,7 @@ def text(found: dict) -> str:
 
 
 def number(value: float) -> str:
-    """With three digits, or all of those before the point."""
+    """A number with three digits, or with all digits before the point."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 

