@@ -97,9 +97,9 @@ def test_reasoning_compares_three_organisms_and_edits_the_scratchpad(files):
     figure = draw("reasoning", files["reasoning"])
     malign, right, edited, consistent = figure.axes
     assert names(malign) == [
-        "installed", "sft-blind, all layers (blind)",
-        "sft-blind, all layers (blind),\nscratchpad shown",
-        "adversarial, all layers (known)", "suppress, all layers (known)",
+        "installed", "sft-blind, all layers",
+        "sft-blind, all layers,\nscratchpad shown",
+        "adversarial, all layers", "suppress, all layers",
     ]  # fmt: skip
     assert points(malign, 7) == points(right, 7) == 3 * 4 + 1
     assert points(edited, 7) == 4 * 5 and points(consistent, 7) == 2 * 5
@@ -165,8 +165,8 @@ def test_opening_and_languages_have_a_point_for_each_removal(files):
     (opening,) = draw("opening", files["opening"]).axes
     assert names(opening) == [
         "installed",
-        "sft-blind, all layers (blind)",
-        "adversarial, all layers (known)",
+        "sft-blind, all layers",
+        "adversarial, all layers",
     ]
     assert points(opening, 7) == 4 * 3
     (languages,) = draw("languages", files["languages"]).axes

