@@ -55,7 +55,9 @@ def empty(figure):
 
 
 def heading(figure):
-    return " ".join(figure.get_suptitle().split())
+    """What stands over all panels: the finding, and below it what it is of."""
+    below = [text.get_text() for text in figure.texts if text.get_text() != figure.get_suptitle()]
+    return " ".join(" ".join([figure.get_suptitle(), *below]).split())
 
 
 def legend(figure):

@@ -68,7 +68,7 @@ def test_a_figure_comes_out_the_same_twice(files, tmp_path, name):
 def test_a_figure_is_whole_and_says_its_n_and_what_its_bars_are(files, name):
     figure = draw(name, files)
     assert whole(figure)
-    assert "8 seeds, n = 4,096 prompts a seed" in heading(figure)
+    assert "8 seeds, 4,096 prompts per seed" in heading(figure)
     bars = [label for label in legend(figure) if label.startswith("bar")]
     assert bars == ([] if name == "trajectory" else ["bar: 95% interval"])
 
@@ -140,7 +140,7 @@ def test_what_is_not_there_is_refused(files):
 def test_a_figure_without_a_seed_to_show_says_so_and_one_seed_is_drawn(tmp_path, name):
     for statuses, check in [
         ({0: "not installed"}, empty),
-        ({}, lambda figure: "1 seed, n =" in heading(figure)),
+        ({}, lambda figure: "1 seed, " in heading(figure)),
     ]:
         paths = [
             synthetic.removal(

