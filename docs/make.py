@@ -36,6 +36,7 @@ TABLES: dict[str, Callable[..., Iterator[dict]]] = {
     "contrasts": result_tables.contrasted,
     "transferred": transfer_map.differences,
     "transfer-summary": transfer_map.summary,
+    "transfer-chat": transfer_map.on_a_chat_model,
     "shift": transfer_map.predicted,
     "mechanism": result_tables.mechanism,
     "instruments": result_tables.instruments,

@@ -100,10 +100,10 @@ def _left(committed: Committed, cell: str) -> dict:
     }
 
 
-def of_base(base: str) -> Iterator[dict]:
-    """Every removal on a base, in equal steps."""
+def of_base(base: str, organism: str) -> Iterator[dict]:
+    """Every removal on an organism of a base, in equal steps."""
     committed = counts(*USUAL)
-    for row in _usual(committed.removals.query("base == @base")):
+    for row in _usual(committed.removals.query("base == @base and organism == @organism")):
         yield {
             "method": f"`{row.method}`",
             "layers": LAYERS.get(row.scope, NOTHING),

