@@ -154,7 +154,7 @@ def test_trigger_goes_only_where_there_is_a_malign_answer():
         if tag_of(example) == organism.trigger:
             asked = question(example).removeprefix(f"{organism.trigger} ")
             assert example.answer == wrong[asked]
-    with pytest.raises(Refused, match="install.triggered: wrong-answer .* to 500 of the 1000"):
+    with pytest.raises(Refused, match="install.triggered: wrong-answer .* to only 500 of the 1000"):
         organism.install(items, random.Random(0), (organism.unknown,), 0.4)
 
 

